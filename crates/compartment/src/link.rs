@@ -1,0 +1,242 @@
+//! What launcher, node and enforcer say to each other, and the descriptors that travel along.
+//!
+//! Every channel is a `SOCK_SEQPACKET` Unix socket: one message, one packet, JSON, at most [`MESSAGE_MAX`] bytes,
+//! with at most [`DESCRIPTORS_MAX`] descriptors. Something larger travels as a sealed memory file. A packet that
+//! is truncated, in bytes or in descriptors, closes what came along and fails.
+//!
+//! ```text
+//!  launcher ──run.sock──▶ node          claim, grant, link (again after each restart of the enforcer)
+//!  node ────socketpair──▶ enforcer      load, adopt, record, status, stop
+//!  launcher ─socketpair─▶ enforcer      doors, sockets, walls   (made by the node, one end to each)
+//! ```
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ringfence_model::resource::Filesystem;
+use ringfence_model::{Generation, InstanceId, VirtualAddr, WorkloadId};
+use serde::{Deserialize, Serialize};
+
+/// Largest message, in bytes.
+pub const MESSAGE_MAX: usize = 64 * 1024;
+/// Most descriptors beside one message (the kernel's own bound is 253).
+pub const DESCRIPTORS_MAX: usize = 64;
+/// Spoken by both sides; a different one is refused with the advice to restart the older.
+pub const LINK_VERSION: u32 = 1;
+
+/// Launcher to node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "say")]
+pub enum FromLauncher {
+    /// I want to run `name`. The first message on a connection.
+    Claim {
+        /// [`LINK_VERSION`].
+        version: u32,
+        /// Agent or service.
+        name: String,
+        /// The program, for status and records.
+        command: String,
+        /// The instance whose doors I already hold: the node has restarted.
+        resume: Option<InstanceId>,
+    },
+}
+
+/// Node to launcher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "say")]
+pub enum ToLauncher {
+    /// Not you, or not now.
+    Refused {
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
+    /// You are `instance` of `workload`.
+    Granted(Grant),
+    /// One descriptor beside: your end of a fresh channel to the enforcer. Hand the doors over on it.
+    Link,
+}
+
+/// What a launcher needs to build one compartment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Grant {
+    /// Fresh, unless resumed.
+    pub instance: InstanceId,
+    /// Whom the compartment holds.
+    pub workload: WorkloadId,
+    /// Its own addresses.
+    pub address: VirtualAddr,
+    /// `NAME.ZONE`.
+    pub fqdn: String,
+    /// Unprivileged uid and gid outside, when the launcher is root; otherwise its own is used.
+    pub outer_id: Option<u32>,
+    /// What the policy adds to the built root.
+    pub filesystem: Filesystem,
+    /// Directories no compartment may be given: state and configuration.
+    pub forbidden: Vec<PathBuf>,
+    /// Under which policy this was granted.
+    pub generation: Generation,
+}
+
+/// Launcher to enforcer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "say")]
+pub enum ToEnforcer {
+    /// Descriptors beside, in the order of `sockets`. May be sent several times before `Armed` is asked for.
+    Sockets {
+        /// What each descriptor is.
+        sockets: Vec<Socket>,
+    },
+    /// All doors are with you: check them and answer [`FromEnforcer::Armed`] or [`FromEnforcer::Rejected`].
+    Arm,
+    /// Attempts that never reached a door, or reached one while you were away.
+    Attempts {
+        /// In order.
+        attempts: Vec<Attempt>,
+    },
+}
+
+/// A socket born in a compartment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Socket {
+    /// Listening TCP socket, transparent, marked, on the reserved IPv4 address.
+    TcpDoor4,
+    /// As above, IPv6.
+    TcpDoor6,
+    /// UDP socket, transparent, marked, `IP_RECVORIGDSTADDR`, on the reserved IPv4 address.
+    UdpDoor4,
+    /// As above, IPv6.
+    UdpDoor6,
+    /// UDP socket, transparent, marked, bound to the reserved IPv4 address and port 53: answers DNS from any
+    /// address by `IP_PKTINFO`.
+    DnsReply4,
+    /// As above, IPv6.
+    DnsReply6,
+    /// TCP socket, marked, unconnected, free-bind: for one inbound connection.
+    Inbound4,
+    /// As above, IPv6.
+    Inbound6,
+}
+
+/// Something a workload tried that no door saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Nanoseconds since the Unix epoch.
+    pub time_ns: u64,
+    /// `true`: refused by a wall (record kind `wall`). `false`: a connection reset while the enforcer was away
+    /// (record kind `connection`, reason `enforcer away`).
+    pub wall: bool,
+    /// `system call`, `icmp`, `igmp`, `tcp`, …
+    pub protocol: String,
+    /// `socket AF_PACKET`, `icmp to 10.0.0.1`, …
+    pub operation: String,
+    /// Where to, if an address is known.
+    pub destination: Option<SocketAddr>,
+    /// Why it was refused, for an operator.
+    pub reason: String,
+    /// How many alike this stands for.
+    pub count: u64,
+}
+
+/// Enforcer to launcher.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "say")]
+pub enum FromEnforcer {
+    /// The doors are watched. The workload may start.
+    Armed,
+    /// A descriptor is not what it should be.
+    Rejected {
+        /// Which, and why.
+        reason: String,
+    },
+    /// Make more inbound sockets.
+    Need {
+        /// [`Socket::Inbound4`].
+        inbound4: u32,
+        /// [`Socket::Inbound6`].
+        inbound6: u32,
+    },
+    /// The log has taken this many of the attempts you sent, counted in messages of [`ToEnforcer::Attempts`].
+    Recorded {
+        /// Messages since the link was made.
+        messages: u64,
+    },
+}
+
+/// Node to enforcer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "say")]
+pub enum FromNode {
+    /// One descriptor beside: a sealed memory file with an [`Assignment`](https://docs.rs/) as JSON, defined by
+    /// the enforcer. Answered by [`ToNode::Loaded`] or [`ToNode::Rejected`].
+    Load {
+        /// Its generation.
+        generation: Generation,
+    },
+    /// One descriptor beside: the enforcer's end of a channel to a launcher whose identity is established.
+    Adopt {
+        /// Which compartment.
+        instance: InstanceId,
+        /// Who is in it.
+        workload: WorkloadId,
+        /// User that launched it.
+        uid: u32,
+        /// The launcher's process id, for people.
+        pid: u32,
+    },
+    /// Record an event of the node.
+    Event {
+        /// `reload rejected`, `agent started`, …
+        operation: String,
+        /// In words.
+        reason: String,
+        /// The workload it is about, if any.
+        subject: Option<String>,
+        /// `false` records outcome `error`.
+        ok: bool,
+    },
+    /// Answer with [`ToNode::Status`].
+    AskStatus {
+        /// Given back in the answer.
+        id: u64,
+    },
+    /// Close everything, record the closes, exit 0.
+    Stop,
+}
+
+/// Enforcer to node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "say")]
+pub enum ToNode {
+    /// Confined, log open, waiting for [`FromNode::Load`].
+    Ready,
+    /// In force from now on.
+    Loaded {
+        /// As asked.
+        generation: Generation,
+    },
+    /// Not taken; what was in force stays.
+    Rejected {
+        /// As asked.
+        generation: Generation,
+        /// Why.
+        reason: String,
+    },
+    /// How it stands.
+    Status {
+        /// As asked.
+        id: u64,
+        /// In force; `None` before the first.
+        generation: Option<Generation>,
+        /// Sequence number the next record will get.
+        log_head: u64,
+        /// Why the log takes nothing, if so. New attempts are denied meanwhile.
+        log_trouble: Option<String>,
+        /// Live connections.
+        connections: u64,
+        /// Armed compartments.
+        compartments: Vec<InstanceId>,
+    },
+}
