@@ -1,45 +1,40 @@
-//! The flow log, first form. Contract skeleton; the author of this crate replaces the bodies and splits it into files.
+//! The flow log: an append-only file that keeps what workloads tried.
+//!
+//! What comes in: [`Flow`](ringfence_model::flow::Flow) records. What goes out: a sequence number, once the record
+//! is out of this process's memory; and, to readers, the records again. An attempt that the log cannot take must
+//! not happen: every error of [`Log::record`] means *deny*. What this crate never does: decide, drop, reorder,
+//! or change a record that it has acknowledged.
+//!
+//! First form: one file, `flows.binpb`, a standard length-delimited protobuf stream (a varint length, then a
+//! `Flow`). A record's sequence number is its position, from 0. The narrow waist is `record(flow) -> seq` and
+//! "records from `seq` on"; what lies behind may change without anyone else noticing.
+//!
+//! Start reading at [`Log`] for the way in, at [`Reader`] for the way out, at `scan.rs` for the bytes.
 #![forbid(unsafe_code)]
-#![allow(missing_docs)]
 
-use std::path::Path;
+mod error;
+mod frame;
+mod gap;
+mod log;
+mod open;
+mod reader;
+mod room;
+mod scan;
+mod shape;
+mod writer;
 
-use ringfence_model::flow::Flow;
+pub use error::LogError;
+pub use frame::RECORD_MAX;
+pub use log::Log;
+pub use open::{FILE_NAME, Repair};
+pub use reader::{Mark, Reader, Wait};
 
 /// Position of a record in the log, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Seq(pub u64);
 
-/// The one writer of a log. Shared by reference between threads.
-pub struct Log {}
-
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    #[error("the flow log has no room: {0}")]
-    Full(String),
-    #[error("the flow log cannot be written: {0}")]
-    Io(#[from] std::io::Error),
-}
-
-impl Log {
-    /// Opens (or creates) the log in `dir`, cuts off a record that a crash left half written, locks it against a second writer.
-    pub fn open(dir: &Path) -> Result<Self, LogError> {
-        unimplemented!()
-    }
-    /// In the page cache when this returns. `Err`: the attempt it describes must be denied.
-    pub fn record(&self, flow: &Flow) -> Result<Seq, LogError> {
-        unimplemented!()
-    }
-    /// For what already happened (close, denial): may use the reserve that `record` leaves untouched.
-    pub fn record_after(&self, flow: &Flow) -> Result<Seq, LogError> {
-        unimplemented!()
-    }
-    /// Sequence number the next record will get.
-    pub fn head(&self) -> Seq {
-        unimplemented!()
-    }
-    /// Why it takes nothing right now, if so.
-    pub fn trouble(&self) -> Option<String> {
-        unimplemented!()
+impl std::fmt::Display for Seq {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
     }
 }

@@ -1,3 +1,29 @@
 //! The compartment: a place without a network, whose doors belong to the enforcer.
-//! (map of modules to be written by this crate's author)
+//!
+//! * **Comes in:** a [`launch::LaunchRequest`], the node's grant, the caller's standard streams.
+//! * **Goes out:** a workload inside namespaces of its own; its door sockets, handed to the enforcer; a record of
+//!   everything the kernel refused it; its exit code.
+//! * **Never:** runs a foreign program (`ip`, `nft`, …), starts a workload with a wall missing, reads a byte of what the
+//!   workload sends to others.
+//!
+//! Start reading at [`launch`] for the life of a compartment, [`link`] for what the three parties say to each other,
+//! `docs/compartment.md` for the walls. [`confine`], [`inspect`], [`datagram`] and [`spawn`] are what the enforcer and
+//! the node use. This is the one crate with `unsafe`; nearly all of it is in `sys`, each site with its reason.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+pub mod address;
+pub mod channel;
+pub mod confine;
+pub mod datagram;
+pub mod inspect;
+mod landlock;
 pub mod link;
+pub mod doors;
+pub mod memfd;
+mod netlink;
+mod privileges;
+mod seccomp;
+pub mod sockets;
+pub mod spawn;
+mod sys;

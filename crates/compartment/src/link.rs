@@ -89,7 +89,14 @@ pub enum ToEnforcer {
         sockets: Vec<Socket>,
     },
     /// All doors are with you: check them and answer [`FromEnforcer::Armed`] or [`FromEnforcer::Rejected`].
-    Arm,
+    Arm {
+        /// The walls around the workload, in words, for status.
+        #[serde(default)]
+        walls: Vec<String>,
+        /// What is not bounded or not recorded on this host, in words, for status.
+        #[serde(default)]
+        unbounded: Vec<String>,
+    },
     /// Attempts that never reached a door, or reached one while you were away.
     Attempts {
         /// In order.

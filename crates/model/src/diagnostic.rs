@@ -51,11 +51,24 @@ impl fmt::Display for Diagnostic {
         if let (Some(at), Some(text)) = (&self.at, &self.text) {
             let number = at.line.to_string();
             let gutter = " ".repeat(number.len());
-            let indent = " ".repeat(at.column.saturating_sub(1) as usize);
-            write!(f, "\n {gutter} |\n {number} | {text}\n {gutter} | {indent}^")?;
+            let length = text.chars().count();
+            // A text cut at its start ends with the character the error is at.
+            let caret = match text.starts_with('…') {
+                true => length.saturating_sub(1),
+                false => length.min(at.column.saturating_sub(1) as usize),
+            };
+            let indent = " ".repeat(caret);
+            write!(
+                f,
+                "\n {gutter} |\n {number} | {text}\n {gutter} | {indent}^"
+            )?;
         }
         if let Some(also) = &self.also {
-            write!(f, "\n   = also at {}:{}:{}", also.file, also.line, also.column)?;
+            write!(
+                f,
+                "\n   = also at {}:{}:{}",
+                also.file, also.line, also.column
+            )?;
         }
         if let Some(help) = &self.help {
             write!(f, "\n   = help: {help}")?;

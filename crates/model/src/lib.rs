@@ -4,20 +4,25 @@
 //! ([`Name`], [`WorkloadId`], [`CanonicalPath`], [`Estate`], [`flow::Flow`]). Nothing here decides, and nothing
 //! here touches the network.
 //!
-//! Start reading at [`resource`] for what people write, and at [`flow`] for what Ringfence records.
+//! Start reading at [`resource`] for what people write, at [`load`] for how their files become that, and at [`flow`] for what Ringfence records.
+
+#![forbid(unsafe_code)]
 
 mod address;
 mod diagnostic;
 pub mod flow;
+mod flow_json;
+pub mod load;
 mod name;
+pub mod operation;
 pub mod path;
 pub mod resource;
+mod workload;
 
 pub use address::{OriginalDst, VirtualAddr};
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
-pub use name::{HostName, Name, NameError};
+pub use flow_json::{FLOW_SCHEMA, FlowError, FlowRecord, Outcome, RecordKind, Side};
+pub use name::{HOST_NAME_MAX, HostName, NAME_MAX, Name, NameError};
 pub use path::CanonicalPath;
 pub use resource::Estate;
 pub use workload::{Generation, InstanceId, Kind, Protocol, WorkloadId};
-
-mod workload;

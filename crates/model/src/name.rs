@@ -138,7 +138,10 @@ mod tests {
 
     #[test]
     fn folds_host_names() {
-        assert_eq!(HostName::new("API.Example.COM.").unwrap().as_str(), "api.example.com");
+        assert_eq!(
+            HostName::new("API.Example.COM.").unwrap().as_str(),
+            "api.example.com"
+        );
         for bad in ["", ".", "a..b", ".a", "a b", "a/b", "1.2.3.4:80"] {
             assert!(HostName::new(bad).is_err(), "{bad:?}");
         }

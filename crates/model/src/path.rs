@@ -1,6 +1,15 @@
 //! The one canonical form of an HTTP path: what policy compares is what is sent on.
+//!
+//! Escapes of unreserved characters (RFC 3986, 2.3) are decoded, all others are upper-case hex, and characters that may
+//! not stand raw in a path (`"<>[]^{|}` and the back-tick) are escaped. Case, `*`, sub-delimiters and the one trailing
+//! slash are kept. Everything two servers could read differently is refused, see [`PathError`].
+
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+/// Longest path, in bytes, as it comes in and in canonical form. A longer one is refused ([`PathError::TooLong`]).
+pub const PATH_MAX: usize = 8 * 1024;
 
 /// A path (without query) in canonical form, as bytes of printable ASCII starting with `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,7 +36,7 @@ pub enum PathError {
     /// Does not start with `/`.
     #[error("the path does not start with /")]
     NotAbsolute,
-    /// Byte below 0x21, or 0x7F, raw or escaped.
+    /// Byte below 0x20 or 0x7F, raw or escaped; or a raw space.
     #[error("the path holds a control byte or a space")]
     ControlByte,
     /// `\`.
@@ -57,17 +66,182 @@ pub enum PathError {
     /// `?` or `#`.
     #[error("the path holds a query or a fragment")]
     NotAPath,
+    /// Over [`PATH_MAX`].
+    #[error("the path is longer than {PATH_MAX} bytes")]
+    TooLong,
+}
+
+impl PathError {
+    /// What to do about it, for the person who writes policy or a request.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::NotAbsolute => "start the path with /",
+            Self::ControlByte => "write a space as %20; control bytes are never accepted",
+            Self::Backslash => "use / between segments",
+            Self::EncodedSlash => "let the service say `paths: {accept: [encoded-slash]}`",
+            Self::EncodedBackslash => "let the service say `paths: {accept: [encoded-backslash]}`",
+            Self::DotSegment => "write the path that the dots lead to",
+            Self::EmptySegment => {
+                "write one slash, or let the service say `paths: {accept: [empty-segment]}`"
+            }
+            Self::Semicolon => "let the service say `paths: {accept: [semicolon]}`",
+            Self::BrokenEscape => "follow % by two hex digits; a percent sign itself is %25",
+            Self::RawNonAscii => {
+                "escape it as UTF-8 (ä is %C3%A4), or let the service say `paths: {accept: [raw-non-ascii]}`"
+            }
+            Self::NotAPath => "leave out ? and #: the query is not part of an operation",
+            Self::TooLong => "shorten it",
+        }
+    }
+}
+
+/// May stand for itself in every spelling (RFC 3986, 2.3).
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// May stand raw in a path: unreserved, sub-delimiters, `:` and `@` (RFC 3986, `pchar`).
+fn may_stand_raw(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'!' | b'$'
+                | b'&'
+                | b'\''
+                | b'('
+                | b')'
+                | b'*'
+                | b'+'
+                | b','
+                | b';'
+                | b'='
+                | b':'
+                | b'@'
+        )
+}
+
+fn push_escape(out: &mut String, byte: u8) {
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
+    out.push('%');
+    out.push(HEX[usize::from(byte >> 4)]);
+    out.push(HEX[usize::from(byte & 15)]);
+}
+
+fn unhex(digit: Option<&u8>) -> Option<u8> {
+    char::from(*digit?).to_digit(16).map(|value| value as u8)
+}
+
+/// Whether a segment is `.` or `..` for some reader: after its parameters are cut (`..;x`), or after an accepted
+/// `%2F` or `%5C` is decoded (`..%2Fx`).
+fn holds_dots(segment: &str) -> bool {
+    if !segment.contains('.') {
+        return false;
+    }
+    let mut rest = segment;
+    loop {
+        let cut = rest
+            .char_indices()
+            .find(|&(at, c)| {
+                c == ';'
+                    || ["%2F", "%5C", "%3B"]
+                        .iter()
+                        .any(|e| rest[at..].starts_with(e))
+            })
+            .map(|(at, c)| (at, if c == ';' { 1 } else { 3 }));
+        let piece = cut.map_or(rest, |(at, _)| &rest[..at]);
+        if piece == "." || piece == ".." {
+            return true;
+        }
+        match cut {
+            Some((at, length)) => rest = &rest[at + length..],
+            None => return false,
+        }
+    }
 }
 
 impl CanonicalPath {
     /// Brings `raw` (a path without query) to canonical form, or refuses it.
+    ///
+    /// Idempotent: the canonical form of a canonical form is itself, under the same allowances.
     pub fn new(raw: &[u8], allowances: Allowances) -> Result<Self, PathError> {
-        let _ = (raw, allowances);
-        Err(PathError::NotAbsolute)
+        if raw.len() > PATH_MAX {
+            return Err(PathError::TooLong);
+        }
+        let Some((b'/', mut rest)) = raw.split_first() else {
+            return Err(PathError::NotAbsolute);
+        };
+        let mut out = String::with_capacity(raw.len());
+        out.push('/');
+        let mut segment = 1;
+        while let Some((&byte, after)) = rest.split_first() {
+            rest = after;
+            match byte {
+                b'/' => {
+                    end_segment(&out[segment..], true, allowances)?;
+                    out.push('/');
+                    segment = out.len();
+                }
+                b'%' => {
+                    let (Some(high), Some(low)) = (unhex(rest.first()), unhex(rest.get(1))) else {
+                        return Err(PathError::BrokenEscape);
+                    };
+                    rest = &rest[2..];
+                    match high << 4 | low {
+                        0..=0x1F | 0x7F => return Err(PathError::ControlByte),
+                        b'/' if !allowances.encoded_slash => return Err(PathError::EncodedSlash),
+                        b'\\' if !allowances.encoded_backslash => {
+                            return Err(PathError::EncodedBackslash);
+                        }
+                        b';' if !allowances.semicolon => return Err(PathError::Semicolon),
+                        byte if is_unreserved(byte) => out.push(char::from(byte)),
+                        byte => push_escape(&mut out, byte),
+                    }
+                }
+                0..=0x20 | 0x7F => return Err(PathError::ControlByte),
+                b'?' | b'#' => return Err(PathError::NotAPath),
+                b'\\' => return Err(PathError::Backslash),
+                b';' if !allowances.semicolon => return Err(PathError::Semicolon),
+                0x80.. if !allowances.raw_non_ascii => return Err(PathError::RawNonAscii),
+                byte if may_stand_raw(byte) => out.push(char::from(byte)),
+                byte => push_escape(&mut out, byte),
+            }
+        }
+        end_segment(&out[segment..], false, allowances)?;
+        if out.len() > PATH_MAX {
+            return Err(PathError::TooLong);
+        }
+        Ok(Self(out))
     }
 
     /// The canonical text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What stands between the slashes; a trailing slash gives a last, empty one. `/` is one empty segment.
+    pub fn segments(&self) -> std::str::Split<'_, char> {
+        self.0[1..].split('/')
+    }
 }
+
+impl fmt::Display for CanonicalPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Checks one finished segment; `more` when a slash follows it.
+fn end_segment(segment: &str, more: bool, allowances: Allowances) -> Result<(), PathError> {
+    if segment.is_empty() && more && !allowances.empty_segment {
+        return Err(PathError::EmptySegment);
+    }
+    if holds_dots(segment) {
+        return Err(PathError::DotSegment);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

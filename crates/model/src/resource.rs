@@ -173,8 +173,9 @@ pub struct Policy {
     pub review_by: Option<Date>,
     /// What the subject may start.
     pub initiate: Vec<Entry>,
-    /// What the subject takes from others.
-    pub receive: Vec<Entry>,
+    /// What the subject takes from others. `None`: no such list. For an agent that is the same as an empty one; a service
+    /// without any list takes whoever's policy names it, one with an empty list takes nobody.
+    pub receive: Option<Vec<Entry>>,
     /// What must hold, checked at every load.
     pub tests: Vec<PolicyTest>,
     /// Paths the subject sees beyond the built root.

@@ -1,1 +1,48 @@
-//! .
+//! The supervisor of one host: what runs as `ringfence up`.
+//!
+//! What comes in: a directory of resource files, launchers on `run.sock`, operators on `admin.sock`, signals. What
+//! goes out: generations and adopted launchers to the enforcer, instances to launchers, the node's status.
+//!
+//! It never touches a workload's traffic and never reads a byte that one sent: that is the enforcer, its child, which
+//! it starts, watches and starts again. It decides who may be whom, and which version of policy is in force.
+//!
+//! ```text
+//!  node ──▶ state, counters, addresses     what outlives a node, on the disk
+//!       ──▶ generation ──▶ pem, scan       files become a generation, or a list of errors
+//!       ──▶ supervisor                     one task with all the state; everything else sends it inputs:
+//!             watch · run_socket · admin · enforcer
+//! ```
+//!
+//! Start reading at [`up`], then at `supervisor.rs`. Policy that is not acceptable never replaces policy that is: what
+//! is in force stays until an enforcer has taken something better whole.
+
+#![forbid(unsafe_code)]
+
+mod addresses;
+mod admin;
+mod claim;
+mod counters;
+mod enforcer;
+mod error;
+mod generation;
+mod ids;
+mod instances;
+pub mod limits;
+mod node;
+mod packets;
+mod pem;
+mod persist;
+mod run_socket;
+mod say;
+mod scan;
+mod state;
+pub mod status;
+mod supervisor;
+mod watch;
+
+pub use addresses::Addresses;
+pub use admin::{Request, ask_status};
+pub use error::NodeError;
+pub use generation::Origin;
+pub use node::{UpOptions, up};
+pub use state::default_dir;

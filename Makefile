@@ -1,0 +1,39 @@
+# The commands of this project. `make help` lists them.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo build test lint deps
+
+# Nextest runs every test in a process of its own, and several at once; plain cargo test does as well without it.
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## replay a breach on a flat network and inside Ringfence (installs and builds what is missing)
+	@scripts/demo
+
+build: ## build the binary: target/release/ringfence
+	cargo build --locked --release -p ringfence
+
+deps: ## install the programs that tests drive (curl, nginx, redis, dig, python3), where absent
+	@scripts/deps test
+
+test: deps ## run all tests
+ifneq ($(NEXTEST),)
+	cargo nextest run --locked --workspace --all-targets
+else
+	cargo test --locked --workspace --all-targets
+endif
+	cargo test --locked --workspace --doc
+	scripts/test-demo
+
+lint: ## check formatting, clippy (warnings are errors), licences, bans and sources
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || { echo "lint: installing cargo-deny (once; several minutes)"; \
+		env -u CARGO_TARGET_DIR cargo install --locked cargo-deny; }
+	@# Offline means: no advisories, no index. The sources themselves must be here, for every platform.
+	cargo fetch --locked
+	cargo deny --offline --locked check bans licenses sources

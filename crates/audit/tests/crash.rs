@@ -1,0 +1,87 @@
+//! `kill -9` of the writer at any moment loses no record that was acknowledged.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use common::{INSIDE, all, body, flow};
+use ringfence_audit::{Log, Repair};
+
+const ROUNDS: u64 = 12;
+const THREADS: u64 = 3;
+
+/// Writes for ever, and says each acknowledged record on stdout: `ack SEQ NUMBER`.
+fn write_until_killed(directory: &Path) {
+    let log = Log::open(directory).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let log = &log;
+            scope.spawn(move || {
+                for n in 0_u64.. {
+                    let number = n * THREADS + thread + u64::from(std::process::id()) * 1_000_000;
+                    // Mostly small, now and then near the limit: a large write is killed half-way more often.
+                    let padding = if n % 97 == 0 {
+                        60_000
+                    } else {
+                        usize::try_from(n % 300).unwrap()
+                    };
+                    let seq = log.record(&flow(number, padding)).unwrap();
+                    let line = format!("ack {seq} {number}\n");
+                    std::io::stdout().lock().write_all(line.as_bytes()).unwrap();
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn kill_9_loses_no_acknowledged_record() {
+    if let Some(directory) = std::env::var_os(INSIDE) {
+        return write_until_killed(Path::new(&directory));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut acknowledged = BTreeMap::new();
+    for round in 0..ROUNDS {
+        let mut child = body("kill_9_loses_no_acknowledged_record", directory.path(), &[])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pipe = BufReader::new(child.stdout.take().unwrap());
+        let reader = std::thread::spawn(move || {
+            let mut acks = Vec::new();
+            for line in pipe.split(b'\n').map_while(Result::ok) {
+                let line = String::from_utf8(line).unwrap();
+                // The last line may be cut by the kill; a cut number would be a wrong one, so it needs its end.
+                let words: Vec<&str> = line.split(' ').collect();
+                if let ["ack", seq, number] = words[..] {
+                    acks.push((seq.parse::<u64>().unwrap(), number.to_owned()));
+                }
+            }
+            acks
+        });
+        std::thread::sleep(Duration::from_millis(60 + 13 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let mut acks = reader.join().unwrap();
+        acks.pop();
+        assert!(acks.len() > 10, "round {round}: the child hardly wrote");
+        acknowledged.extend(acks);
+
+        let log = Log::open(directory.path()).unwrap();
+        for repair in log.repairs() {
+            assert!(matches!(repair, Repair::CutOff { .. }), "{repair}");
+        }
+        drop(log);
+    }
+    let flows = all(directory.path()).unwrap();
+    for (seq, number) in &acknowledged {
+        let index = usize::try_from(*seq).unwrap();
+        assert_eq!(flows[index].bytes_sent.to_string(), *number, "record {seq}");
+    }
+}

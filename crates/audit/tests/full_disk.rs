@@ -1,0 +1,208 @@
+//! A disk without room: new attempts are refused, closes still go to the reserve, and the log recovers and says
+//! what it missed. Real file systems in a private mount namespace, so no root is needed and nothing is left behind.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
+
+use common::{INSIDE, all, assert_passed, body, flow};
+use ringfence_audit::{Log, LogError};
+use ringfence_model::flow::Kind;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Longer than the log waits before it tries again.
+const RETRY: Duration = Duration::from_millis(150);
+
+/// Runs the test `name` on a tmpfs of 2 MiB mounted at a fresh directory.
+fn on_a_small_disk(name: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=2m tmpfs {} && exec \"$@\"",
+        directory.path().display()
+    );
+    let output = body(
+        name,
+        directory.path(),
+        &["unshare", "-Urm", "sh", "-c", &script, "sh"],
+    )
+    .output()
+    .unwrap();
+    assert_passed(&output);
+}
+
+#[test]
+fn full_disk_denies_keeps_a_reserve_and_recovers() {
+    let Some(mount) = std::env::var_os(INSIDE) else {
+        return on_a_small_disk("full_disk_denies_keeps_a_reserve_and_recovers");
+    };
+    let mount = Path::new(&mount);
+    let ballast = mount.join("ballast");
+    fs::write(&ballast, vec![1; 600 * 1024]).unwrap();
+    let directory = mount.join("log");
+    let log = Log::open(&directory).unwrap();
+    assert_eq!(log.trouble(), None);
+
+    let mut taken = 0_u64;
+    let refusal = loop {
+        match log.record(&flow(taken, 300)) {
+            Ok(seq) => assert_eq!(seq.0, taken),
+            Err(refusal) => break refusal,
+        }
+        taken += 1;
+    };
+    assert!(matches!(refusal, LogError::Full(_)), "{refusal}");
+    assert!(refusal.to_string().contains("free some"), "{refusal}");
+    assert!(taken > 1000, "only {taken} records fitted");
+    let mut denied = 1;
+    // Refused at once, without a try, and refused after a try.
+    for pause in [Duration::ZERO, RETRY] {
+        sleep(pause);
+        assert!(matches!(log.record(&flow(0, 300)), Err(LogError::Full(_))));
+        denied += 1;
+    }
+    assert!(log.trouble().unwrap().contains("no room"));
+
+    // Connections that were open still get their closes.
+    let mut closes = 0_u64;
+    while log.record_after(&flow(1_000_000 + closes, 300)).is_ok() {
+        closes += 1;
+    }
+    assert!(closes > 100, "the reserve took {closes} closes");
+    let untold = 1;
+
+    // No room for anything, and still no harm: the file reads to its end.
+    assert_eq!(all(&directory).unwrap().len() as u64, taken + closes);
+
+    fs::remove_file(&ballast).unwrap();
+    sleep(RETRY);
+    assert_eq!(log.trouble(), None, "it recovers by being asked, too");
+    let seq = log.record(&flow(2_000_000, 300)).unwrap();
+    drop(log);
+
+    let flows = all(&directory).unwrap();
+    let event = &flows[usize::try_from(taken + closes).unwrap()];
+    assert_eq!(event.kind(), Kind::Event);
+    assert_eq!(event.operation, "unrecorded denials");
+    assert_eq!(event.count, denied + untold);
+    assert_eq!(event.node, "bank-1");
+    assert!(
+        event.reason.contains("3 attempts were denied"),
+        "{}",
+        event.reason
+    );
+    assert!(event.reason.contains("1 closes"), "{}", event.reason);
+    assert_eq!(seq.0, taken + closes + 1);
+    assert_eq!(flows[usize::try_from(seq.0).unwrap()].bytes_sent, 2_000_000);
+    assert_eq!(flows.len() as u64, seq.0 + 1);
+}
+
+#[test]
+fn opens_on_a_full_disk_and_takes_records_when_there_is_room() {
+    let Some(mount) = std::env::var_os(INSIDE) else {
+        return on_a_small_disk("opens_on_a_full_disk_and_takes_records_when_there_is_room");
+    };
+    let mount = Path::new(&mount);
+    let ballast = mount.join("ballast");
+    fs::write(&ballast, vec![1; 2000 * 1024]).unwrap();
+    let log = Log::open(&mount.join("log")).unwrap();
+    assert!(log.trouble().is_some());
+    assert!(log.record(&flow(1, 0)).is_err());
+    fs::remove_file(&ballast).unwrap();
+    sleep(RETRY);
+    assert_eq!(
+        log.record(&flow(2, 0)).unwrap().0,
+        1,
+        "behind the event about what was lost"
+    );
+}
+
+#[test]
+fn read_only_file_system_refuses_the_writer_and_serves_readers() {
+    let Some(mount) = std::env::var_os(INSIDE) else {
+        return on_a_small_disk("read_only_file_system_refuses_the_writer_and_serves_readers");
+    };
+    let mount = Path::new(&mount);
+    let directory = mount.join("log");
+    Log::open(&directory).unwrap().record(&flow(1, 0)).unwrap();
+    let remount = |how: &str| {
+        let status = std::process::Command::new("mount")
+            .args(["-o", &format!("remount,{how}")])
+            .arg(mount)
+            .status()
+            .unwrap();
+        assert!(status.success(), "remount,{how}");
+    };
+    remount("ro");
+    let refusal = Log::open(&directory).unwrap_err();
+    assert!(
+        refusal.to_string().to_lowercase().contains("read-only"),
+        "{refusal}"
+    );
+    assert_eq!(all(&directory).unwrap().len(), 1);
+    remount("rw");
+    assert_eq!(
+        Log::open(&directory)
+            .unwrap()
+            .record(&flow(2, 0))
+            .unwrap()
+            .0,
+        1
+    );
+}
+
+/// A write that the kernel takes only in part, by way of the limit on file sizes.
+#[test]
+fn short_write_is_taken_back() {
+    let Some(directory) = std::env::var_os(INSIDE) else {
+        let directory = tempfile::tempdir().unwrap();
+        // Exceeding the limit is a signal by default, not an error.
+        let wrapper = ["env", "--ignore-signal=XFSZ"];
+        let output = body("short_write_is_taken_back", directory.path(), &wrapper)
+            .output()
+            .unwrap();
+        return assert_passed(&output);
+    };
+    let directory = Path::new(&directory);
+    let file = directory.join("flows.binpb");
+    let log = Log::open(directory).unwrap();
+    for number in 0..10 {
+        log.record(&flow(number, 100)).unwrap();
+    }
+    let before = fs::metadata(&file).unwrap().len();
+    let limit = |soft| {
+        setrlimit(
+            Resource::Fsize,
+            Rlimit {
+                current: soft,
+                maximum: None,
+            },
+        )
+        .unwrap()
+    };
+
+    limit(Some(before + 50));
+    let refusal = log.record(&flow(10, 100)).unwrap_err();
+    assert!(matches!(refusal, LogError::Full(_)), "{refusal}");
+    assert_eq!(
+        fs::metadata(&file).unwrap().len(),
+        before,
+        "the half record is gone"
+    );
+    assert!(log.record_after(&flow(11, 100)).is_err());
+    limit(None);
+    sleep(RETRY);
+    log.record(&flow(12, 100)).unwrap();
+
+    let flows = all(directory).unwrap();
+    assert_eq!(flows.len(), 12);
+    assert_eq!(
+        (flows[10].operation.as_str(), flows[10].count),
+        ("unrecorded denials", 2)
+    );
+    assert_eq!(flows[11].bytes_sent, 12);
+}

@@ -1,0 +1,79 @@
+//! The doors of a compartment: sockets made inside its network namespace, by whoever may mark them.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use crate::address::{DNS_PORT, DOOR_BACKLOG, DOOR_V4, DOOR_V6, MARK, door_v4, door_v6};
+use crate::link::Socket;
+use crate::sys;
+
+/// Unconnected sockets for inbound connections, of each family, handed over at the start.
+pub const INBOUND_AT_START: u32 = 16;
+
+/// The doors themselves: kept by the launcher too, to answer while the enforcer is away.
+pub(crate) const DOORS: [Socket; 4] = [
+    Socket::TcpDoor4,
+    Socket::TcpDoor6,
+    Socket::UdpDoor4,
+    Socket::UdpDoor6,
+];
+
+/// Makes the four doors and the two sockets that answer DNS.
+pub(crate) fn open_doors() -> io::Result<Vec<(Socket, OwnedFd)>> {
+    DOORS
+        .into_iter()
+        .chain([Socket::DnsReply4, Socket::DnsReply6])
+        .map(|socket| Ok((socket, make(socket)?)))
+        .collect()
+}
+
+/// Makes one socket in this network namespace. Needs its `CAP_NET_ADMIN`: for the mark, and for transparency.
+///
+/// Neither `SO_REUSEADDR` nor `SO_REUSEPORT`: with one of them a workload could bind beside the door.
+pub(crate) fn make(socket: Socket) -> io::Result<OwnedFd> {
+    let v6 = matches!(
+        socket,
+        Socket::TcpDoor6 | Socket::UdpDoor6 | Socket::DnsReply6 | Socket::Inbound6
+    );
+    let stream = matches!(
+        socket,
+        Socket::TcpDoor4 | Socket::TcpDoor6 | Socket::Inbound4 | Socket::Inbound6
+    );
+    let made = rustix::net::socket_with(
+        if v6 { AddressFamily::INET6 } else { AddressFamily::INET },
+        if stream { SocketType::STREAM } else { SocketType::DGRAM },
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?;
+    let set = |level, option, value| sys::set_option(made.as_fd(), level, option, value);
+    set(libc::SOL_SOCKET, libc::SO_MARK, MARK as i32)?;
+    if v6 {
+        set(libc::SOL_IPV6, libc::IPV6_V6ONLY, 1)?;
+    }
+    match socket {
+        Socket::Inbound4 => set(libc::SOL_IP, libc::IP_FREEBIND, 1)?,
+        Socket::Inbound6 => set(libc::SOL_IPV6, libc::IPV6_FREEBIND, 1)?,
+        _ if v6 => set(libc::SOL_IPV6, libc::IPV6_TRANSPARENT, 1)?,
+        _ => set(libc::SOL_IP, libc::IP_TRANSPARENT, 1)?,
+    }
+    match socket {
+        Socket::UdpDoor4 => set(libc::SOL_IP, libc::IP_RECVORIGDSTADDR, 1)?,
+        Socket::UdpDoor6 => set(libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR, 1)?,
+        _ => {}
+    }
+    match socket {
+        Socket::TcpDoor4 | Socket::UdpDoor4 => rustix::net::bind(&made, &door_v4())?,
+        Socket::TcpDoor6 | Socket::UdpDoor6 => rustix::net::bind(&made, &door_v6())?,
+        Socket::DnsReply4 => rustix::net::bind(&made, &std::net::SocketAddrV4::new(DOOR_V4, DNS_PORT))?,
+        Socket::DnsReply6 => {
+            rustix::net::bind(&made, &std::net::SocketAddrV6::new(DOOR_V6, DNS_PORT, 0, 0))?;
+        }
+        Socket::Inbound4 | Socket::Inbound6 => {}
+    }
+    if matches!(socket, Socket::TcpDoor4 | Socket::TcpDoor6) {
+        rustix::net::listen(&made, DOOR_BACKLOG)?;
+    }
+    Ok(made)
+}

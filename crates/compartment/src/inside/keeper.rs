@@ -1,0 +1,84 @@
+//! The keeper: makes marked sockets in a compartment's network, long after everyone inside lost the right to.
+//!
+//! A copy of the launcher that entered the user and network namespaces of the compartment, but not its process
+//! or mount namespace: no one inside can see it. It kept `CAP_NET_ADMIN` (for the mark) and a handful of system calls,
+//! and ends with the launcher.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::thread::{CapabilitySet, LinkNameSpaceType, move_into_link_name_space};
+
+use super::talk::{FromKeeper, ToKeeper};
+use crate::link::{DESCRIPTORS_MAX, Socket};
+use crate::{channel, doors, privileges, seccomp, sys};
+
+/// A running keeper.
+pub(crate) struct Keeper {
+    /// Where it is asked, and answers.
+    pub(crate) channel: OwnedFd,
+    /// Readable once it has ended.
+    pub(crate) process: OwnedFd,
+}
+
+/// The namespaces a keeper enters, opened while the compartment's init still lets itself be looked at.
+pub(crate) struct Namespaces {
+    user: OwnedFd,
+    network: OwnedFd,
+}
+
+impl Namespaces {
+    /// Those of process `pid`.
+    pub(crate) fn of(pid: i32) -> io::Result<Self> {
+        let open = |kind| std::fs::File::open(format!("/proc/{pid}/ns/{kind}")).map(OwnedFd::from);
+        Ok(Self {
+            user: open("user")?,
+            network: open("net")?,
+        })
+    }
+}
+
+/// Starts one. `id` is what it runs as, inside the user namespace.
+pub(crate) fn start(namespaces: &Namespaces, id: (u32, u32)) -> io::Result<Keeper> {
+    let (channel, far) = channel::pair()?;
+    match sys::clone_process(0)? {
+        sys::Cloned::Parent { pidfd, .. } => Ok(Keeper {
+            channel,
+            process: pidfd,
+        }),
+        sys::Cloned::Child => {
+            drop(channel);
+            // Any failure ends it: the launcher sees the channel close.
+            let _ = enter(namespaces, id, &far).and_then(|()| serve(far.as_fd()));
+            sys::exit_now(1)
+        }
+    }
+}
+
+fn enter(namespaces: &Namespaces, (uid, gid): (u32, u32), channel: &OwnedFd) -> io::Result<()> {
+    rustix::process::setsid()?;
+    move_into_link_name_space(namespaces.user.as_fd(), Some(LinkNameSpaceType::User))?;
+    move_into_link_name_space(namespaces.network.as_fd(), Some(LinkNameSpaceType::Network))?;
+    privileges::become_user(uid, gid)?;
+    privileges::drop_all_but(CapabilitySet::NET_ADMIN)?;
+    privileges::close_to_others()?;
+    privileges::die_with_parent()?;
+    sys::close_all_but(&[channel.as_raw_fd()])?;
+    sys::install_filter(&seccomp::keeper_program())
+}
+
+fn serve(channel: BorrowedFd<'_>) -> io::Result<()> {
+    while let Some(request) = channel::recv::<ToKeeper>(channel)? {
+        let wanted = std::iter::empty()
+            .chain((0..request.message.inbound4).map(|_| Socket::Inbound4))
+            .chain((0..request.message.inbound6).map(|_| Socket::Inbound6))
+            .take(DESCRIPTORS_MAX);
+        let made: Vec<(Socket, OwnedFd)> = wanted
+            .map_while(|socket| doors::make(socket).ok().map(|made| (socket, made)))
+            .collect();
+        let descriptors: Vec<_> = made.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
+        let sockets = made.iter().map(|(socket, _)| *socket).collect();
+        channel::send(channel, &FromKeeper { sockets }, &descriptors)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! How much of the host one compartment may take.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::error::{OrRefuse, Refusal};
+
+/// Processes and threads in one compartment. The next one gets `EAGAIN`.
+pub(super) const PROCESSES: u64 = 4096;
+/// Open files of one process. The next one gets `EMFILE`.
+pub(super) const OPEN_FILES: u64 = 65_536;
+/// Bytes of locked memory of one process.
+pub(super) const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes in POSIX message queues.
+pub(super) const QUEUE_BYTES: u64 = 819_200;
+
+/// Bounds this process and all it starts. Nothing raises them again without a capability.
+pub(super) fn apply() -> Result<(), Refusal> {
+    for (resource, most) in [
+        (Resource::Nproc, PROCESSES),
+        (Resource::Nofile, OPEN_FILES),
+        (Resource::Memlock, LOCKED_BYTES),
+        (Resource::Msgqueue, QUEUE_BYTES),
+        (Resource::Core, 0),
+        // No scheduling above others.
+        (Resource::Nice, 0),
+        (Resource::Rtprio, 0),
+    ] {
+        let now = getrlimit(resource);
+        let least = |limit: Option<u64>| Some(limit.map_or(most, |limit| limit.min(most)));
+        setrlimit(
+            resource,
+            Rlimit {
+                current: least(now.current),
+                maximum: least(now.maximum),
+            },
+        )
+        .or_refuse("the resource limits", "start from a session whose limits may be lowered")?;
+    }
+    Ok(())
+}
+
+/// A second lock behind seccomp: this user namespace may have no further namespaces beneath it.
+pub(super) fn no_more_namespaces() -> Result<(), Refusal> {
+    for kind in ["user", "mnt", "pid", "ipc", "uts", "net", "cgroup", "time"] {
+        let path = format!("/proc/sys/user/max_{kind}_namespaces");
+        match std::fs::write(&path, "0") {
+            Ok(()) => {}
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+            Err(cause) => {
+                return Err(Refusal::wall(
+                    "the bound on namespaces",
+                    &cause,
+                    "run ringfence where /proc/sys may be written from a new user namespace",
+                ));
+            }
+        }
+    }
+    Ok(())
+}

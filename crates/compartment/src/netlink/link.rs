@@ -1,0 +1,55 @@
+//! The one device of a compartment: loopback, up, and the way to everywhere.
+
+use std::io;
+use std::net::Ipv4Addr;
+
+use super::{Message, open, transact};
+
+const RTM_NEWLINK: u16 = 16;
+const RTM_NEWROUTE: u16 = 24;
+/// Fail if it exists, create if it does not.
+const NEW: u16 = 0x600;
+const IFF_UP: u32 = 1;
+const RTA_OIF: u16 = 4;
+const RTA_PREFSRC: u16 = 7;
+const TABLE_LOCAL: u8 = 255;
+const PROTOCOL_STATIC: u8 = 4;
+const SCOPE_HOST: u8 = 254;
+const TYPE_LOCAL: u8 = 2;
+/// The loopback device is the first of every network namespace.
+const LOOPBACK: u32 = 1;
+
+/// Brings loopback up and makes every address local, so that whatever is sent comes straight back to the doors.
+pub(crate) fn everything_to_loopback() -> io::Result<()> {
+    let socket = open(None)?;
+    let up = {
+        let mut header = vec![0, 0, 0, 0];
+        header.extend(LOOPBACK.to_ne_bytes());
+        header.extend(IFF_UP.to_ne_bytes());
+        header.extend(IFF_UP.to_ne_bytes());
+        Message::acknowledged(RTM_NEWLINK, 0, &header)
+    };
+    transact(&socket, &[up])?;
+    let v4 = route(libc::AF_INET as u8).put(RTA_PREFSRC, &Ipv4Addr::LOCALHOST.octets());
+    transact(&socket, &[v4])?;
+    transact(&socket, &[route(libc::AF_INET6 as u8)])
+}
+
+/// `local default dev lo`.
+fn route(family: u8) -> Message {
+    let header = [
+        family,
+        0, // destination prefix length: everything
+        0,
+        0,
+        TABLE_LOCAL,
+        PROTOCOL_STATIC,
+        if family == libc::AF_INET as u8 { SCOPE_HOST } else { 0 },
+        TYPE_LOCAL,
+        0,
+        0,
+        0,
+        0,
+    ];
+    Message::acknowledged(RTM_NEWROUTE, NEW, &header).put(RTA_OIF, &LOOPBACK.to_ne_bytes())
+}

@@ -1,0 +1,154 @@
+//! From a table of refused calls to a program for the kernel.
+
+use super::bpf;
+use super::rules::{
+    COMMON, ENFORCER, INET_PROTOCOLS, KNOWN_END, Rule, SOCKET_TYPE_MASK, SOCKET_TYPES, WORKLOAD,
+    When,
+};
+use crate::sys::Instruction;
+
+/// The only architecture whose calls are let through; others kill.
+#[cfg(target_arch = "x86_64")]
+pub(super) const NATIVE: u32 = 0xc000_003e;
+/// The only architecture whose calls are let through; others kill.
+#[cfg(target_arch = "aarch64")]
+pub(super) const NATIVE: u32 = 0xc000_00b7;
+
+pub(super) const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+pub(super) const ASK: u32 = libc::SECCOMP_RET_USER_NOTIF;
+pub(super) const KILL: u32 = libc::SECCOMP_RET_KILL_PROCESS;
+
+/// The verdict that gives `errno` at once.
+pub(super) const fn fail(errno: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | errno as u32
+}
+
+/// For a workload: refused calls are passed on to the launcher.
+pub(crate) fn workload_program() -> Vec<Instruction> {
+    let rules = COMMON.iter().chain(WORKLOAD);
+    program(rules, ASK, |rule| {
+        if rule.quiet { fail(rule.errno) } else { ASK }
+    })
+}
+
+/// For the enforcer: refused calls fail at once.
+pub(crate) fn enforcer_program() -> Vec<Instruction> {
+    let rules = COMMON.iter().chain(ENFORCER);
+    program(rules, fail(libc::ENOSYS), |rule| fail(rule.errno))
+}
+
+/// For the keeper, which makes sockets and nothing else.
+pub(crate) fn keeper_program() -> Vec<Instruction> {
+    const NEEDED: &[libc::c_long] = &[
+        libc::SYS_socket,
+        libc::SYS_setsockopt,
+        libc::SYS_recvmsg,
+        libc::SYS_sendmsg,
+        libc::SYS_close,
+        libc::SYS_brk,
+        libc::SYS_mmap,
+        libc::SYS_mremap,
+        libc::SYS_munmap,
+        libc::SYS_madvise,
+        libc::SYS_rt_sigreturn,
+        libc::SYS_exit_group,
+    ];
+    let mut program = head();
+    for number in NEEDED {
+        program.push(bpf::if_equal(*number as u32, 0, 1));
+        program.push(bpf::verdict(ALLOW));
+    }
+    program.push(bpf::verdict(KILL));
+    program
+}
+
+fn head() -> Vec<Instruction> {
+    vec![
+        bpf::architecture(),
+        bpf::if_equal(NATIVE, 1, 0),
+        bpf::verdict(KILL),
+        bpf::number(),
+    ]
+}
+
+/// `unknown` is the verdict on numbers past [`KNOWN_END`], x32 calls among them.
+fn program<'a>(
+    rules: impl Iterator<Item = &'a Rule>,
+    unknown: u32,
+    verdict: impl Fn(&Rule) -> u32,
+) -> Vec<Instruction> {
+    let mut program = head();
+    program.push(bpf::if_greater(KNOWN_END, 0, 1));
+    program.push(bpf::verdict(unknown));
+    for rule in rules {
+        let body = body(rule.when, verdict(rule));
+        // A body is a few instructions, far from what a jump can span.
+        program.push(bpf::if_equal(rule.number as u32, 0, body.len() as u8));
+        program.extend(body);
+    }
+    program.push(bpf::verdict(ALLOW));
+    program
+}
+
+/// Decides on the arguments; always ends with a verdict.
+fn body(when: When, refused: u32) -> Vec<Instruction> {
+    let (refuse, allow) = (bpf::verdict(refused), bpf::verdict(ALLOW));
+    match when {
+        When::Always => vec![refuse],
+        When::AnyBit(argument, mask) => vec![
+            bpf::argument(argument),
+            bpf::if_any_bit(mask, 0, 1),
+            refuse,
+            allow,
+        ],
+        When::OneOf(argument, values) => {
+            let mut body = vec![bpf::argument(argument)];
+            body.extend(any_of(values));
+            body.extend([allow, refuse]);
+            body
+        }
+        When::NoneOf(argument, values) => {
+            let mut body = vec![bpf::argument(argument)];
+            body.extend(any_of(values));
+            body.extend([refuse, allow]);
+            body
+        }
+        When::Socket => socket(refused),
+    }
+}
+
+/// Skips one instruction after itself when the accumulator is one of `values`.
+fn any_of(values: &[u32]) -> Vec<Instruction> {
+    let last = values.len() - 1;
+    values
+        .iter()
+        .enumerate()
+        .map(|(index, value)| bpf::if_equal(*value, (last - index) as u8 + 1, 0))
+        .collect()
+}
+
+/// The same decision as `socket_refusal`, for the kernel. A test holds the two together.
+fn socket(refused: u32) -> Vec<Instruction> {
+    let (refuse, allow) = (bpf::verdict(refused), bpf::verdict(ALLOW));
+    let mut internet = vec![bpf::argument(1), bpf::and(SOCKET_TYPE_MASK)];
+    internet.extend(any_of(SOCKET_TYPES));
+    internet.extend([refuse, bpf::argument(2)]);
+    internet.extend(any_of(INET_PROTOCOLS));
+    internet.extend([refuse, allow]);
+    let netlink = vec![bpf::argument(2), bpf::if_equal(0, 1, 0), refuse, allow];
+
+    let mut body = vec![
+        bpf::argument(0),
+        bpf::if_equal(libc::AF_UNIX as u32, 0, 1),
+        allow,
+        bpf::if_equal(libc::AF_NETLINK as u32, 0, netlink.len() as u8),
+    ];
+    body.extend(netlink);
+    body.extend([
+        bpf::if_equal(libc::AF_INET as u32, 2, 0),
+        bpf::if_equal(libc::AF_INET6 as u32, 1, 0),
+        refuse,
+    ]);
+    body.extend(internet);
+    body
+}

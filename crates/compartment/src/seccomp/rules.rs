@@ -1,0 +1,288 @@
+//! The tables of refused system calls, and the verdict on one call.
+
+use libc::{EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT, c_long};
+
+/// Highest system call number these tables were written for (`file_setattr`, Linux 6.17). A later one is refused
+/// as if the kernel did not have it, until someone has looked at it.
+pub(super) const KNOWN_END: u32 = 469;
+/// Set in the number of an x32 call.
+#[cfg(target_arch = "x86_64")]
+pub(super) const X32: u32 = 0x4000_0000;
+
+/// Under which arguments a call is refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    /// Whatever they are.
+    Always,
+    /// Any of these bits is set in the low half of this argument.
+    AnyBit(u8, u32),
+    /// The low half of this argument is one of these.
+    OneOf(u8, &'static [u32]),
+    /// The low half of this argument is none of these.
+    NoneOf(u8, &'static [u32]),
+    /// The three arguments of `socket` ask for something other than what [`socket_refusal`] lets pass.
+    Socket,
+}
+
+/// One line of the table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rule {
+    pub(super) number: c_long,
+    pub(super) name: &'static str,
+    pub(super) when: When,
+    pub(super) errno: i32,
+    /// Not an attempt at anything, but a library asking what the kernel has: answered at once, unrecorded.
+    pub(super) quiet: bool,
+}
+
+const fn refuse(number: c_long, name: &'static str, when: When, errno: i32) -> Rule {
+    Rule {
+        number,
+        name,
+        when,
+        errno,
+        quiet: false,
+    }
+}
+
+const fn absent(number: c_long, name: &'static str) -> Rule {
+    Rule {
+        number,
+        name,
+        when: When::Always,
+        errno: ENOSYS,
+        quiet: true,
+    }
+}
+
+/// `CLONE_NEW*`, all but `CLONE_NEWTIME`, which shares its bit with the exit signal and which clone ignores.
+const NEW_NAMESPACES: u32 = 0x7e02_0000;
+/// Set-user-id and set-group-id.
+const SET_ID_BITS: u32 = 0o6000;
+/// `TIOCSTI`, `TIOCLINUX`, `TIOCSETD`, `TIOCCONS`: type into, paste into, re-plumb or take over a terminal.
+const TERMINAL_TRICKS: &[u32] = &[0x5412, 0x541c, 0x5423, 0x541d];
+/// `PER_LINUX`, `PER_LINUX32`, `UNAME26` with either, no randomisation, and the query.
+const PERSONALITIES: &[u32] = &[0, 8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
+
+/// What nobody of ours ever needs: for workloads and for the enforcer.
+pub(super) const COMMON: &[Rule] = &[
+    refuse(libc::SYS_socket, "socket", When::Socket, EAFNOSUPPORT),
+    refuse(libc::SYS_socketpair, "socketpair", When::Socket, EAFNOSUPPORT),
+    // Its flags are behind a pointer, where a filter cannot look. Libraries fall back to clone.
+    absent(libc::SYS_clone3, "clone3"),
+    refuse(libc::SYS_clone, "clone", When::AnyBit(0, NEW_NAMESPACES), EPERM),
+    refuse(libc::SYS_unshare, "unshare", When::Always, EPERM),
+    refuse(libc::SYS_setns, "setns", When::Always, EPERM),
+    refuse(libc::SYS_io_uring_setup, "io_uring_setup", When::Always, ENOSYS),
+    refuse(libc::SYS_io_uring_enter, "io_uring_enter", When::Always, ENOSYS),
+    refuse(libc::SYS_io_uring_register, "io_uring_register", When::Always, ENOSYS),
+    refuse(libc::SYS_mount, "mount", When::Always, EPERM),
+    refuse(libc::SYS_umount2, "umount2", When::Always, EPERM),
+    refuse(libc::SYS_pivot_root, "pivot_root", When::Always, EPERM),
+    refuse(libc::SYS_chroot, "chroot", When::Always, EPERM),
+    refuse(libc::SYS_open_tree, "open_tree", When::Always, ENOSYS),
+    refuse(libc::SYS_move_mount, "move_mount", When::Always, ENOSYS),
+    refuse(libc::SYS_fsopen, "fsopen", When::Always, ENOSYS),
+    refuse(libc::SYS_fsconfig, "fsconfig", When::Always, ENOSYS),
+    refuse(libc::SYS_fsmount, "fsmount", When::Always, ENOSYS),
+    refuse(libc::SYS_fspick, "fspick", When::Always, ENOSYS),
+    refuse(libc::SYS_mount_setattr, "mount_setattr", When::Always, ENOSYS),
+    refuse(457, "statmount", When::Always, ENOSYS),
+    refuse(458, "listmount", When::Always, ENOSYS),
+    refuse(467, "open_tree_attr", When::Always, ENOSYS),
+    refuse(libc::SYS_ptrace, "ptrace", When::Always, EPERM),
+    refuse(libc::SYS_process_vm_readv, "process_vm_readv", When::Always, EPERM),
+    refuse(libc::SYS_process_vm_writev, "process_vm_writev", When::Always, EPERM),
+    refuse(libc::SYS_kcmp, "kcmp", When::Always, EPERM),
+    refuse(libc::SYS_pidfd_getfd, "pidfd_getfd", When::Always, EPERM),
+    refuse(libc::SYS_bpf, "bpf", When::Always, EPERM),
+    refuse(libc::SYS_perf_event_open, "perf_event_open", When::Always, EPERM),
+    refuse(libc::SYS_userfaultfd, "userfaultfd", When::Always, EPERM),
+    refuse(libc::SYS_add_key, "add_key", When::Always, EPERM),
+    refuse(libc::SYS_request_key, "request_key", When::Always, EPERM),
+    refuse(libc::SYS_keyctl, "keyctl", When::Always, EPERM),
+    refuse(libc::SYS_init_module, "init_module", When::Always, EPERM),
+    refuse(libc::SYS_finit_module, "finit_module", When::Always, EPERM),
+    refuse(libc::SYS_delete_module, "delete_module", When::Always, EPERM),
+    refuse(libc::SYS_kexec_load, "kexec_load", When::Always, EPERM),
+    refuse(libc::SYS_kexec_file_load, "kexec_file_load", When::Always, EPERM),
+    refuse(libc::SYS_reboot, "reboot", When::Always, EPERM),
+    refuse(libc::SYS_swapon, "swapon", When::Always, EPERM),
+    refuse(libc::SYS_swapoff, "swapoff", When::Always, EPERM),
+    refuse(libc::SYS_acct, "acct", When::Always, EPERM),
+    refuse(libc::SYS_quotactl, "quotactl", When::Always, EPERM),
+    refuse(443, "quotactl_fd", When::Always, EPERM),
+    refuse(libc::SYS_syslog, "syslog", When::Always, EPERM),
+    refuse(libc::SYS_vhangup, "vhangup", When::Always, EPERM),
+    refuse(libc::SYS_settimeofday, "settimeofday", When::Always, EPERM),
+    refuse(libc::SYS_clock_settime, "clock_settime", When::Always, EPERM),
+    refuse(libc::SYS_sethostname, "sethostname", When::Always, EPERM),
+    refuse(libc::SYS_setdomainname, "setdomainname", When::Always, EPERM),
+    refuse(libc::SYS_fanotify_init, "fanotify_init", When::Always, EPERM),
+    refuse(libc::SYS_name_to_handle_at, "name_to_handle_at", When::Always, EPERM),
+    refuse(libc::SYS_open_by_handle_at, "open_by_handle_at", When::Always, EPERM),
+    refuse(libc::SYS_move_pages, "move_pages", When::Always, EPERM),
+    refuse(libc::SYS_migrate_pages, "migrate_pages", When::Always, EPERM),
+    refuse(libc::SYS_nfsservctl, "nfsservctl", When::Always, ENOSYS),
+    refuse(libc::SYS_personality, "personality", When::NoneOf(0, PERSONALITIES), EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_iopl, "iopl", When::Always, EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_ioperm, "ioperm", When::Always, EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_modify_ldt, "modify_ldt", When::Always, EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_uselib, "uselib", When::Always, ENOSYS),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS__sysctl, "_sysctl", When::Always, ENOSYS),
+    refuse(libc::SYS_ioctl, "ioctl on a terminal", When::OneOf(1, TERMINAL_TRICKS), EPERM),
+];
+
+/// What a workload may not do besides. A file it makes set-user-id would act for its owner on the host.
+pub(super) const WORKLOAD: &[Rule] = &[
+    refuse(libc::SYS_fchmod, "fchmod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    refuse(libc::SYS_fchmodat, "fchmodat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(452, "fchmodat2 set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(libc::SYS_openat, "openat set-id", When::AnyBit(3, SET_ID_BITS), EPERM),
+    refuse(libc::SYS_mknodat, "mknodat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(libc::SYS_mkdirat, "mkdirat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    // Its mode is behind a pointer. Libraries fall back to openat.
+    absent(libc::SYS_openat2, "openat2"),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_chmod, "chmod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_open, "open set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_creat, "creat set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_mknod, "mknod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_mkdir, "mkdir set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+];
+
+/// What the enforcer may not do besides: it never becomes another program.
+pub(super) const ENFORCER: &[Rule] = &[
+    refuse(libc::SYS_execve, "execve", When::Always, EPERM),
+    refuse(libc::SYS_execveat, "execveat", When::Always, EPERM),
+    refuse(libc::SYS_fchmod, "fchmod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    refuse(libc::SYS_fchmodat, "fchmodat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+];
+
+/// A refused call, in words and in the errno it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// What was tried: `socket AF_PACKET`, `unshare`.
+    pub(crate) operation: String,
+    /// What the caller gets.
+    pub(crate) errno: i32,
+}
+
+/// What a workload's call gets that the filter passed on. A call that no rule refuses is not known to us, and is
+/// refused as one the kernel does not have.
+pub(crate) fn judge(number: i64, arguments: [u64; 6]) -> Refusal {
+    #[cfg(target_arch = "x86_64")]
+    if number as u32 & X32 != 0 {
+        return Refusal {
+            operation: format!("x32 call {}", number as u32 & !X32),
+            errno: ENOSYS,
+        };
+    }
+    let rule = COMMON
+        .iter()
+        .chain(WORKLOAD)
+        .find(|rule| rule.number == number);
+    let Some(rule) = rule else {
+        return Refusal {
+            operation: format!("system call {number}"),
+            errno: ENOSYS,
+        };
+    };
+    match rule.when {
+        When::Socket => {
+            let [family, kind, protocol, ..] = arguments.map(|argument| argument as u32);
+            let errno = socket_refusal(family, kind, protocol).unwrap_or(rule.errno);
+            Refusal {
+                operation: format!("{} {}", rule.name, socket_words(family, kind, protocol)),
+                errno,
+            }
+        }
+        When::OneOf(argument, _) => Refusal {
+            operation: format!(
+                "{} ({})",
+                rule.name,
+                terminal_words(arguments[usize::from(argument)] as u32)
+            ),
+            errno: rule.errno,
+        },
+        _ => Refusal {
+            operation: rule.name.to_owned(),
+            errno: rule.errno,
+        },
+    }
+}
+
+/// Families, types and protocols a socket may have: Unix of every type; IPv4 and IPv6 streams and datagrams over
+/// TCP, UDP or MPTCP; netlink to ask about routes. `None`: it may be made; otherwise the errno it gets.
+pub(super) fn socket_refusal(family: u32, kind: u32, protocol: u32) -> Option<i32> {
+    match family as i32 {
+        libc::AF_UNIX => None,
+        libc::AF_INET | libc::AF_INET6 => {
+            if !SOCKET_TYPES.contains(&(kind & SOCKET_TYPE_MASK)) {
+                Some(EPERM)
+            } else if INET_PROTOCOLS.contains(&protocol) {
+                None
+            } else {
+                Some(EPROTONOSUPPORT)
+            }
+        }
+        libc::AF_NETLINK if protocol == 0 => None,
+        libc::AF_NETLINK => Some(EPROTONOSUPPORT),
+        _ => Some(EAFNOSUPPORT),
+    }
+}
+
+/// Bits of a socket's type that are the type, not flags.
+pub(super) const SOCKET_TYPE_MASK: u32 = 0xf;
+/// Stream and datagram.
+pub(super) const SOCKET_TYPES: &[u32] = &[1, 2];
+/// Default, TCP, UDP, MPTCP.
+pub(super) const INET_PROTOCOLS: &[u32] = &[0, 6, 17, 262];
+
+fn socket_words(family: u32, kind: u32, protocol: u32) -> String {
+    let family_name = match family as i32 {
+        libc::AF_UNIX => "AF_UNIX",
+        libc::AF_INET => "AF_INET",
+        libc::AF_INET6 => "AF_INET6",
+        libc::AF_NETLINK => "AF_NETLINK",
+        libc::AF_PACKET => "AF_PACKET",
+        libc::AF_VSOCK => "AF_VSOCK",
+        libc::AF_ALG => "AF_ALG",
+        libc::AF_BLUETOOTH => "AF_BLUETOOTH",
+        libc::AF_CAN => "AF_CAN",
+        libc::AF_TIPC => "AF_TIPC",
+        libc::AF_XDP => "AF_XDP",
+        libc::AF_RDS => "AF_RDS",
+        libc::AF_KEY => "AF_KEY",
+        43 => "AF_SMC",
+        45 => "AF_QIPCRTR",
+        _ => return format!("family {family}"),
+    };
+    match family as i32 {
+        libc::AF_INET | libc::AF_INET6 => match kind & SOCKET_TYPE_MASK {
+            3 => format!("{family_name} SOCK_RAW protocol {protocol}"),
+            kind => format!("{family_name} type {kind} protocol {protocol}"),
+        },
+        libc::AF_NETLINK => format!("{family_name} protocol {protocol}"),
+        _ => family_name.to_owned(),
+    }
+}
+
+fn terminal_words(request: u32) -> &'static str {
+    match request {
+        0x5412 => "TIOCSTI",
+        0x541c => "TIOCLINUX",
+        0x5423 => "TIOCSETD",
+        0x541d => "TIOCCONS",
+        _ => "refused request",
+    }
+}

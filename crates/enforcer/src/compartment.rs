@@ -1,0 +1,115 @@
+//! One armed compartment, as connections see it.
+
+use std::sync::Arc;
+
+use ringfence_model::flow::{Flow, Kind, Outcome};
+use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
+use tokio::sync::watch;
+
+use crate::fold::{Alike, Denials};
+use crate::inbound::Pool;
+use crate::limits::{DNS_PER_SECOND, DNS_TCP_CONNECTIONS};
+use crate::node::Node;
+use crate::rate::Rate;
+use crate::record::{Ruling, Subject};
+use crate::slots::Slots;
+
+/// Who is behind a set of doors. The door tells who; nothing that is said through it does.
+pub(crate) struct Compartment {
+    /// Which copy of the workload.
+    pub(crate) instance: InstanceId,
+    /// Which workload.
+    pub(crate) workload: WorkloadId,
+    /// For connections into it.
+    pub(crate) inbound: Pool,
+    /// Its connections, both ways.
+    pub(crate) slots: Arc<Slots>,
+    /// Its DNS connections over TCP.
+    pub(crate) dns_slots: Arc<Slots>,
+    /// Its DNS queries.
+    pub(crate) dns_rate: Rate,
+    denials: Denials,
+    left: watch::Sender<Option<&'static str>>,
+}
+
+impl Compartment {
+    /// Of `node`, not entered yet.
+    pub(crate) fn new(node: &Node, instance: InstanceId, workload: WorkloadId) -> Arc<Self> {
+        Arc::new(Self {
+            instance,
+            workload,
+            inbound: Pool::new(),
+            slots: Slots::new(node.share()),
+            dns_slots: Slots::new(DNS_TCP_CONNECTIONS),
+            dns_rate: Rate::new(DNS_PER_SECOND),
+            denials: Denials::new(Arc::clone(&node.recorder)),
+            left: watch::Sender::new(None),
+        })
+    }
+
+    /// Ends all its connections, for a reason. The first reason stays.
+    pub(crate) fn leave(&self, reason: &'static str) {
+        self.left.send_if_modified(|left| left.is_none() && left.replace(reason).is_none());
+    }
+
+    /// Whether [`Compartment::leave`] was called.
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.borrow().is_some()
+    }
+
+    /// Why it has left; `None` while it has not.
+    pub(crate) fn reason_left(&self) -> Option<&'static str> {
+        *self.left.borrow()
+    }
+
+    /// News of [`Compartment::leave`] from here on; ask [`Compartment::reason_left`] afterwards.
+    pub(crate) fn departure(&self) -> watch::Receiver<Option<&'static str>> {
+        self.left.subscribe()
+    }
+
+    /// Resolves when it has left.
+    pub(crate) async fn gone(&self) {
+        // The sender is part of `self`, so it cannot be gone while this waits.
+        let _left = self.left.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// What is common to all records about what it tries.
+    pub(crate) fn subject(
+        &self,
+        node: &str,
+        original: OriginalDst,
+        protocol: &'static str,
+    ) -> Subject {
+        let mut subject = Subject::of(node, &self.workload, &self.instance);
+        subject.original = Some(original);
+        subject.protocol = protocol;
+        subject
+    }
+
+    /// Records that it was refused something, alone or together with others alike.
+    pub(crate) fn refused(
+        &self,
+        subject: &Subject,
+        kind: Kind,
+        operation: &str,
+        ruling: &Ruling,
+        source_port: u16,
+    ) {
+        let original = subject.original;
+        let alike = Alike { original, source_port, protocol: subject.protocol };
+        let text = (i32::from(kind), operation, &ruling.reason, &subject.destination);
+        self.denials.note(alike, text, || -> Flow {
+            subject.flow(kind, Outcome::Deny, operation, ruling)
+        });
+    }
+
+    /// Writes the folded denials of a window that is over.
+    pub(crate) fn tick(&self) {
+        self.denials.tick();
+    }
+
+    /// Writes all folded denials.
+    pub(crate) fn finish(&self) {
+        self.denials.finish();
+    }
+}

@@ -1,0 +1,12 @@
+//! The doors of a compartment: what arrives at them, by kind.
+//!
+//! `tcp.rs` accepts connections, `udp.rs` takes datagrams, `dns.rs` answers the one kind of query that ends here,
+//! `dns_tcp.rs` does so over connections.
+
+pub(crate) mod dns;
+pub(crate) mod dns_tcp;
+pub(crate) mod tcp;
+pub(crate) mod udp;
+
+#[cfg(test)]
+mod tests;

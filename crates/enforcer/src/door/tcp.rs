@@ -1,0 +1,171 @@
+//! TCP at the door: each connection is accepted, judged, and relayed or reset.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use ringfence_compartment::address::{DNS_PORT, is_door};
+use ringfence_model::flow::{Kind, Outcome};
+use ringfence_model::{OriginalDst, Protocol};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::compartment::Compartment;
+use crate::connection::{Connection, Opened, reset};
+use crate::conversation::Conversation;
+use crate::door::dns_tcp;
+use crate::http::{self, Ended};
+use crate::limits::ACCEPT_PAUSE;
+use crate::node::Node;
+use crate::record::Ruling;
+use crate::relay::{End, relay};
+use crate::slots::Slot;
+
+/// The door as the runtime knows it.
+pub(crate) fn listener(door: OwnedFd) -> io::Result<TcpListener> {
+    let listener = std::net::TcpListener::from(door);
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
+
+/// Accepts until dropped. Returns only when the door itself is broken.
+pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, door: TcpListener) -> io::Error {
+    loop {
+        match door.accept().await {
+            Ok((client, peer)) => {
+                tokio::spawn(arrive(Arc::clone(&node), Arc::clone(&home), client, peer));
+            }
+            Err(cause) if is_of_one_connection(&cause) => {}
+            Err(cause) if is_want_of_resources(&cause) => tokio::time::sleep(ACCEPT_PAUSE).await,
+            Err(cause) => return cause,
+        }
+    }
+}
+
+/// The connection was gone before it was taken (`accept(2)`: such errors are to be treated like a retry).
+fn is_of_one_connection(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const OF_ONE: [Errno; 10] = [
+        Errno::CONNABORTED,
+        Errno::INTR,
+        Errno::PROTO,
+        Errno::NETDOWN,
+        Errno::NOPROTOOPT,
+        Errno::HOSTDOWN,
+        Errno::HOSTUNREACH,
+        Errno::NETUNREACH,
+        Errno::OPNOTSUPP,
+        Errno::PERM,
+    ];
+    Errno::from_io_error(cause).is_some_and(|errno| OF_ONE.contains(&errno))
+}
+
+fn is_want_of_resources(cause: &io::Error) -> bool {
+    use rustix::io::Errno;
+    const WANT: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    Errno::from_io_error(cause).is_some_and(|errno| WANT.contains(&errno))
+}
+
+async fn arrive(node: Arc<Node>, home: Arc<Compartment>, client: TcpStream, peer: SocketAddr) {
+    // A connection that has gone already has no address left; its attempt is on record all the same.
+    let original = client.local_addr().map(OriginalDst::new);
+    let (original, reason) = match original {
+        Ok(original) => (original, None),
+        Err(cause) => {
+            let nowhere = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
+            (OriginalDst::new(nowhere), Some(format!("where it was going is not known: {cause}")))
+        }
+    };
+    let reason = reason.or_else(|| {
+        is_door(peer).then(|| "it came from the enforcer's own address".to_owned())
+    });
+    let slots = match reason {
+        Some(reason) => Err(reason),
+        None => places(&node, &home),
+    };
+    match slots {
+        Err(reason) => {
+            let force = node.current.load();
+            let ruling = Ruling {
+                reason,
+                rule: String::new(),
+                generation: force.snapshot.generation(),
+                mode: "enforce",
+            };
+            let mut subject = home.subject(&force.node, original, "tcp");
+            subject.connection = node.recorder.connection_id();
+            home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
+            reset(client);
+        }
+        Ok(_held) if original.port() == DNS_PORT && !is_door(original.socket_addr()) => {
+            dns_tcp::serve(&node, &home, client, original).await;
+        }
+        Ok(_held) => match Connection::open(&node, &home, original) {
+            Opened::Denied | Opened::Failed => reset(client),
+            Opened::Yes(connection) => serve(&connection, client).await,
+        },
+    }
+}
+
+/// A place among the compartment's connections and one among all.
+fn places(node: &Node, home: &Compartment) -> Result<(Slot, Slot), String> {
+    let own = home.slots.take().ok_or_else(|| {
+        format!("{} has {} connections already", home.instance, home.slots.limit())
+    })?;
+    let all = node.slots.take().ok_or_else(|| {
+        format!("the node has {} connections already", node.slots.limit())
+    })?;
+    Ok((own, all))
+}
+
+async fn serve(connection: &Connection, client: TcpStream) {
+    // Interactive protocols suffer from delay, and a socket that refuses the option still carries bytes.
+    let _optional = client.set_nodelay(true);
+    let (outcome, reason) = match connection.protocol() {
+        Protocol::Tcp => opaque(connection, client).await,
+        Protocol::Http => converse(connection, client).await,
+    };
+    // It is over, recorded or not; the log counts what it cannot take.
+    let _counted_by_the_log = connection.close(outcome, reason);
+}
+
+async fn converse(connection: &Connection, client: TcpStream) -> (Outcome, String) {
+    let ended = http::relay(client, &Conversation::new(connection)).await;
+    let outcome = match ended {
+        Ended::Revoked => Outcome::Deny,
+        Ended::UpstreamBroke | Ended::Stalled => Outcome::Error,
+        _ => Outcome::Allow,
+    };
+    (outcome, ended.to_string())
+}
+
+async fn opaque(connection: &Connection, mut client: TcpStream) -> (Outcome, String) {
+    // Watching begins before the dial and is asked before the first byte: see `Connection::watch`.
+    let mut stop = std::pin::pin!(connection.watch(None));
+    let dialled = tokio::select! {
+        biased;
+        cut = &mut stop => Err(cut),
+        dialled = connection.dial() => Ok(dialled),
+    };
+    let mut upstream = match dialled {
+        Ok(Ok(upstream)) => upstream,
+        Ok(Err(_kept_by_the_connection)) => {
+            reset(client);
+            return (Outcome::Error, "the service is not reached".to_owned());
+        }
+        Err(_kept_by_the_connection) => {
+            reset(client);
+            return (Outcome::Deny, "revoked".to_owned());
+        }
+    };
+    let (end, moved) = relay(&mut client, &mut upstream, stop).await;
+    connection.count(moved.sent, moved.received);
+    let (outcome, reason) = match end {
+        End::Finished => return (Outcome::Allow, "finished".to_owned()),
+        End::Broken { side, cause } => (Outcome::Allow, format!("the {side} broke off: {cause}")),
+        End::Stopped(_kept_by_the_connection) => (Outcome::Deny, "revoked".to_owned()),
+    };
+    connection.break_off();
+    reset(client);
+    (outcome, reason)
+}

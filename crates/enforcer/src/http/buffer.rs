@@ -1,0 +1,73 @@
+//! Bytes read and not yet passed on. Empty, it holds no memory.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::TcpStream;
+
+use super::limits::{BUFFER_MAX, BUFFER_MIN};
+
+/// A buffer that grows with use, from [`BUFFER_MIN`] to [`BUFFER_MAX`].
+#[derive(Debug)]
+pub(super) struct Buffer {
+    bytes: BytesMut,
+    /// How much room the next read is given.
+    room: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self { bytes: BytesMut::new(), room: BUFFER_MIN }
+    }
+}
+
+impl Buffer {
+    pub(super) fn unread(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Drops `count` bytes from the front.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.bytes.advance(count.min(self.bytes.len()));
+    }
+
+    /// Gives the memory back, if nothing unread is in it.
+    pub(super) fn release(&mut self) {
+        if self.bytes.is_empty() {
+            *self = Self::default();
+        }
+    }
+
+    /// Reads more behind what is there; 0 is the end of the stream.
+    pub(super) fn poll_fill<R: AsyncRead + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut R,
+    ) -> Poll<io::Result<usize>> {
+        self.bytes.reserve(self.room);
+        let count = ready!(pin!(source.read_buf(&mut self.bytes)).poll(cx))?;
+        if count >= self.room {
+            self.room = (self.room * 2).min(BUFFER_MAX);
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    /// Reads what is there already, without waiting.
+    pub(super) fn try_fill(&mut self, source: &TcpStream) -> io::Result<usize> {
+        self.bytes.reserve(self.room);
+        source.try_read_buf(&mut self.bytes)
+    }
+
+    /// Reads more behind what is there; 0 is the end of the stream.
+    pub(super) async fn fill<R: AsyncRead + Unpin>(&mut self, source: &mut R) -> io::Result<usize> {
+        std::future::poll_fn(|cx| self.poll_fill(cx, source)).await
+    }
+}

@@ -1,0 +1,267 @@
+//! One request and its answer, both ways at once, over two connections.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use ringfence_wire::http1::{self, Backward, Refusal, Scanner, Version};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until};
+
+use super::buffer::Buffer;
+use super::gate::Gate;
+use super::judge::Outline;
+use super::limits::INTERIM_MAX;
+use super::pump::{Broken, Pump};
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Both messages went through whole.
+    Complete {
+        /// The client may send another request.
+        client_lives: bool,
+        /// The service may take another request.
+        upstream_lives: bool,
+    },
+    /// The answer went through whole while the request was still coming.
+    Early,
+    /// The service gave no answer, or none that can be passed on; the client has seen nothing of it.
+    NoAnswer {
+        /// The request went through whole, so the client is at the start of its next one.
+        request_whole: bool,
+    },
+    /// The request's body is framed unsoundly; the client has seen nothing of an answer.
+    BadBody(Refusal),
+    /// The client broke off.
+    ClientGone,
+    /// The service, or the client's framing, broke off in the middle of the answer.
+    Cut,
+    /// No byte moved for too long. `started`: the client has seen a part of the answer.
+    Stalled { started: bool },
+}
+
+/// The two ends of an exchange, with what was read from each and not yet passed on.
+pub(super) struct Ends<'a, U> {
+    pub(super) client: &'a mut TcpStream,
+    pub(super) inbound: &'a mut Buffer,
+    pub(super) upstream: &'a mut U,
+}
+
+/// Sends `head` and the request's body to the service, and the service's answer to the client.
+pub(super) async fn exchange<G: Gate>(
+    gate: &G,
+    ends: Ends<'_, G::Upstream>,
+    outline: Outline,
+    head: Vec<u8>,
+    stall: Duration,
+) -> Outcome {
+    let Ends { client, inbound, upstream } = ends;
+    let mut exchange = Exchange::new(outline, head, inbound);
+    let mut timer = pin!(sleep_until(Instant::now() + stall));
+    std::future::poll_fn(|cx| {
+        let outcome = exchange.poll(cx, client, inbound, upstream);
+        let (sent, received) = std::mem::take(&mut exchange.moved);
+        if sent > 0 || received > 0 {
+            gate.count(sent, received);
+            timer.as_mut().reset(Instant::now() + stall);
+        }
+        if outcome.is_ready() {
+            return outcome;
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Outcome::Stalled { started: exchange.answer_started() })
+    })
+    .await
+}
+
+struct Exchange {
+    upload: Upload,
+    /// Read from the service and not yet passed on.
+    answer: Buffer,
+    download: Download,
+    outline: Outline,
+    /// The client has closed its sending side.
+    client_ended: bool,
+    /// Bytes given to the service, and to the client, since last asked.
+    moved: (u64, u64),
+}
+
+enum Upload {
+    Moving(Pump),
+    /// All of the request is with the service.
+    Whole,
+    /// The service takes no more of it; perhaps it has answered already.
+    Refused,
+}
+
+enum Download {
+    /// Waiting for the head of the answer, passing on interim ones.
+    Head { scanner: Scanner, interim: Pump, interims: u32 },
+    /// Passing the answer on.
+    Body { pump: Pump, close: bool, upstream_lives: bool },
+}
+
+impl Exchange {
+    fn new(outline: Outline, head: Vec<u8>, inbound: &mut Buffer) -> Self {
+        Self {
+            upload: Upload::Moving(Pump::new(head, outline.framing, outline.framing, inbound)),
+            answer: Buffer::default(),
+            download: Download::Head { scanner: Scanner::new(), interim: Pump::bare(Vec::new()), interims: 0 },
+            outline,
+            client_ended: false,
+            moved: (0, 0),
+        }
+    }
+
+    /// The client has seen a part of the final answer, or is about to.
+    fn answer_started(&self) -> bool {
+        matches!(self.download, Download::Body { .. })
+    }
+
+    /// The service has all of the request.
+    fn request_whole(&self) -> bool {
+        match &self.upload {
+            Upload::Whole => true,
+            Upload::Moving(pump) => pump.is_written(),
+            Upload::Refused => false,
+        }
+    }
+
+    fn poll<U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        inbound: &mut Buffer,
+        upstream: &mut U,
+    ) -> Poll<Outcome>
+    where
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        if let Some(outcome) = self.poll_request(cx, client, inbound, upstream) {
+            return Poll::Ready(outcome);
+        }
+        if let Some(outcome) = ready!(self.poll_answer_head(cx, client, upstream)) {
+            return Poll::Ready(outcome);
+        }
+        let Download::Body { pump, close, upstream_lives } = &mut self.download else {
+            return Poll::Pending;
+        };
+        let (close, upstream_lives) = (*close, *upstream_lives);
+        let polled = pump.poll(cx, upstream, &mut self.answer, client);
+        self.moved.1 += pump.take_moved();
+        Poll::Ready(match ready!(polled) {
+            Ok(()) if self.request_whole() => Outcome::Complete {
+                client_lives: !close,
+                // Bytes behind the answer belong to no request.
+                upstream_lives: upstream_lives && self.answer.is_empty(),
+            },
+            Ok(()) => Outcome::Early,
+            Err(Broken::Sink) => Outcome::ClientGone,
+            Err(Broken::Source | Broken::Malformed(_)) => Outcome::Cut,
+        })
+    }
+
+    /// Moves the request. An outcome only when nothing else can matter any more.
+    fn poll_request<U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        inbound: &mut Buffer,
+        upstream: &mut U,
+    ) -> Option<Outcome>
+    where
+        U: AsyncWrite + Unpin,
+    {
+        if let Upload::Moving(pump) = &mut self.upload {
+            let polled = pump.poll(cx, client, inbound, upstream);
+            self.moved.0 += pump.take_moved();
+            match polled {
+                Poll::Pending => return None,
+                Poll::Ready(Ok(())) => self.upload = Upload::Whole,
+                Poll::Ready(Err(Broken::Sink)) => self.upload = Upload::Refused,
+                Poll::Ready(Err(Broken::Source)) => return Some(Outcome::ClientGone),
+                Poll::Ready(Err(Broken::Malformed(_))) if self.answer_started() => return Some(Outcome::Cut),
+                Poll::Ready(Err(Broken::Malformed(refusal))) => return Some(Outcome::BadBody(refusal)),
+            }
+        }
+        // The request is out of our hands. Look after the client, to learn when it has gone. What it sends ahead stays
+        // in the buffer, and while there is something in that we read no further.
+        if inbound.is_empty() && !self.client_ended {
+            match inbound.poll_fill(cx, client) {
+                Poll::Ready(Ok(0)) => self.client_ended = true,
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(_)) => return Some(Outcome::ClientGone),
+                Poll::Pending => inbound.release(),
+            }
+        }
+        None
+    }
+
+    /// Passes interim answers on until the final head is there and staged. An outcome when none can be had.
+    fn poll_answer_head<U>(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut TcpStream,
+        upstream: &mut U,
+    ) -> Poll<Option<Outcome>>
+    where
+        U: AsyncRead + Unpin,
+    {
+        loop {
+            let Download::Head { scanner, interim, interims } = &mut self.download else {
+                return Poll::Ready(None);
+            };
+            let polled = interim.poll(cx, upstream, &mut self.answer, client);
+            self.moved.1 += interim.take_moved();
+            if ready!(polled).is_err() {
+                return Poll::Ready(Some(Outcome::ClientGone));
+            }
+            match scanner.find(self.answer.unread()) {
+                Err(_) => return self.no_answer(),
+                Ok(None) => match self.answer.poll_fill(cx, upstream) {
+                    Poll::Ready(Ok(1..)) => {}
+                    Poll::Ready(Ok(0) | Err(_)) => return self.no_answer(),
+                    Poll::Pending => {
+                        self.answer.release();
+                        return Poll::Pending;
+                    }
+                },
+                Ok(Some(scanned)) => {
+                    let length = scanned.len();
+                    let Ok(head) = http1::parse_response(scanned, self.outline.to_head) else {
+                        return self.no_answer();
+                    };
+                    let mut staged = Vec::with_capacity(length + 64);
+                    if head.is_interim() {
+                        *interims += 1;
+                        // Nobody has asked to switch protocols: what follows a 101 would be read by no one.
+                        if head.status == 101 || *interims > INTERIM_MAX {
+                            return self.no_answer();
+                        }
+                        if self.outline.version == Version::Http11 {
+                            head.write(Backward { version: Version::Http11, close: false }, &mut staged);
+                        }
+                        *interim = Pump::bare(staged);
+                        *scanner = Scanner::new();
+                        self.answer.consume(length);
+                    } else {
+                        let (from, to) = (head.framing, head.framing_for(self.outline.version));
+                        let close = !self.outline.keep_alive || self.client_ended || !self.request_whole();
+                        head.write(Backward { version: self.outline.version, close }, &mut staged);
+                        let upstream_lives = head.keep_alive;
+                        self.answer.consume(length);
+                        let pump = Pump::new(staged, from, to, &mut self.answer);
+                        self.download = Download::Body { pump, close, upstream_lives };
+                    }
+                }
+            }
+        }
+    }
+
+    fn no_answer(&self) -> Poll<Option<Outcome>> {
+        Poll::Ready(Some(Outcome::NoAnswer { request_whole: self.request_whole() }))
+    }
+}

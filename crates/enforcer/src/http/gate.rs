@@ -1,0 +1,107 @@
+//! What the relay asks of the connection it serves, and how it says that it has ended.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+
+use ringfence_model::CanonicalPath;
+use ringfence_model::path::Allowances;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The connection's side of the relay: decides, records, dials. The relay itself knows no policy and no log.
+///
+/// Order, for every request: read head → [`Gate::authority_ok`] → canonical path → [`Gate::admit`] →
+/// [`Gate::dial`] (unless a connection from an earlier request is still good) → first byte moves.
+pub(crate) trait Gate: Send + Sync {
+    /// Proof that a request was allowed *and recorded*. Held while the request is under way, dropped at its end.
+    type Permit: Send + Sync;
+    /// A connection to the receiver. Dropping it in the middle of an exchange must not look like a clean end
+    /// where the transport can tell the difference.
+    type Upstream: AsyncRead + AsyncWrite + Unpin + Send;
+
+    /// Path forms the receiver accepts although they are refused by default.
+    fn allowances(&self) -> Allowances;
+
+    /// Whether `authority` (the Host header: no userinfo, `host` or `host:port`, any case) is one of the
+    /// receiver's names or addresses.
+    fn authority_ok(&self, authority: &str) -> bool;
+
+    /// Decides one request and records the decision, allow or deny, before it returns (kind `operation`).
+    /// Nothing of the request has moved yet.
+    fn admit(&self, method: &str, path: &CanonicalPath) -> Result<Self::Permit, Refusal>;
+
+    /// Records a request that was refused before it could be decided (outcome deny).
+    ///
+    /// `what` is the request as far as it could be read (`GET /a/../b`, or the start of its first line), printable
+    /// ASCII of at most [`super::WHAT_MAX`] bytes; `reason` is for operators only.
+    fn refuse_malformed(&self, what: &str, reason: &str);
+
+    /// Opens a fresh connection to the receiver. [`io::ErrorKind::TimedOut`] is answered with 504, any other
+    /// error with 502. The relay gives up after [`super::DIAL_TIMEOUT`] by itself.
+    fn dial(&self) -> impl Future<Output = io::Result<Self::Upstream>> + Send;
+
+    /// The authority to send on instead of the client's own (endpoints outside); `None` keeps the client's.
+    fn upstream_authority(&self) -> Option<String>;
+
+    /// The value of `x-forwarded-client-cert` that names the caller. Control bytes in it make every request 503.
+    fn client_cert_header(&self) -> String;
+
+    /// Resolves when the request (`Some`), or the connection between requests (`None`), is no longer allowed.
+    /// The relay then stops at once and resets the client. Must resolve immediately when that is already so.
+    fn revoked(&self, permit: Option<&Self::Permit>) -> impl Future<Output = ()> + Send;
+
+    /// Bytes just relayed, heads included: `sent` towards the receiver, `received` towards the client. Called as
+    /// they move, so a relay that is dropped half-way has still counted. Answers of our own are not counted.
+    fn count(&self, sent: u64, received: u64);
+}
+
+/// Why [`Gate::admit`] gave no permit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Policy says no: 403.
+    Refused,
+    /// The decision could not be recorded or made: 503.
+    Unavailable,
+}
+
+/// Why a relay ended; [`fmt::Display`] is the reason for the close record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The last exchange was complete and the client, or the way it framed its request, asked for the end.
+    Finished,
+    /// The client sent nothing for [`super::IDLE_TIMEOUT`].
+    Idle,
+    /// The client began a request head and did not finish it within [`super::HEAD_TIMEOUT`].
+    HeadTimeout,
+    /// The client went away in the middle of a request or of its answer.
+    ClientGone,
+    /// The client sent what is not HTTP/1.x, or what two servers could read differently.
+    Malformed,
+    /// A refused request had a body too long to skip, so the connection was closed after the answer.
+    RefusedBody,
+    /// The receiver answered before it had read the whole request.
+    EarlyAnswer,
+    /// The receiver broke off in the middle of its answer, or framed it unsoundly.
+    UpstreamBroke,
+    /// No byte moved in either direction for [`super::STALL_TIMEOUT`].
+    Stalled,
+    /// [`Gate::revoked`] resolved.
+    Revoked,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Finished => "finished",
+            Self::Idle => "idle for too long",
+            Self::HeadTimeout => "request head not complete in time",
+            Self::ClientGone => "client went away",
+            Self::Malformed => "malformed request",
+            Self::RefusedBody => "refused request with a long body",
+            Self::EarlyAnswer => "answered before the request was complete",
+            Self::UpstreamBroke => "service broke off",
+            Self::Stalled => "stalled",
+            Self::Revoked => "revoked",
+        })
+    }
+}

@@ -1,0 +1,24 @@
+//! The HTTP/1.1 relay: one client connection, one request after another, each decided before a byte of it moves.
+//!
+//! What comes in: a connection from a compartment and the [`Gate`] that knows who is behind it. What goes out: every
+//! request that the gate admits, in the canonical form of [`ringfence_wire::http1`], to a connection the gate dialled;
+//! and the answer back. The relay knows neither policy nor log, and never sends a request twice.
+//!
+//! Reading order: `gate.rs` (the contract), `session.rs` (the life of a client connection), `judge.rs` (from head to
+//! permit), `exchange.rs` (one request and its answer, both ways at once), `pump.rs` (one body, one way), `answer.rs`
+//! (what we say ourselves), `buffer.rs`, `limits.rs`. `docs/http.md` says the same for users.
+
+mod answer;
+mod buffer;
+mod exchange;
+mod gate;
+mod judge;
+mod limits;
+mod pump;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use gate::{Ended, Gate, Refusal};
+pub(crate) use limits::{DIAL_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, STALL_TIMEOUT, WHAT_MAX};
+pub(crate) use session::relay;

@@ -1,0 +1,297 @@
+//! The life of a client connection: one request after another, and how it ends.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+
+use ringfence_wire::http1::Scanner;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::answer::answer;
+use super::buffer::Buffer;
+use super::exchange::{Ends, Outcome, exchange};
+use super::gate::{Ended, Gate};
+use super::judge::{Judged, Outline, first_line, judge};
+use super::limits::Timeouts;
+
+/// Serves every request that arrives on `client`, until one side is done. Says why it ended.
+///
+/// Dropping the future closes both connections at once.
+pub(crate) async fn relay<G: Gate>(client: TcpStream, gate: &G) -> Ended {
+    relay_within(client, gate, Timeouts::STANDARD).await
+}
+
+pub(super) async fn relay_within<G: Gate>(client: TcpStream, gate: &G, timeouts: Timeouts) -> Ended {
+    let mut session = Session { gate, client, inbound: Buffer::default(), upstream: None, timeouts };
+    let end = session.run().await;
+    session.close(end.close).await;
+    end.ended
+}
+
+struct Session<'g, G: Gate> {
+    gate: &'g G,
+    client: TcpStream,
+    /// Read from the client and not yet dealt with.
+    inbound: Buffer,
+    /// Kept from one request to the next. Never shared with another client connection.
+    upstream: Option<G::Upstream>,
+    timeouts: Timeouts,
+}
+
+/// Why, and how, a connection ends.
+#[derive(Clone, Copy, Debug)]
+struct End {
+    ended: Ended,
+    close: Close,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Close {
+    /// Nothing is under way.
+    Plain,
+    /// An answer may still be under way: let it arrive before the connection goes.
+    Linger,
+    /// What was begun must not look complete.
+    Reset,
+}
+
+/// The end of a session, for `?`.
+fn end<T>(ended: Ended, close: Close) -> Result<T, End> {
+    Err(End { ended, close })
+}
+
+impl<G: Gate> Session<'_, G> {
+    async fn run(&mut self) -> End {
+        // Answers are written whole; waiting for more to send with them only costs time. If it cannot be set, nothing
+        // is lost but that time.
+        let _ = self.client.set_nodelay(true);
+        loop {
+            if let Err(end) = self.one_request().await {
+                return end;
+            }
+        }
+    }
+
+    async fn one_request(&mut self) -> Result<(), End> {
+        self.wait().await?;
+        match self.read_head().await? {
+            Judged::Malformed { status } => {
+                self.say(status, false, true).await?;
+                end(Ended::Malformed, Close::Linger)
+            }
+            Judged::Refused { status, outline } => self.refuse(status, outline).await,
+            Judged::Admitted { permit, outline, head } => self.serve(permit, outline, head).await,
+        }
+    }
+
+    /// Waits for the first byte of a request, holding no buffer.
+    async fn wait(&mut self) -> Result<(), End> {
+        let deadline = Instant::now() + self.timeouts.idle;
+        while self.inbound.is_empty() {
+            self.inbound.release();
+            let Self { gate, client, upstream, .. } = self;
+            tokio::select! {
+                biased;
+                () = gate.revoked(None) => return end(Ended::Revoked, Close::Reset),
+                readable = client.readable() => {
+                    if readable.is_err() {
+                        return end(Ended::ClientGone, Close::Plain);
+                    }
+                    match self.inbound.try_fill(&self.client) {
+                        Ok(0) => return end(Ended::Finished, Close::Plain),
+                        Ok(_) => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        Err(_) => return end(Ended::ClientGone, Close::Plain),
+                    }
+                }
+                () = until_touched(upstream) => self.upstream = None,
+                () = sleep_until(deadline) => return end(Ended::Idle, Close::Plain),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one head and has it judged.
+    async fn read_head(&mut self) -> Result<Judged<G::Permit>, End> {
+        let deadline = Instant::now() + self.timeouts.head;
+        let mut scanner = Scanner::new();
+        loop {
+            match scanner.find(self.inbound.unread()) {
+                Ok(Some(scanned)) => {
+                    let length = scanned.len();
+                    let judged = judge(self.gate, scanned, self.inbound.unread());
+                    self.inbound.consume(length);
+                    return Ok(judged);
+                }
+                Ok(None) => {}
+                Err(refusal) => {
+                    self.malformed(&refusal.to_string());
+                    return Ok(Judged::Malformed { status: refusal.status() });
+                }
+            }
+            let Self { gate, client, inbound, .. } = self;
+            tokio::select! {
+                biased;
+                () = gate.revoked(None) => return end(Ended::Revoked, Close::Reset),
+                filled = inbound.fill(client) => {
+                    if !matches!(filled, Ok(1..)) {
+                        self.malformed("request head cut short");
+                        return end(Ended::ClientGone, Close::Plain);
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    self.malformed("request head not complete in time");
+                    self.say(408, false, true).await?;
+                    return end(Ended::HeadTimeout, Close::Linger);
+                }
+            }
+        }
+    }
+
+    fn malformed(&self, reason: &str) {
+        self.gate.refuse_malformed(&first_line(self.inbound.unread()), reason);
+    }
+
+    /// Dials if need be, and lets the request through.
+    async fn serve(&mut self, permit: G::Permit, outline: Outline, head: Vec<u8>) -> Result<(), End> {
+        if touched(&mut self.upstream).await {
+            self.upstream = None;
+        }
+        let gate = self.gate;
+        if self.upstream.is_none() {
+            let dialled = tokio::select! {
+                biased;
+                () = gate.revoked(Some(&permit)) => return end(Ended::Revoked, Close::Reset),
+                dialled = timeout(self.timeouts.dial, gate.dial()) => dialled,
+            };
+            match dialled {
+                Ok(Ok(upstream)) => self.upstream = Some(upstream),
+                Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => return self.refuse(502, outline).await,
+                Ok(Err(_)) | Err(_) => return self.refuse(504, outline).await,
+            }
+        }
+        let Self { client, inbound, upstream: Some(upstream), timeouts, .. } = self else {
+            return self.refuse(502, outline).await;
+        };
+        let outcome = tokio::select! {
+            biased;
+            () = gate.revoked(Some(&permit)) => return end(Ended::Revoked, Close::Reset),
+            outcome = exchange(gate, Ends { client, inbound, upstream }, outline, head, timeouts.stall) => outcome,
+        };
+        self.settle(outcome, outline).await
+    }
+
+    /// Whether, after an exchange, there can be another.
+    async fn settle(&mut self, outcome: Outcome, outline: Outline) -> Result<(), End> {
+        if !matches!(outcome, Outcome::Complete { upstream_lives: true, .. }) {
+            self.upstream = None;
+        }
+        match outcome {
+            Outcome::Complete { client_lives: true, .. } => Ok(()),
+            Outcome::Complete { client_lives: false, .. } => end(Ended::Finished, Close::Linger),
+            Outcome::Early => end(Ended::EarlyAnswer, Close::Linger),
+            Outcome::NoAnswer { request_whole } => {
+                let close = !(request_whole && outline.keep_alive);
+                self.say(502, outline.to_head, close).await?;
+                if close { end(Ended::UpstreamBroke, Close::Linger) } else { Ok(()) }
+            }
+            Outcome::BadBody(refusal) => {
+                self.gate.refuse_malformed("request body", &refusal.to_string());
+                self.say(refusal.status(), outline.to_head, true).await?;
+                end(Ended::Malformed, Close::Linger)
+            }
+            Outcome::ClientGone => end(Ended::ClientGone, Close::Reset),
+            Outcome::Cut => end(Ended::UpstreamBroke, Close::Reset),
+            Outcome::Stalled { started: true } => end(Ended::Stalled, Close::Reset),
+            Outcome::Stalled { started: false } => {
+                self.say(504, outline.to_head, true).await?;
+                end(Ended::Stalled, Close::Linger)
+            }
+        }
+    }
+
+    /// Answers a request of which nothing has moved, and skips its body where that is short and sure to come.
+    async fn refuse(&mut self, status: u16, outline: Outline) -> Result<(), End> {
+        let skip = outline.skippable();
+        self.say(status, outline.to_head, skip.is_none()).await?;
+        let Some(left) = skip else {
+            let ended = if outline.keep_alive { Ended::RefusedBody } else { Ended::Finished };
+            return end(ended, Close::Linger);
+        };
+        match timeout(self.timeouts.answer, self.skip(left)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => end(Ended::ClientGone, Close::Plain),
+        }
+    }
+
+    async fn skip(&mut self, mut left: u64) -> io::Result<()> {
+        loop {
+            let here = self.inbound.unread().len();
+            let count = usize::try_from(left).unwrap_or(usize::MAX).min(here);
+            self.inbound.consume(count);
+            left -= count as u64;
+            if left == 0 {
+                return Ok(());
+            }
+            if self.inbound.fill(&mut self.client).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+    }
+
+    /// Sends an answer of our own.
+    async fn say(&mut self, status: u16, to_head: bool, close: bool) -> Result<(), End> {
+        let text = answer(status, to_head, close);
+        match timeout(self.timeouts.answer, self.client.write_all(&text)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => end(Ended::ClientGone, Close::Reset),
+        }
+    }
+
+    async fn close(&mut self, close: Close) {
+        self.upstream = None;
+        match close {
+            Close::Plain => {}
+            // If it cannot be set, the client has gone already, and there is no one to mislead.
+            Close::Reset => drop(self.client.set_zero_linger()),
+            Close::Linger => {
+                // Whichever way this ends, the connection is closed next.
+                let _ = timeout(self.timeouts.linger, self.linger()).await;
+            }
+        }
+    }
+
+    /// Closes our side and drops what still comes, until the client has closed its own.
+    async fn linger(&mut self) -> io::Result<()> {
+        self.client.shutdown().await?;
+        loop {
+            let here = self.inbound.unread().len();
+            self.inbound.consume(here);
+            if self.inbound.fill(&mut self.client).await? == 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Resolves when a connection at rest has something to say: its end, an error, or bytes that nobody asked for. It is
+/// of no more use then. Never resolves without a connection.
+async fn until_touched<U: AsyncRead + Unpin>(upstream: &mut Option<U>) {
+    poll_fn(|cx| match upstream {
+        Some(upstream) => {
+            let mut byte = [0];
+            Pin::new(upstream).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+        }
+        None => Poll::Pending,
+    })
+    .await;
+}
+
+/// Whether [`until_touched`] would resolve at once.
+async fn touched<U: AsyncRead + Unpin>(upstream: &mut Option<U>) -> bool {
+    let mut touch = std::pin::pin!(until_touched(upstream));
+    poll_fn(|cx| Poll::Ready(touch.as_mut().poll(cx).is_ready())).await
+}

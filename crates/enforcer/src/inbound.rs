@@ -1,0 +1,206 @@
+//! Into a compartment: from a socket that was born there, with the caller's virtual address as its source.
+//!
+//! Sockets are used once. The launcher refills the pool when told to (`FromEnforcer::Need`).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ringfence_model::VirtualAddr;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use crate::limits::{CONNECT_TIMEOUT, INBOUND_POOL, INBOUND_POOL_MAX, INBOUND_WAIT};
+
+/// Address family of an inbound socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// `Socket::Inbound4`.
+    V4,
+    /// `Socket::Inbound6`.
+    V6,
+}
+
+/// Sockets ready for connections into one compartment.
+pub(crate) struct Pool {
+    four: Shelf,
+    six: Shelf,
+    /// The launcher is to be asked for more.
+    low: Notify,
+    /// Where the workload listened the last time: an index into the order of [`Pool::dial`].
+    listens: AtomicU8,
+}
+
+#[derive(Default)]
+struct Shelf {
+    stock: Mutex<Stock>,
+    arrived: Notify,
+}
+
+#[derive(Default)]
+struct Stock {
+    sockets: Vec<OwnedFd>,
+    /// Asked for and not there yet.
+    ordered: usize,
+}
+
+/// More sockets than a launcher may leave unused.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
+
+impl Pool {
+    /// Empty.
+    pub(crate) fn new() -> Self {
+        Self {
+            four: Shelf::default(),
+            six: Shelf::default(),
+            low: Notify::new(),
+            listens: AtomicU8::new(0),
+        }
+    }
+
+    /// Takes in a socket that was checked.
+    pub(crate) fn put(&self, family: Family, socket: OwnedFd) -> Result<(), TooMany> {
+        let shelf = self.shelf(family);
+        {
+            let mut stock = shelf.stock();
+            if stock.sockets.len() >= INBOUND_POOL_MAX {
+                return Err(TooMany);
+            }
+            stock.ordered = stock.ordered.saturating_sub(1);
+            stock.sockets.push(socket);
+        }
+        shelf.arrived.notify_one();
+        Ok(())
+    }
+
+    /// How many to order now, of each family. What is returned counts as ordered.
+    pub(crate) fn order(&self) -> (u32, u32) {
+        (self.four.order(), self.six.order())
+    }
+
+    /// Resolves when [`Pool::order`] should be asked again.
+    pub(crate) async fn low(&self) {
+        self.low.notified().await;
+    }
+
+    /// Connects to the workload's `port`, as `caller`.
+    ///
+    /// A workload listens on loopback, on its own address or on all of them; each is tried, beginning with the one
+    /// that worked before. `own` are the workload's own addresses.
+    pub(crate) async fn dial(
+        &self,
+        caller: VirtualAddr,
+        own: VirtualAddr,
+        port: u16,
+    ) -> io::Result<TcpStream> {
+        let places: [IpAddr; 4] = [
+            Ipv4Addr::LOCALHOST.into(),
+            Ipv6Addr::LOCALHOST.into(),
+            own.v4.into(),
+            own.v6.into(),
+        ];
+        let first = usize::from(self.listens.load(Ordering::Relaxed)) % places.len();
+        let order = std::iter::once(first).chain((0..places.len()).filter(|&at| at != first));
+        let mut last = io::Error::from(io::ErrorKind::ConnectionRefused);
+        for index in order {
+            match self.dial_place(caller, SocketAddr::new(places[index], port)).await {
+                Ok(stream) => {
+                    self.listens.store(index as u8, Ordering::Relaxed);
+                    return Ok(stream);
+                }
+                // Something listens there and does not answer: a second listener would be another program.
+                Err(cause) if cause.kind() == io::ErrorKind::TimedOut => return Err(cause),
+                Err(cause) => last = cause,
+            }
+        }
+        Err(last)
+    }
+
+    async fn dial_place(&self, caller: VirtualAddr, place: SocketAddr) -> io::Result<TcpStream> {
+        let (family, source): (_, IpAddr) = match place {
+            SocketAddr::V4(_) => (Family::V4, caller.v4.into()),
+            SocketAddr::V6(_) => (Family::V6, caller.v6.into()),
+        };
+        let socket = std::net::TcpStream::from(self.take(family).await?);
+        socket.set_nonblocking(true)?;
+        let socket = TcpSocket::from_std_stream(socket);
+        socket.bind(SocketAddr::new(source, 0))?;
+        let stream = timeout(CONNECT_TIMEOUT, socket.connect(place)).await.map_err(|_| {
+            let what = format!("port {} did not answer within {CONNECT_TIMEOUT:?}", place.port());
+            io::Error::new(io::ErrorKind::TimedOut, what)
+        })??;
+        // A port without a listener can connect to itself when it is drawn as its own source.
+        if stream.peer_addr()? != place || stream.local_addr()? == place {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn take(&self, family: Family) -> io::Result<OwnedFd> {
+        let shelf = self.shelf(family);
+        let taken = timeout(INBOUND_WAIT, async {
+            loop {
+                // Enrolled before the look, so that an arrival in between wakes us.
+                let arrived = shelf.arrived.notified();
+                let (socket, running_low) = shelf.take();
+                if running_low {
+                    self.low.notify_one();
+                }
+                match socket {
+                    Some(socket) => return socket,
+                    None => arrived.await,
+                }
+            }
+        })
+        .await;
+        taken.map_err(|_| {
+            // What was ordered did not come: order it anew rather than wait for it for ever.
+            shelf.stock().ordered = 0;
+            self.low.notify_one();
+            io::Error::other(format!("the launcher made no inbound socket within {INBOUND_WAIT:?}"))
+        })
+    }
+
+    fn shelf(&self, family: Family) -> &Shelf {
+        match family {
+            Family::V4 => &self.four,
+            Family::V6 => &self.six,
+        }
+    }
+}
+
+impl Shelf {
+    /// One socket, if there is one; and whether more should be ordered.
+    fn take(&self) -> (Option<OwnedFd>, bool) {
+        let (socket, low, more) = {
+            let mut stock = self.stock();
+            let socket = stock.sockets.pop();
+            let low = stock.sockets.len() + stock.ordered < INBOUND_POOL / 2;
+            (socket, low, !stock.sockets.is_empty())
+        };
+        if more {
+            // `notify_one` keeps a single permit: pass it on, so that two arrivals wake two.
+            self.arrived.notify_one();
+        }
+        (socket, low)
+    }
+
+    fn order(&self) -> u32 {
+        let mut stock = self.stock();
+        let more = INBOUND_POOL.saturating_sub(stock.sockets.len() + stock.ordered);
+        stock.ordered += more;
+        more as u32
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

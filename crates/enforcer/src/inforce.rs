@@ -1,0 +1,126 @@
+//! The generation in force: read without a lock by every connection, replaced whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use ringfence_model::{Diagnostics, Generation, HostName, Name, Protocol};
+use ringfence_policy::Snapshot;
+use tokio::sync::watch;
+
+use crate::Assignment;
+use crate::endpoint::{EndpointError, Target};
+
+/// One generation, compiled, with what it takes to serve it.
+pub(crate) struct InForce {
+    /// Decides.
+    pub(crate) snapshot: Snapshot,
+    /// Name of the node, for records. Empty before the first generation.
+    pub(crate) node: String,
+    /// For identities; `None` before the first generation.
+    pub(crate) zone: Option<HostName>,
+    endpoints: HashMap<Name, Arc<[Target]>>,
+}
+
+/// Why a generation is not taken. What was in force stays.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unfit {
+    /// The resources do not compile, or their own tests fail.
+    #[error("{0}")]
+    Policy(#[from] Diagnostics),
+    /// An endpoint cannot be used.
+    #[error("endpoint of {service} ({place}): {cause}")]
+    Endpoint {
+        /// Whose.
+        service: Name,
+        /// Where it is declared.
+        place: String,
+        /// What is wrong.
+        cause: EndpointError,
+    },
+}
+
+impl InForce {
+    /// Nothing may reach anything.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            snapshot: Snapshot::empty(),
+            node: String::new(),
+            zone: None,
+            endpoints: HashMap::new(),
+        }
+    }
+
+    /// Compiles what the node handed over; runs the policies' own tests.
+    pub(crate) fn compile(generation: Generation, assignment: &Assignment) -> Result<Self, Unfit> {
+        let Assignment { node, zone, estate, addresses, files } = assignment;
+        let addresses: BTreeMap<_, _> = addresses.clone();
+        let snapshot = Snapshot::compile(generation, zone, estate, &addresses)?;
+        let mut endpoints = HashMap::new();
+        for service in estate.services.iter().filter(|service| !service.endpoints.is_empty()) {
+            let targets = service
+                .endpoints
+                .iter()
+                .map(|endpoint| {
+                    Target::new(endpoint, service.protocol, files).map_err(|cause| {
+                        Unfit::Endpoint {
+                            service: service.name.clone(),
+                            place: endpoint.at.to_string(),
+                            cause,
+                        }
+                    })
+                })
+                .collect::<Result<Arc<[_]>, _>>()?;
+            endpoints.insert(service.name.clone(), targets);
+        }
+        Ok(Self { snapshot, node: node.clone(), zone: Some(zone.clone()), endpoints })
+    }
+
+    /// Endpoints of `name`; `None`: it runs in compartments.
+    pub(crate) fn endpoints(&self, name: &Name) -> Option<&Arc<[Target]>> {
+        self.endpoints.get(name)
+    }
+
+    /// Protocol and port on which `name` is called, when it runs in compartments.
+    pub(crate) fn served_inside(&self, name: &Name) -> Option<(Protocol, u16)> {
+        if self.endpoints.contains_key(name) {
+            return None;
+        }
+        let index = self.snapshot.find(name.as_str())?;
+        self.snapshot.workload(index).serves
+    }
+}
+
+/// The place where the generation in force is found, and news of its change.
+pub(crate) struct Current {
+    now: ArcSwap<InForce>,
+    news: watch::Sender<u64>,
+}
+
+impl Current {
+    /// Denies everything until the first [`Current::replace`].
+    pub(crate) fn new() -> Self {
+        Self { now: ArcSwap::from_pointee(InForce::nothing()), news: watch::Sender::new(0) }
+    }
+
+    /// What decides at this moment. Not to be held across an await.
+    pub(crate) fn load(&self) -> Guard<Arc<InForce>> {
+        self.now.load()
+    }
+
+    /// Puts a generation in force, then wakes every connection to check itself against it.
+    pub(crate) fn replace(&self, next: InForce) {
+        self.now.store(Arc::new(next));
+        self.recheck();
+    }
+
+    /// Wakes every connection: time has passed, and a verdict may depend on it.
+    pub(crate) fn recheck(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
+    /// News from here on. Subscribe *before* [`Current::load`]: then no change can fall in between.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+}

@@ -1,0 +1,129 @@
+//! Who, where, may they: the same three questions for a fresh connection and for one that lives.
+
+use jiff::Timestamp;
+use ringfence_model::{OriginalDst, Protocol, WorkloadId};
+use ringfence_policy::{Explanation, Operation, Snapshot, Verdict, WorkloadIx};
+
+use crate::record::Ruling;
+
+/// Who talks to whom, within one snapshot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair {
+    /// The workload behind the door.
+    pub(crate) from: WorkloadIx,
+    /// The workload that was called.
+    pub(crate) to: WorkloadIx,
+    /// What the callee speaks.
+    pub(crate) protocol: Protocol,
+}
+
+/// A no, in the words of the record. The workload learns none of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Denied {
+    /// The workload it was about, if the destination is one.
+    pub(crate) to: Option<WorkloadIx>,
+    /// For the record.
+    pub(crate) ruling: Ruling,
+}
+
+impl Denied {
+    fn here(snapshot: &Snapshot, to: Option<WorkloadIx>, reason: String) -> Self {
+        let generation = snapshot.generation();
+        Self { to, ruling: Ruling { reason, rule: String::new(), generation, mode: "enforce" } }
+    }
+}
+
+/// *Who*: the workload of a compartment, as the snapshot knows it.
+pub(crate) fn who(snapshot: &Snapshot, source: &WorkloadId) -> Result<WorkloadIx, Denied> {
+    snapshot
+        .find(source.name.as_str())
+        .filter(|&ix| snapshot.workload(ix).id == *source)
+        .ok_or_else(|| Denied::here(snapshot, None, format!("{source} is not in the estate")))
+}
+
+/// *Where*: the workload at an original destination, and what it speaks.
+pub(crate) fn pair(
+    snapshot: &Snapshot,
+    source: &WorkloadId,
+    original: OriginalDst,
+) -> Result<Pair, Denied> {
+    let from = who(snapshot, source)?;
+    if is_door(original) {
+        return Err(Denied::here(snapshot, None, "the enforcer's own door".to_owned()));
+    }
+    let Some(to) = snapshot.route(original) else {
+        let to = snapshot.resolve_address(original.ip());
+        let reason = match to {
+            Some(to) => format!("{} declares no such port", snapshot.workload(to).id),
+            None => "no workload has this address".to_owned(),
+        };
+        return Err(Denied::here(snapshot, to, reason));
+    };
+    match snapshot.workload(to).serves {
+        Some((protocol, _)) => Ok(Pair { from, to, protocol }),
+        None => {
+            let reason = format!("{} serves nothing", snapshot.workload(to).id);
+            Err(Denied::here(snapshot, Some(to), reason))
+        }
+    }
+}
+
+/// *May they* open a connection: for an opaque protocol that is the operation itself, for one that is read it is
+/// whether any operation between the two could be allowed.
+pub(crate) fn may_connect(snapshot: &Snapshot, pair: Pair) -> Result<Ruling, Denied> {
+    let now = Timestamp::now();
+    match pair.protocol {
+        Protocol::Tcp => may(snapshot, pair, Operation::Connect),
+        Protocol::Http => may_meet(snapshot, pair.from, pair.to, now),
+    }
+}
+
+/// *May they meet*: whether any operation at all could be allowed.
+pub(crate) fn may_meet(
+    snapshot: &Snapshot,
+    from: WorkloadIx,
+    to: WorkloadIx,
+    now: Timestamp,
+) -> Result<Ruling, Denied> {
+    let verdict = snapshot.may_meet(from, to, now);
+    ruled(snapshot, to, verdict, || snapshot.explain(from, to, None, now))
+}
+
+/// *May they*: one operation.
+pub(crate) fn may(
+    snapshot: &Snapshot,
+    pair: Pair,
+    operation: Operation<'_>,
+) -> Result<Ruling, Denied> {
+    let now = Timestamp::now();
+    let verdict = snapshot.decide(pair.from, pair.to, operation, now);
+    ruled(snapshot, pair.to, verdict, || {
+        snapshot.explain(pair.from, pair.to, Some(operation), now)
+    })
+}
+
+/// The verdict decides; words are looked for only when it is a no.
+fn ruled(
+    snapshot: &Snapshot,
+    to: WorkloadIx,
+    verdict: Verdict,
+    explain: impl FnOnce() -> Explanation,
+) -> Result<Ruling, Denied> {
+    let generation = snapshot.generation();
+    if verdict.is_allowed() {
+        let rule = snapshot.rule(&verdict, to).map(|at| at.to_string()).unwrap_or_default();
+        let reason = verdict.reason().as_str().to_owned();
+        return Ok(Ruling { reason, rule, generation, mode: "enforce" });
+    }
+    let Explanation { mut reason, rule, nearest, mode, .. } = explain();
+    if let Some((at, differs)) = nearest {
+        reason = format!("{reason}; nearest rule {at}: {differs}");
+    }
+    let rule = rule.map(|at| at.to_string()).unwrap_or_default();
+    Err(Denied { to: Some(to), ruling: Ruling { reason, rule, generation, mode } })
+}
+
+/// Whether a destination is an address of our own in the compartment. No workload lives there.
+pub(crate) fn is_door(original: OriginalDst) -> bool {
+    ringfence_compartment::address::is_door(original.socket_addr())
+}

@@ -1,0 +1,104 @@
+//! Every bound of the data plane, in one place. `docs/limits.md` repeats this file as a table for people.
+//!
+//! A bound that is reached costs the workload that reached it: its attempt is refused and recorded. None of them
+//! opens anything.
+
+use std::time::Duration;
+
+/// Live connections of one compartment, those it opened and those into it together, at most. Over it: a new one
+/// is reset and recorded. Lower where the process may open few descriptors: see [`SHARE_OF_ONE`].
+pub(crate) const CONNECTIONS_PER_COMPARTMENT: usize = 4096;
+
+/// Part of all connections the process can hold (as one over this) that a single compartment may take, so that
+/// one cannot use up every descriptor of the node.
+pub(crate) const SHARE_OF_ONE: usize = 4;
+
+/// Descriptors kept for doors, pools, log and runtime; the rest is for connections.
+pub(crate) const DESCRIPTORS_RESERVED: u64 = 512;
+
+/// Descriptors one connection may need: its two ends, and a spare while it dials.
+pub(crate) const DESCRIPTORS_PER_CONNECTION: u64 = 3;
+
+/// Wait after `accept` failed for want of descriptors or memory. Meanwhile connections queue in the kernel.
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bytes read at once from one side of a relayed connection.
+pub(crate) const RELAY_CHUNK: usize = 64 * 1024;
+
+/// Time for one attempt to connect to one address of an endpoint, or to a port inside a compartment. Over it:
+/// the next address is tried.
+pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time for the TLS handshake with an endpoint. Over it: the next address is tried.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time to resolve an endpoint's host name. Over it: the next endpoint is tried.
+pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Addresses of one endpoint's host name that are tried. Further ones are ignored.
+pub(crate) const ADDRESSES_PER_ENDPOINT: usize = 4;
+
+/// Host name look-ups under way at once in the process. Over it: they queue, within [`LOOKUP_TIMEOUT`].
+pub(crate) const LOOKUP_THREADS: usize = 16;
+
+/// Idle time after which the kernel probes a connection to an endpoint.
+pub(crate) const ENDPOINT_KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// Inbound sockets of one family held ready for one compartment.
+pub(crate) const INBOUND_POOL: usize = 32;
+
+/// Inbound sockets of one family a launcher may have handed over unused. More are closed, and the link with them.
+pub(crate) const INBOUND_POOL_MAX: usize = 256;
+
+/// Time a connection waits for an inbound socket while the pool is empty. Over it: reset, outcome `error`.
+pub(crate) const INBOUND_WAIT: Duration = Duration::from_secs(2);
+
+/// Time from adoption until a launcher must have asked to be armed. Over it: its link is closed.
+pub(crate) const ARM_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Time for a message to a launcher to be taken. Over it: its link is closed.
+pub(crate) const LINK_SEND_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Compartments adopted at once. Over it: the link is closed, recorded as an event.
+pub(crate) const COMPARTMENTS: usize = 4096;
+
+/// Datagrams taken from a door before others get their turn.
+pub(crate) const DATAGRAMS_PER_TURN: usize = 64;
+
+/// Largest DNS query taken over UDP, in bytes. Longer ones are cut by the kernel and refused as malformed.
+pub(crate) const DNS_DATAGRAM: usize = 4096;
+
+/// DNS queries of one compartment answered within a second. Over it: silence, folded into one record.
+pub(crate) const DNS_PER_SECOND: u32 = 1000;
+
+/// Idle time after which a DNS connection over TCP is closed.
+pub(crate) const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
+
+/// DNS connections over TCP of one compartment at once. Over it: reset and recorded.
+pub(crate) const DNS_TCP_CONNECTIONS: usize = 32;
+
+/// Identical denials of one workload within [`FOLD_WINDOW`] that get a record each; the rest share one.
+pub(crate) const FOLD_AFTER: u64 = 100;
+
+/// Length of the window in which denials are told to be identical.
+pub(crate) const FOLD_WINDOW: Duration = Duration::from_secs(1);
+
+/// Different denials of one compartment that a window tells apart. Over it: the window ends early, so that
+/// memory stays bounded and every count is written.
+pub(crate) const FOLD_KEYS: usize = 4096;
+
+/// Bytes of one text field of a record. Longer texts are cut at a character and end in `…`.
+pub(crate) const RECORD_TEXT: usize = 4096;
+
+/// Bytes of an operation in a record: method, path, and nothing else of a request.
+pub(crate) const RECORD_OPERATION: usize = 12 * 1024;
+
+/// Time between two re-checks of live connections while nothing changed: bounds how long one outlives an
+/// exemption that lapses by date.
+pub(crate) const RECHECK_EVERY: Duration = Duration::from_secs(30);
+
+/// Time that closes get to be recorded when the node stops.
+pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Worker threads of the runtime, at most.
+pub(crate) const WORKERS: usize = 4;

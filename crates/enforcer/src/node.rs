@@ -1,0 +1,79 @@
+//! What every compartment and connection of this enforcer shares.
+
+use std::sync::Arc;
+
+use ringfence_compartment::inspect::NamespaceCookie;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::inforce::Current;
+use crate::limits::{
+    CONNECTIONS_PER_COMPARTMENT, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_RESERVED, SHARE_OF_ONE,
+};
+use crate::record::Recorder;
+use crate::registry::Registry;
+use crate::slots::Slots;
+
+/// The enforcer's state. Nothing in it is locked on the way of a byte, but the log.
+pub(crate) struct Node {
+    /// The way to the log.
+    pub(crate) recorder: Arc<Recorder>,
+    /// The generation in force.
+    pub(crate) current: Current,
+    /// Who is armed.
+    pub(crate) registry: Registry,
+    /// All connections.
+    pub(crate) slots: Arc<Slots>,
+    /// The network namespace of the host: no socket of a compartment is from here.
+    pub(crate) host: NamespaceCookie,
+}
+
+impl Node {
+    /// Without compartments, denying everything. `connections` bounds how many may live.
+    pub(crate) fn new(
+        recorder: Arc<Recorder>,
+        host: NamespaceCookie,
+        connections: usize,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            recorder,
+            current: Current::new(),
+            registry: Registry::default(),
+            slots: Slots::new(connections),
+            host,
+        })
+    }
+
+    /// How many connections one compartment may have.
+    pub(crate) fn share(&self) -> usize {
+        (self.slots.limit() / SHARE_OF_ONE).clamp(1, CONNECTIONS_PER_COMPARTMENT)
+    }
+}
+
+/// Raises the soft limit on descriptors to the hard one; gives the number of connections that fit.
+pub(crate) fn room_for_connections() -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if setrlimit(Resource::Nofile, raised).is_ok() {
+        limit = raised;
+    }
+    connections_within(limit.current)
+}
+
+/// `None`: no limit on descriptors.
+fn connections_within(descriptors: Option<u64>) -> usize {
+    let Some(descriptors) = descriptors else { return usize::MAX };
+    let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
+    usize::try_from(room).unwrap_or(usize::MAX).max(SHARE_OF_ONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_descriptors_for_all_else() {
+        assert_eq!(connections_within(None), usize::MAX);
+        assert_eq!(connections_within(Some(DESCRIPTORS_RESERVED + 3000)), 1000);
+        assert_eq!(connections_within(Some(10)), SHARE_OF_ONE);
+    }
+}

@@ -1,0 +1,230 @@
+//! Builds the records of what workloads do, and takes them to the log.
+//!
+//! There are two ways in. [`Recorder::before`] is for what may only happen once it is recorded: its error denies.
+//! [`Recorder::after`] is for what has happened, or was refused, already.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ringfence_audit::{Log, LogError};
+use ringfence_model::flow::{Flow, Kind, Outcome, Side};
+use ringfence_model::{Generation, InstanceId, OriginalDst, WorkloadId};
+
+use crate::limits::{RECORD_OPERATION, RECORD_TEXT};
+
+/// Schema version of the records built here (`flow.proto`).
+const SCHEMA: u32 = 1;
+
+/// The one road to the flow log.
+pub(crate) struct Recorder {
+    log: Log,
+    boot: String,
+    connections: AtomicU64,
+}
+
+impl Recorder {
+    /// `boot` tells this run of the enforcer from every other.
+    pub(crate) fn new(log: Log, boot: u64) -> Self {
+        Self { log, boot: format!("{boot:016x}"), connections: AtomicU64::new(0) }
+    }
+
+    /// An id that no other connection has, of this run or another.
+    pub(crate) fn connection_id(&self) -> String {
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.boot)
+    }
+
+    /// Records what is about to happen. On `Err` it must not happen.
+    pub(crate) fn before(&self, flow: &Flow) -> Result<(), LogError> {
+        self.log.record(flow).map(drop)
+    }
+
+    /// Records what has happened, or did not happen. A log that cannot take it counts the gap and
+    /// says so in a record of its own when it recovers; nothing passes on account of it.
+    pub(crate) fn after(&self, flow: &Flow) -> Result<(), LogError> {
+        self.log.record_after(flow).map(drop)
+    }
+
+    /// The log itself, for its state.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+}
+
+/// What all records of one attempt have in common.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Subject {
+    /// Name of the node.
+    pub(crate) node: String,
+    /// [`Recorder::connection_id`], or empty.
+    pub(crate) connection: String,
+    /// The workload whose door it came through.
+    pub(crate) source: String,
+    /// Its instance.
+    pub(crate) source_instance: String,
+    /// What the source is for.
+    pub(crate) purpose: String,
+    /// The workload it was going to, if it is one.
+    pub(crate) destination: String,
+    /// The instance that was chosen, if it runs in a compartment.
+    pub(crate) destination_instance: String,
+    /// Whether both ends are decided here.
+    pub(crate) both: bool,
+    /// Where the source was trying to go.
+    pub(crate) original: Option<OriginalDst>,
+    /// `http`, `tcp`, `udp`, `dns`.
+    pub(crate) protocol: &'static str,
+}
+
+/// What a decision adds to a record.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ruling {
+    /// In words, for an operator.
+    pub(crate) reason: String,
+    /// `FILE:LINE`, or empty.
+    pub(crate) rule: String,
+    /// Under which it was decided.
+    pub(crate) generation: Generation,
+    /// `enforce`.
+    pub(crate) mode: &'static str,
+}
+
+impl Subject {
+    /// The source alone, before anything is known of where it goes.
+    pub(crate) fn of(node: &str, source: &WorkloadId, instance: &InstanceId) -> Self {
+        Self {
+            node: node.to_owned(),
+            source: source.name.as_str().to_owned(),
+            source_instance: instance.to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// A record of kind `kind` about this attempt, stamped with the present.
+    pub(crate) fn flow(
+        &self,
+        kind: Kind,
+        outcome: Outcome,
+        operation: &str,
+        ruling: &Ruling,
+    ) -> Flow {
+        Flow {
+            schema: SCHEMA,
+            time_ns: now_ns(),
+            node: bounded(&self.node, RECORD_TEXT),
+            side: if self.both { Side::Both } else { Side::Initiator }.into(),
+            kind: kind.into(),
+            connection: self.connection.clone(),
+            count: 1,
+            source: bounded(&self.source, RECORD_TEXT),
+            source_instance: bounded(&self.source_instance, RECORD_TEXT),
+            destination: bounded(&self.destination, RECORD_TEXT),
+            destination_instance: bounded(&self.destination_instance, RECORD_TEXT),
+            original_destination: self.original.map(|to| to.to_string()).unwrap_or_default(),
+            protocol: self.protocol.to_owned(),
+            operation: bounded(operation, RECORD_OPERATION),
+            outcome: outcome.into(),
+            reason: bounded(&ruling.reason, RECORD_TEXT),
+            rule: bounded(&ruling.rule, RECORD_TEXT),
+            generation: ruling.generation.0,
+            mode: ruling.mode.to_owned(),
+            task: String::new(),
+            purpose: bounded(&self.purpose, RECORD_TEXT),
+            bytes_sent: 0,
+            bytes_received: 0,
+            duration_ns: 0,
+        }
+    }
+}
+
+/// A record of kind `event`: something the node or the enforcer did.
+pub(crate) fn event(
+    node: &str,
+    subject: Option<&str>,
+    operation: &str,
+    reason: &str,
+    ok: bool,
+    generation: Generation,
+) -> Flow {
+    Flow {
+        schema: SCHEMA,
+        time_ns: now_ns(),
+        node: bounded(node, RECORD_TEXT),
+        kind: Kind::Event.into(),
+        count: 1,
+        source: bounded(subject.unwrap_or_default(), RECORD_TEXT),
+        operation: bounded(operation, RECORD_OPERATION),
+        outcome: if ok { Outcome::Allow } else { Outcome::Error }.into(),
+        reason: bounded(reason, RECORD_TEXT),
+        generation: generation.0,
+        ..Flow::default()
+    }
+}
+
+/// Nanoseconds since the Unix epoch; 0 before it.
+pub(crate) fn now_ns() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// `text`, cut at a character boundary so that it takes at most `limit` bytes, `…` included.
+pub(crate) fn bounded(text: &str, limit: usize) -> String {
+    const CUT: &str = "…";
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit.saturating_sub(CUT.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{CUT}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log refuses records over this many bytes.
+    const RECORD_MAX: usize = 65_535;
+
+    #[test]
+    fn cuts_at_a_character() {
+        assert_eq!(bounded("short", 10), "short");
+        assert_eq!(bounded("0123456789", 10), "0123456789");
+        assert_eq!(bounded("01234567890", 10), "0123456…");
+        assert_eq!(bounded("ääääääääää", 10), "äää…");
+        for limit in 3..20 {
+            assert!(bounded("äöüäöüäöüäöü", limit).len() <= limit);
+        }
+    }
+
+    #[test]
+    fn never_exceeds_what_the_log_takes() {
+        let long = "€".repeat(100_000);
+        let subject = Subject {
+            node: long.clone(),
+            connection: "0123456789abcdef-18446744073709551615".to_owned(),
+            source: long.clone(),
+            source_instance: long.clone(),
+            purpose: long.clone(),
+            destination: long.clone(),
+            destination_instance: long.clone(),
+            both: true,
+            original: Some(OriginalDst::new("[fd52:6600::1]:65535".parse().unwrap())),
+            protocol: "http",
+        };
+        let ruling = Ruling {
+            reason: long.clone(),
+            rule: long.clone(),
+            generation: Generation(u64::MAX),
+            mode: "enforce",
+        };
+        let mut flow = subject.flow(Kind::Close, Outcome::WouldDeny, &long, &ruling);
+        flow.bytes_sent = u64::MAX;
+        flow.bytes_received = u64::MAX;
+        flow.duration_ns = u64::MAX;
+        flow.count = u64::MAX;
+        assert!(prost::Message::encoded_len(&flow) <= RECORD_MAX);
+    }
+}

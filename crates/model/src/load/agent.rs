@@ -1,0 +1,75 @@
+//! `kind: Agent`.
+
+use super::common::Reference;
+use super::cross::{Draft, Offer};
+use super::fields::{Reader, Shape};
+use super::tree::{Mark, Node};
+use crate::Name;
+use crate::resource::{Agent, Serves};
+
+impl Reader<'_> {
+    /// `spec` may be left out: an agent needs nothing but a name.
+    pub(super) fn agent(&mut self, name: Name, at: Mark, spec: Option<&Node>) -> Draft<Agent> {
+        let mut agent = Agent {
+            name,
+            purpose: None,
+            owner: None,
+            serves: None,
+            hosts: Vec::new(),
+            attest: None,
+            at: self.at(at),
+        };
+        let mut offer = Offer::Nothing;
+        let mut hosts = Vec::new();
+        let shape = Shape {
+            known: &["purpose", "owner", "serves", "hosts", "attest"],
+            later: &["labels", "task", "tasks"],
+        };
+        if let Some(fields) = spec.and_then(|spec| self.fields(spec, "the agent's spec", &shape)) {
+            agent.purpose = self.optional_words(&fields, "purpose");
+            agent.owner = self.optional_words(&fields, "owner");
+            agent.attest = self.attest(&fields);
+            hosts = self.hosts(&fields);
+            if fields.has("serves") {
+                offer = Offer::Unknown;
+                if let Some(node) = fields.get(self, "serves")
+                    && let Some(serves) = self.serves(node)
+                {
+                    offer = Offer::Known(serves.protocol, serves.path_allowances);
+                    agent.serves = Some(serves);
+                }
+            }
+        }
+        agent.hosts = hosts.iter().map(|(host, _)| host.clone()).collect();
+        let hosts = hosts
+            .into_iter()
+            .map(|(host, mark)| (host, self.at(mark)))
+            .collect();
+        Draft {
+            resource: agent,
+            offer,
+            hosts,
+            references: Vec::<Reference>::new(),
+        }
+    }
+
+    fn serves(&mut self, node: &Node) -> Option<Serves> {
+        let shape = Shape {
+            known: &["protocol", "port", "paths"],
+            later: &[],
+        };
+        let fields = self.fields(node, "serves", &shape)?;
+        let protocol = fields
+            .need(self, "protocol", "`protocol: http`")
+            .and_then(|node| self.protocol(node));
+        let port = fields
+            .need(self, "port", "`port: 9000`")
+            .and_then(|node| self.port(node));
+        let path_allowances = self.paths(&fields, protocol);
+        Some(Serves {
+            protocol: protocol?,
+            port: port?,
+            path_allowances,
+        })
+    }
+}

@@ -1,0 +1,347 @@
+//! What several kinds of resource have in common.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jiff::civil::Date;
+
+use super::TEXT_MAX;
+use super::fields::{Fields, Reader, Shape};
+use super::suggest;
+use super::tree::{Mark, Node};
+use crate::path::Allowances;
+use crate::resource::{Attest, Entry, OperationPattern};
+use crate::{HostName, Kind, Name, Protocol, WorkloadId};
+
+const PROTOCOLS: [&str; 2] = ["http", "tcp"];
+/// Of versions to come.
+const LATER_PROTOCOLS: [&str; 16] = [
+    "udp",
+    "tls",
+    "http2",
+    "h2",
+    "grpc",
+    "websocket",
+    "mcp",
+    "a2a",
+    "llm",
+    "postgres",
+    "mysql",
+    "redis",
+    "kafka",
+    "nats",
+    "mqtt",
+    "amqp",
+];
+/// Answered at the door for every destination, so no workload can have it.
+const DNS_PORT: u32 = 53;
+
+const PATH_FORMS: [&str; 5] = [
+    "encoded-slash",
+    "encoded-backslash",
+    "empty-segment",
+    "semicolon",
+    "raw-non-ascii",
+];
+
+/// A reference to a workload that may be anywhere.
+#[derive(Debug)]
+pub(super) struct Reference {
+    pub(super) name: Name,
+    /// `None`: any.
+    pub(super) kind: Option<Kind>,
+    /// Its operations are to be served, so it must serve something.
+    pub(super) called: bool,
+    pub(super) at: crate::Position,
+}
+
+impl Reader<'_> {
+    pub(super) fn name(&mut self, node: &Node, what: &str) -> Option<Name> {
+        let text = self.text(node, what)?;
+        match Name::new(text) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let help = "a name is 1 to 63 of a-z, 0-9 and -, neither first nor last a -";
+                self.error(node.at, format!("{what}: {error}"), help);
+                None
+            }
+        }
+    }
+
+    /// Free text, trimmed, on one line and within bounds.
+    pub(super) fn words(&mut self, node: &Node, what: &str) -> Option<String> {
+        let text = self.text(node, what)?.trim();
+        if text.is_empty() {
+            self.error(node.at, format!("{what} is empty"), "write a few words");
+        } else if text.len() > TEXT_MAX {
+            self.error(
+                node.at,
+                format!("{what} is longer than {TEXT_MAX} bytes"),
+                "shorten it",
+            );
+        } else if text.chars().any(char::is_control) {
+            self.error(
+                node.at,
+                format!("{what} holds line breaks or control characters"),
+                "write it on one line",
+            );
+        } else {
+            return Some(text.to_owned());
+        }
+        None
+    }
+
+    pub(super) fn optional_words(&mut self, fields: &Fields<'_>, name: &str) -> Option<String> {
+        let node = fields.get(self, name)?;
+        self.words(node, name)
+    }
+
+    pub(super) fn date(&mut self, node: &Node, what: &str) -> Option<Date> {
+        let text = self.text(node, what)?;
+        let shape = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        let date = text.parse::<Date>().ok().filter(|_| shape);
+        if date.is_none() {
+            self.error(
+                node.at,
+                format!("{what} is not a date"),
+                "write it as 2027-02-28",
+            );
+        }
+        date
+    }
+
+    pub(super) fn protocol(&mut self, node: &Node) -> Option<Protocol> {
+        match self.text(node, "protocol")? {
+            "http" => Some(Protocol::Http),
+            "tcp" => Some(Protocol::Tcp),
+            later if LATER_PROTOCOLS.contains(&later) => {
+                let message = format!("protocol {later} is not supported yet");
+                self.error(
+                    node.at,
+                    message,
+                    "use tcp, which decides by connection, or http",
+                );
+                None
+            }
+            other => {
+                let help = suggest::help(other, PROTOCOLS, "it is http or tcp");
+                self.error(node.at, format!("{other:?} is not a protocol"), help);
+                None
+            }
+        }
+    }
+
+    pub(super) fn port(&mut self, node: &Node) -> Option<u16> {
+        let port = self.number(node, "port", 1, u32::from(u16::MAX))?;
+        if port == DNS_PORT {
+            let help = "choose another: port 53 of every address answers names";
+            self.error(node.at, "port 53 is taken by DNS", help);
+            return None;
+        }
+        u16::try_from(port).ok()
+    }
+
+    pub(super) fn hosts(&mut self, fields: &Fields<'_>) -> Vec<(HostName, Mark)> {
+        let Some(node) = fields.get(self, "hosts") else {
+            return Vec::new();
+        };
+        let mut hosts = Vec::new();
+        for item in self.list(node, "hosts").unwrap_or_default() {
+            let Some(text) = self.text(item, "a host") else {
+                continue;
+            };
+            if text.parse::<IpAddr>().is_ok() {
+                let help = "name it under endpoints if it is where the service really is";
+                self.error(
+                    item.at,
+                    format!("{text} is an address, not a host name"),
+                    help,
+                );
+                continue;
+            }
+            match HostName::new(text) {
+                Ok(host) => hosts.push((host, item.at)),
+                Err(_) => {
+                    let help = "write a host name such as payments.internal, without port or *";
+                    self.error(item.at, format!("{text:?} is not a host name"), help);
+                }
+            }
+        }
+        hosts
+    }
+
+    /// `paths: {accept: […]}`.
+    pub(super) fn paths(&mut self, fields: &Fields<'_>, protocol: Option<Protocol>) -> Allowances {
+        let mut out = Allowances::default();
+        let Some(node) = fields.get(self, "paths") else {
+            return out;
+        };
+        if protocol == Some(Protocol::Tcp) {
+            self.error(node.at, "tcp has no paths", "remove paths");
+        }
+        let shape = Shape {
+            known: &["accept"],
+            later: &[],
+        };
+        let Some(fields) = self.fields(node, "paths", &shape) else {
+            return out;
+        };
+        let Some(node) = fields.need(self, "accept", "`accept: [encoded-slash]`") else {
+            return out;
+        };
+        for item in self.list(node, "accept").unwrap_or_default() {
+            match self.text(item, "a path form") {
+                Some("encoded-slash") => out.encoded_slash = true,
+                Some("encoded-backslash") => out.encoded_backslash = true,
+                Some("empty-segment") => out.empty_segment = true,
+                Some("semicolon") => out.semicolon = true,
+                Some("raw-non-ascii") => out.raw_non_ascii = true,
+                Some(other) => {
+                    let otherwise = format!("it is one of {}", PATH_FORMS.join(", "));
+                    let help = suggest::help(other, PATH_FORMS, &otherwise);
+                    self.error(item.at, format!("{other:?} is not a path form"), help);
+                }
+                None => {}
+            }
+        }
+        out
+    }
+
+    pub(super) fn attest(&mut self, fields: &Fields<'_>) -> Option<Attest> {
+        let node = fields.get(self, "attest")?;
+        let shape = Shape {
+            known: &["uid"],
+            later: &["exe", "sha256", "unit"],
+        };
+        let fields = self.fields(node, "attest", &shape)?;
+        let node = fields.need(self, "uid", "`uid: 1001`, the user who may claim the name")?;
+        // The highest one means "no user" to the kernel.
+        self.number(node, "uid", 0, u32::MAX - 1)
+            .map(|uid| Attest { uid })
+    }
+
+    /// A `receive` or `initiate` list.
+    pub(super) fn entries(
+        &mut self,
+        node: &Node,
+        what: &'static str,
+        references: &mut Vec<Reference>,
+    ) -> Vec<Entry> {
+        let items = self.list(node, what).unwrap_or_default();
+        items
+            .iter()
+            .filter_map(|item| self.entry(item, what, references))
+            .collect()
+    }
+
+    fn entry(
+        &mut self,
+        node: &Node,
+        what: &'static str,
+        references: &mut Vec<Reference>,
+    ) -> Option<Entry> {
+        let shape = Shape {
+            known: &["agent", "service", "operations"],
+            later: &["when", "with", "until"],
+        };
+        let fields = self.fields(node, "the entry", &shape)?;
+        let peer = self.workload(&fields, "the entry");
+        let operations = fields
+            .need(self, "operations", "`operations: [\"GET /customers/*\"]`")
+            .and_then(|node| self.operations(node));
+        let (peer, mark) = peer?;
+        let at = self.at(mark);
+        references.push(Reference {
+            name: peer.name.clone(),
+            kind: Some(peer.kind),
+            called: what == "initiate",
+            at,
+        });
+        Some(Entry {
+            peer,
+            operations: operations?,
+            at: self.at(node.at),
+        })
+    }
+
+    /// Exactly one of `agent:` and `service:`, and where its name stands.
+    pub(super) fn workload(
+        &mut self,
+        fields: &Fields<'_>,
+        what: &str,
+    ) -> Option<(WorkloadId, Mark)> {
+        let (key, kind) = match (fields.key_at("agent"), fields.key_at("service")) {
+            (Some(_), None) => ("agent", Kind::Agent),
+            (None, Some(_)) => ("service", Kind::Service),
+            (None, None) => {
+                let help = "add `agent: NAME` or `service: NAME`";
+                self.error(
+                    fields.at,
+                    format!("{what} names neither an agent nor a service"),
+                    help,
+                );
+                return None;
+            }
+            (Some(_), Some(second)) => {
+                let message = format!("{what} names both an agent and a service");
+                self.error(second, message, "write two of them");
+                return None;
+            }
+        };
+        let node = fields.get(self, key)?;
+        let name = self.name(node, key)?;
+        Some((WorkloadId { kind, name }, node.at))
+    }
+
+    fn operations(&mut self, node: &Node) -> Option<Vec<OperationPattern>> {
+        let items = self.list(node, "operations")?;
+        if items.is_empty() {
+            let help = "name at least one, or remove the entry";
+            self.error(node.at, "the entry allows no operation", help);
+            return None;
+        }
+        Some(
+            items
+                .iter()
+                .filter_map(|item| self.operation(item))
+                .collect(),
+        )
+    }
+
+    /// A text, or `{allow: text}`. Whether it is an operation is known when all peers are.
+    fn operation(&mut self, node: &Node) -> Option<OperationPattern> {
+        let node = if let super::tree::Value::Map(_) = node.value {
+            let shape = Shape {
+                known: &["allow"],
+                later: &["when", "with", "until"],
+            };
+            let fields = self.fields(node, "the operation", &shape)?;
+            fields.need(self, "allow", "`allow: \"GET /customers/*\"`")?
+        } else {
+            node
+        };
+        let text = self.text(node, "an operation")?.to_owned();
+        Some(OperationPattern {
+            text,
+            at: self.at(node.at),
+        })
+    }
+
+    /// Absolute, without `.` and `..`, in its shortest form.
+    pub(super) fn absolute(&mut self, node: &Node, what: &str) -> Option<PathBuf> {
+        let text = self.text(node, what)?;
+        let help = "write the full path, such as /opt/agents";
+        let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
+        if !text.starts_with('/') || text.chars().any(char::is_control) {
+            self.error(node.at, format!("{text:?} is not an absolute path"), help);
+        } else if parts.iter().any(|part| matches!(*part, "." | "..")) {
+            self.error(node.at, format!("{text:?} holds . or .."), help);
+        } else if parts.is_empty() {
+            let help = "name the directories that are needed";
+            self.error(node.at, "/ is the whole host", help);
+        } else {
+            return Some(PathBuf::from(format!("/{}", parts.join("/"))));
+        }
+        None
+    }
+}

@@ -1,0 +1,289 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn strict(raw: &str) -> Result<String, PathError> {
+    CanonicalPath::new(raw.as_bytes(), Allowances::default()).map(|path| path.0)
+}
+
+fn with(raw: &[u8], allow: impl Fn(&mut Allowances)) -> Result<String, PathError> {
+    let mut allowances = Allowances::default();
+    allow(&mut allowances);
+    CanonicalPath::new(raw, allowances).map(|path| path.0)
+}
+
+#[test]
+fn brings_to_one_form() {
+    for (raw, canonical) in [
+        ("/", "/"),
+        ("/a", "/a"),
+        ("/a/", "/a/"),
+        ("/%61%2d%7E%5f", "/a-~_"),
+        ("/a%c3%a4", "/a%C3%A4"),
+        ("/a%20b", "/a%20b"),
+        ("/%2a", "/%2A"),
+        ("/*", "/*"),
+        ("/a%2541", "/a%2541"),
+        ("/a:b@c!$&'()*+,=", "/a:b@c!$&'()*+,="),
+        ("/{x}|\"<>[]^`", "/%7Bx%7D%7C%22%3C%3E%5B%5D%5E%60"),
+        ("/...", "/..."),
+        ("/.a", "/.a"),
+        ("/a..", "/a.."),
+    ] {
+        assert_eq!(strict(raw).as_deref(), Ok(canonical), "{raw}");
+    }
+}
+
+#[test]
+fn refuses_what_two_servers_read_differently() {
+    for (raw, error) in [
+        ("", PathError::NotAbsolute),
+        ("a", PathError::NotAbsolute),
+        ("*", PathError::NotAbsolute),
+        ("http://x/", PathError::NotAbsolute),
+        ("/a b", PathError::ControlByte),
+        ("/a\nb", PathError::ControlByte),
+        ("/a%00", PathError::ControlByte),
+        ("/a%0d%0a", PathError::ControlByte),
+        ("/a%7f", PathError::ControlByte),
+        ("/a\u{7f}", PathError::ControlByte),
+        ("/a\\b", PathError::Backslash),
+        ("/a%2Fb", PathError::EncodedSlash),
+        ("/a%2fb", PathError::EncodedSlash),
+        ("/a%5cb", PathError::EncodedBackslash),
+        ("/.", PathError::DotSegment),
+        ("/a/..", PathError::DotSegment),
+        ("/a/../b", PathError::DotSegment),
+        ("/a/./b", PathError::DotSegment),
+        ("/%2e%2E/b", PathError::DotSegment),
+        ("/.%2e", PathError::DotSegment),
+        ("//", PathError::EmptySegment),
+        ("//a", PathError::EmptySegment),
+        ("/a//b", PathError::EmptySegment),
+        ("/a//", PathError::EmptySegment),
+        ("/a;b", PathError::Semicolon),
+        ("/a%3bb", PathError::Semicolon),
+        ("/%", PathError::BrokenEscape),
+        ("/%4", PathError::BrokenEscape),
+        ("/%zz", PathError::BrokenEscape),
+        ("/%+1", PathError::BrokenEscape),
+        ("/%u0041", PathError::BrokenEscape),
+        ("/ä", PathError::RawNonAscii),
+        ("/a?b", PathError::NotAPath),
+        ("/a#b", PathError::NotAPath),
+    ] {
+        assert_eq!(strict(raw), Err(error), "{raw:?}");
+    }
+}
+
+#[test]
+fn an_allowance_opens_that_one_thing() {
+    assert_eq!(
+        with(b"/a%2fb", |a| a.encoded_slash = true).as_deref(),
+        Ok("/a%2Fb")
+    );
+    assert_eq!(
+        with(b"/a%5cb", |a| a.encoded_backslash = true).as_deref(),
+        Ok("/a%5Cb")
+    );
+    assert_eq!(
+        with(b"//a//b//", |a| a.empty_segment = true).as_deref(),
+        Ok("//a//b//")
+    );
+    assert_eq!(
+        with(b"/a;b/c%3b", |a| a.semicolon = true).as_deref(),
+        Ok("/a;b/c%3B")
+    );
+    assert_eq!(
+        with("/ä".as_bytes(), |a| a.raw_non_ascii = true).as_deref(),
+        Ok("/%C3%A4")
+    );
+    let all = Allowances {
+        encoded_slash: true,
+        encoded_backslash: true,
+        empty_segment: true,
+        semicolon: true,
+        raw_non_ascii: true,
+    };
+    for raw in ["/a\\b", "/a/..", "/%00", "/a b", "/a?b", "/%", "/%2e/b"] {
+        assert!(CanonicalPath::new(raw.as_bytes(), all).is_err(), "{raw}");
+    }
+}
+
+#[test]
+fn an_allowance_does_not_bring_dot_segments_back() {
+    for raw in ["/a/..;/b", "/a/..;x=1/b", "/a/.%2e%3bx", "/;/..;"] {
+        assert_eq!(
+            with(raw.as_bytes(), |a| a.semicolon = true),
+            Err(PathError::DotSegment),
+            "{raw}"
+        );
+    }
+    for raw in ["/a/..%2f..%2fb", "/x%2f..", "/x%2f%2e%2e%2fy", "/x%2F."] {
+        assert_eq!(
+            with(raw.as_bytes(), |a| a.encoded_slash = true),
+            Err(PathError::DotSegment),
+            "{raw}"
+        );
+    }
+    assert_eq!(
+        with(b"/a/..%5c..%5cb", |a| a.encoded_backslash = true),
+        Err(PathError::DotSegment)
+    );
+    assert!(with(b"/a..;b/c;..d", |a| a.semicolon = true).is_ok());
+}
+
+#[test]
+fn refuses_what_is_too_long_before_and_after() {
+    let long = format!("/{}", "a".repeat(PATH_MAX - 1));
+    assert!(strict(&long).is_ok());
+    assert_eq!(strict(&format!("{long}a")), Err(PathError::TooLong));
+    let grows = format!("/{}", "|".repeat(PATH_MAX / 2));
+    assert_eq!(strict(&grows), Err(PathError::TooLong));
+}
+
+#[test]
+fn splits_into_segments() {
+    let of = |raw: &str| {
+        let path = CanonicalPath::new(raw.as_bytes(), Allowances::default()).unwrap();
+        path.segments().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(of("/"), [""]);
+    assert_eq!(of("/a"), ["a"]);
+    assert_eq!(of("/a/b/"), ["a", "b", ""]);
+}
+
+/// Written from the text of the specification, on lists of decoded characters, without the scanner's state.
+fn reference(raw: &[u8], allow: Allowances) -> Option<String> {
+    #[derive(Clone, Copy, PartialEq)]
+    struct Char {
+        byte: u8,
+        escaped: bool,
+    }
+    if raw.len() > PATH_MAX || raw.first() != Some(&b'/') {
+        return None;
+    }
+    let mut chars = Vec::new();
+    let mut at = 0;
+    while at < raw.len() {
+        if raw[at] == b'%' {
+            let digits = std::str::from_utf8(raw.get(at + 1..at + 3)?).ok()?;
+            if !digits.bytes().all(|d| d.is_ascii_hexdigit()) {
+                return None;
+            }
+            chars.push(Char {
+                byte: u8::from_str_radix(digits, 16).ok()?,
+                escaped: true,
+            });
+            at += 3;
+        } else {
+            chars.push(Char {
+                byte: raw[at],
+                escaped: false,
+            });
+            at += 1;
+        }
+    }
+    let unreserved =
+        |b: u8| b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~".contains(&b);
+    for c in &chars {
+        let refused = match (c.byte, c.escaped) {
+            (b' ', escaped) => !escaped,
+            (b, _) if b.is_ascii_control() => true,
+            (b'?' | b'#' | b'\\', false) => true,
+            (b'/', true) => !allow.encoded_slash,
+            (b'\\', true) => !allow.encoded_backslash,
+            (b';', _) => !allow.semicolon,
+            (b, false) if !b.is_ascii() => !allow.raw_non_ascii,
+            _ => false,
+        };
+        if refused {
+            return None;
+        }
+    }
+    let segments: Vec<&[Char]> = chars[1..]
+        .split(|c| {
+            *c == Char {
+                byte: b'/',
+                escaped: false,
+            }
+        })
+        .collect();
+    for (index, segment) in segments.iter().enumerate() {
+        if segment.is_empty() && index + 1 < segments.len() && !allow.empty_segment {
+            return None;
+        }
+        for piece in segment.split(|c| matches!(c.byte, b'/' | b'\\' | b';')) {
+            let bytes: Vec<u8> = piece.iter().map(|c| c.byte).collect();
+            if bytes == b"." || bytes == b".." {
+                return None;
+            }
+        }
+    }
+    let mut out = String::new();
+    for c in chars {
+        let raw_ok = if c.escaped {
+            unreserved(c.byte)
+        } else {
+            unreserved(c.byte) || b"/!$&'()*+,;=:@".contains(&c.byte)
+        };
+        if raw_ok {
+            out.push(c.byte as char)
+        } else {
+            out.push_str(&format!("%{:02X}", c.byte))
+        }
+    }
+    (out.len() <= PATH_MAX).then_some(out)
+}
+
+fn any_path() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => "[a-zA-Z0-9._~-]{0,3}".prop_map(String::into_bytes),
+        3 => Just(b"/".to_vec()),
+        2 => proptest::sample::select(vec![
+            "%2e", "%2E", "%2f", "%2F", "%5c", "%3b", ";", ".", "..", "%", "%4", "%41", "%c3%A4",
+            "%00", "%20", "*", "{", "?", "\\", " ", "//", "%25", "%2", "..;",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
+        1 => any::<u8>().prop_map(|byte| vec![byte]),
+        1 => any::<u8>().prop_map(|byte| format!("%{byte:02x}").into_bytes()),
+    ];
+    proptest::collection::vec(piece, 0..12).prop_map(|pieces| {
+        let mut path = b"/".to_vec();
+        path.extend(pieces.concat());
+        path
+    })
+}
+
+fn any_allowances() -> impl Strategy<Value = Allowances> {
+    proptest::array::uniform5(any::<bool>()).prop_map(|flags| Allowances {
+        encoded_slash: flags[0],
+        encoded_backslash: flags[1],
+        empty_segment: flags[2],
+        semicolon: flags[3],
+        raw_non_ascii: flags[4],
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_reference(raw in any_path(), allow in any_allowances()) {
+        let ours = CanonicalPath::new(&raw, allow).ok().map(|path| path.0);
+        prop_assert_eq!(ours, reference(&raw, allow));
+    }
+
+    #[test]
+    fn is_idempotent_and_clean(raw in any_path(), allow in any_allowances()) {
+        if let Ok(path) = CanonicalPath::new(&raw, allow) {
+            prop_assert!(path.as_str().bytes().all(|b| (0x21..0x7F).contains(&b)));
+            prop_assert_eq!(CanonicalPath::new(path.as_str().as_bytes(), allow), Ok(path));
+        }
+    }
+
+    #[test]
+    fn never_panics(raw in proptest::collection::vec(any::<u8>(), 0..64), allow in any_allowances()) {
+        let _ = CanonicalPath::new(&raw, allow);
+    }
+}

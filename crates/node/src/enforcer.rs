@@ -1,0 +1,165 @@
+//! One incarnation of the enforcer: started, spoken with, and its end reported. It is killed when it stops reading.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use ringfence_compartment::channel;
+use ringfence_compartment::link::{FromNode, ToNode};
+use ringfence_compartment::memfd;
+use ringfence_compartment::spawn::{EnforcerProcess, spawn_enforcer};
+use ringfence_model::{Generation, InstanceId, WorkloadId};
+use tokio::sync::mpsc;
+
+use crate::generation::Serving;
+use crate::limits::ENFORCER_BACKLOG;
+use crate::packets::{Channel, Process};
+use crate::supervisor::{Input, Inputs};
+
+/// Counts incarnations, so that a late word of a dead one is not taken for the living one's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Epoch(pub(crate) u64);
+
+/// What an incarnation has to tell.
+#[derive(Debug)]
+pub(crate) enum EnforcerNews {
+    /// It said so.
+    Said(ToNode),
+    /// It has ended, in words.
+    Ended(String),
+}
+
+/// A message on its way to the enforcer.
+enum Outgoing {
+    Plain(FromNode),
+    With(FromNode, OwnedFd),
+    Load(Arc<Serving>),
+}
+
+/// A living enforcer.
+pub(crate) struct Enforcer {
+    pub(crate) epoch: Epoch,
+    pub(crate) pid: u32,
+    outbox: mpsc::Sender<Outgoing>,
+    kill: mpsc::Sender<()>,
+}
+
+impl Enforcer {
+    /// Starts `exe ARGS…` and reports what comes of it to `inputs`.
+    pub(crate) fn start(exe: &Path, args: &[OsString], epoch: Epoch, inputs: Inputs) -> io::Result<Self> {
+        let (ours, theirs) = channel::pair()?;
+        let channel = Channel::new(ours)?;
+        let child = spawn_enforcer(exe, args, theirs)?;
+        let pid = child.pid();
+        let (outbox, queue) = mpsc::channel(ENFORCER_BACKLOG);
+        let (kill, killed) = mpsc::channel(1);
+        tokio::spawn(live(child, channel, queue, killed, epoch, inputs));
+        Ok(Self { epoch, pid, outbox, kill })
+    }
+
+    pub(crate) fn say(&self, message: FromNode) {
+        self.put(Outgoing::Plain(message));
+    }
+
+    pub(crate) fn load(&self, serving: Arc<Serving>) {
+        self.put(Outgoing::Load(serving));
+    }
+
+    pub(crate) fn adopt(&self, instance: InstanceId, workload: WorkloadId, uid: u32, pid: u32, link: OwnedFd) {
+        self.put(Outgoing::With(FromNode::Adopt { instance, workload, uid, pid }, link));
+    }
+
+    /// Ends it at once. Its end is reported like any other.
+    pub(crate) fn kill(&self) {
+        // Full: it is being killed already. Closed: it is dead.
+        let _ = self.kill.try_send(());
+    }
+
+    /// An enforcer that lets its messages pile up does not enforce what it was told: it is killed.
+    fn put(&self, message: Outgoing) {
+        if self.outbox.try_send(message).is_err() {
+            self.kill();
+        }
+    }
+}
+
+async fn live(
+    child: EnforcerProcess,
+    channel: Channel,
+    mut queue: mpsc::Receiver<Outgoing>,
+    mut killed: mpsc::Receiver<()>,
+    epoch: Epoch,
+    inputs: Inputs,
+) {
+    let report = async |news| inputs.send(Input::Enforcer(epoch, news)).await;
+    let watched = child.pidfd().try_clone_to_owned().and_then(Process::new);
+    let fault = {
+        let listen = async {
+            loop {
+                match channel.recv::<ToNode>().await {
+                    Ok(Some(packet)) => report(EnforcerNews::Said(packet.message)).await,
+                    Ok(None) => return "it closed its channel".to_owned(),
+                    Err(error) => return format!("its channel is broken: {error}"),
+                }
+            }
+        };
+        let talk = async {
+            while let Some(message) = queue.recv().await {
+                if let Err(error) = deliver(&channel, message).await {
+                    return format!("its channel is broken: {error}");
+                }
+            }
+            "nobody speaks to it any more".to_owned()
+        };
+        let ended = async {
+            match &watched {
+                Ok(process) => match process.ended().await {
+                    Ok(()) => None,
+                    Err(error) => Some(format!("it cannot be watched: {error}")),
+                },
+                Err(error) => Some(format!("it cannot be watched: {error}")),
+            }
+        };
+        tokio::select! {
+            biased;
+            fault = ended => fault,
+            _ = killed.recv() => Some("killed by the node".to_owned()),
+            fault = talk => Some(fault),
+            fault = listen => Some(fault),
+        }
+    };
+    // What it said before it died is still in the channel.
+    while let Ok(Some(packet)) = channel::try_recv::<ToNode>(&channel) {
+        report(EnforcerNews::Said(packet.message)).await;
+    }
+    if fault.is_some()
+        && let Err(error) = child.kill()
+    {
+        crate::say::warn(&format!("the enforcer (process {}) cannot be killed: {error}", child.pid()));
+    }
+    let end = tokio::task::spawn_blocking(move || child.wait()).await;
+    let end = match end {
+        Ok(Ok(status)) => status.to_string(),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    report(EnforcerNews::Ended(match fault {
+        Some(fault) => format!("{fault} ({end})"),
+        None => end,
+    }))
+    .await;
+}
+
+async fn deliver(channel: &Channel, message: Outgoing) -> io::Result<()> {
+    match message {
+        Outgoing::Plain(message) => channel.send(&message, &[]).await,
+        Outgoing::With(message, descriptor) => channel.send(&message, &[descriptor.as_fd()]).await,
+        Outgoing::Load(serving) => {
+            let Generation(number) = serving.generation;
+            let file = memfd::sealed(&format!("ringfence-generation-{number}"), &serving.assignment)?;
+            channel.send(&FromNode::Load { generation: serving.generation }, &[file.as_fd()]).await
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! One accepted version of policy: from a directory of files to what the enforcer is given.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ringfence_enforcer::Assignment;
+use ringfence_model::{Diagnostic, Diagnostics, Estate, Generation, HostName, Name, VirtualAddr};
+use ringfence_policy::Snapshot;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::addresses::Addresses;
+use crate::counters::Counters;
+use crate::persist::{self, Durability};
+use crate::scan::Fingerprint;
+use crate::{NodeError, pem};
+
+/// Name of the file in the state directory.
+const FILE: &str = "generation.json";
+
+/// Where what is in force comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// The configuration directory, as this node read it.
+    Config,
+    /// An earlier run of a node on this state: the files are rejected now.
+    LastGood,
+    /// There is none: everything is denied.
+    Nothing,
+}
+
+/// A generation that compiles, ready for the enforcer.
+pub(crate) struct Serving {
+    pub(crate) generation: Generation,
+    pub(crate) origin: Origin,
+    pub(crate) digest: String,
+    pub(crate) estate: Estate,
+    pub(crate) addresses: BTreeMap<Name, VirtualAddr>,
+    /// The [`Assignment`] as JSON. Holds private keys of endpoints: it is sent, never stored or shown.
+    pub(crate) assignment: Vec<u8>,
+}
+
+/// What a read of the configuration came to.
+pub(crate) enum Attempt {
+    /// A new generation, numbered; its addresses are on the disk.
+    Offer(Box<Serving>),
+    /// The content is that of the digest given.
+    Unchanged,
+    /// Not acceptable, and why.
+    Rejected(Diagnostics),
+    /// Somebody wrote while we read. Try again.
+    Unsettled,
+}
+
+/// The last generation an enforcer took, as stored. The contents of certificate files are not in it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Good {
+    generation: Generation,
+    config: PathBuf,
+    zone: HostName,
+    digest: String,
+    estate: Estate,
+}
+
+/// Makes generations. Moves to a worker thread for each read, and back.
+pub(crate) struct Desk {
+    pub(crate) config: PathBuf,
+    pub(crate) zone: HostName,
+    pub(crate) node: String,
+    pub(crate) state: PathBuf,
+    pub(crate) addresses: Addresses,
+    pub(crate) counters: Counters,
+    /// Certificate files that the last estate read names, there or not.
+    pub(crate) watched: Vec<PathBuf>,
+    good: Option<Good>,
+}
+
+impl Desk {
+    /// Takes up what earlier runs left in the state directory.
+    pub(crate) fn open(
+        state: &Path,
+        config: PathBuf,
+        zone: HostName,
+        node: String,
+        counters: Counters,
+    ) -> Result<Self, NodeError> {
+        let fix = "move it away; the configuration directory is read anew, and with no valid one everything is denied";
+        let good: Option<Good> = persist::read_json(state, FILE, fix)?;
+        let mut counters = counters;
+        counters.generation = counters.generation.max(good.as_ref().map_or(Generation(0), |good| good.generation));
+        Ok(Self {
+            addresses: Addresses::load(state)?,
+            good: good.filter(|good| good.config == config && good.zone == zone),
+            state: state.to_owned(),
+            config,
+            zone,
+            node,
+            counters,
+            watched: Vec::new(),
+        })
+    }
+
+    /// Whether an earlier run left a generation of this configuration directory.
+    pub(crate) fn has_last_good(&self) -> bool {
+        self.good.is_some()
+    }
+
+    /// Reads the configuration directory. `current` is the digest of what is in force.
+    pub(crate) fn read(&mut self, current: &str, watched: &[PathBuf]) -> Attempt {
+        let before = Fingerprint::take(&self.config, watched);
+        let attempt = self.make(current);
+        // A file that was half written when we read it may still be valid, and say less than it should.
+        if Fingerprint::take(&self.config, watched) != before {
+            return Attempt::Unsettled;
+        }
+        let serving = match attempt {
+            Ok(Some(serving)) => serving,
+            Ok(None) => return Attempt::Unchanged,
+            Err(errors) => return Attempt::Rejected(errors),
+        };
+        match self.write_down(&serving) {
+            Ok(()) => Attempt::Offer(Box::new(serving)),
+            Err(error) => Attempt::Rejected(Diagnostics(vec![Diagnostic {
+                at: None,
+                message: format!("the state directory {} cannot be written: {error}", self.state.display()),
+                text: None,
+                help: Some("make room there, then send the node SIGHUP".to_owned()),
+                also: None,
+            }])),
+        }
+    }
+
+    fn make(&mut self, current: &str) -> Result<Option<Serving>, Diagnostics> {
+        let estate: Estate = Err::<Estate, Diagnostics>(Diagnostics(Vec::new()))?; // TEMP
+        let (files, mut errors) = pem::read(&self.config, &estate);
+        self.watched.clone_from(&files.watched);
+        let digest = digest(&self.zone, &estate, &files.contents)?;
+        if errors.is_empty() && digest == current {
+            return Ok(None);
+        }
+        let generation = match &self.good {
+            // After a restart, the same content goes on under the same number.
+            Some(good) if good.digest == digest && good.generation == self.counters.generation => good.generation,
+            _ => Generation(self.counters.generation.0 + 1),
+        };
+        let mut addresses = self.addresses.clone();
+        if let Err(more) = addresses.allocate(&estate) {
+            errors.extend(more.0);
+            return Err(Diagnostics(errors));
+        }
+        let book = addresses.of(&estate);
+        if let Err(more) = Snapshot::compile(generation, &self.zone, &estate, &book) {
+            errors.extend(more.0);
+        }
+        if !errors.is_empty() {
+            return Err(Diagnostics(errors));
+        }
+        let serving = self.serving(generation, Origin::Config, digest, estate, book, files)?;
+        self.addresses = addresses;
+        Ok(Some(serving))
+    }
+
+    fn serving(
+        &self,
+        generation: Generation,
+        origin: Origin,
+        digest: String,
+        estate: Estate,
+        addresses: BTreeMap<Name, VirtualAddr>,
+        files: pem::PemFiles,
+    ) -> Result<Serving, Diagnostics> {
+        let assignment = Assignment {
+            node: self.node.clone(),
+            zone: self.zone.clone(),
+            estate,
+            addresses,
+            files: files.contents,
+        };
+        let json = serde_json::to_vec(&assignment).map_err(|error| not_json(&error))?;
+        let Assignment { estate, addresses, .. } = assignment;
+        Ok(Serving { generation, origin, digest, estate, addresses, assignment: json })
+    }
+
+    /// Numbers and addresses reach the disk before anyone is told of them.
+    fn write_down(&mut self, serving: &Serving) -> std::io::Result<()> {
+        self.addresses.store(&self.state)?;
+        if serving.generation > self.counters.generation {
+            let counters = Counters { generation: serving.generation, ..self.counters };
+            counters.store(&self.state)?;
+            self.counters = counters;
+        }
+        Ok(())
+    }
+
+    /// The generation that an earlier run left for this configuration directory, and what about it could not be
+    /// had again. Certificate files are read anew; the enforcer refuses an endpoint whose files are missing.
+    pub(crate) fn last_good(&mut self) -> Option<Result<(Serving, Vec<Diagnostic>), Diagnostics>> {
+        let good = self.good.as_ref()?;
+        let (generation, estate) = (good.generation, good.estate.clone());
+        Some(self.revive(generation, estate))
+    }
+
+    fn revive(&mut self, generation: Generation, estate: Estate) -> Result<(Serving, Vec<Diagnostic>), Diagnostics> {
+        let (files, missing) = pem::read(&self.config, &estate);
+        self.addresses.allocate(&estate)?;
+        let book = self.addresses.of(&estate);
+        Snapshot::compile(generation, &self.zone, &estate, &book)?;
+        // No digest: as soon as the files are acceptable they are offered, also when they say the same.
+        let serving = self.serving(generation, Origin::LastGood, String::new(), estate, book, files)?;
+        Ok((serving, missing))
+    }
+
+    /// What is in force where there is nothing to enforce: everything is denied.
+    pub(crate) fn nothing(&self) -> Result<Serving, Diagnostics> {
+        self.serving(
+            Generation(0),
+            Origin::Nothing,
+            String::new(),
+            Estate::default(),
+            BTreeMap::new(),
+            pem::PemFiles::default(),
+        )
+    }
+}
+
+/// Keeps `serving`, which an enforcer has taken, for a later start with files that are not acceptable.
+pub(crate) fn keep(state: &Path, config: &Path, zone: &HostName, serving: &Serving) -> std::io::Result<()> {
+    let good = Good {
+        generation: serving.generation,
+        config: config.to_owned(),
+        zone: zone.clone(),
+        digest: serving.digest.clone(),
+        estate: serving.estate.clone(),
+    };
+    persist::replace_json(state, FILE, &good, Durability::Machine)
+}
+
+/// SHA-256 over everything a generation is made of. Equal digests mean equal generations.
+fn digest(zone: &HostName, estate: &Estate, files: &BTreeMap<PathBuf, String>) -> Result<String, Diagnostics> {
+    let mut hash = Sha256::new();
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(zone.as_str().as_bytes());
+    // Lists only, in a fixed order: the same estate is the same text.
+    part(&serde_json::to_vec(estate).map_err(|error| not_json(&error))?);
+    for (path, text) in files {
+        part(path.as_os_str().as_encoded_bytes());
+        part(text.as_bytes());
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn not_json(error: &serde_json::Error) -> Diagnostics {
+    Diagnostics(vec![Diagnostic {
+        at: None,
+        message: format!("the generation cannot be written as JSON: {error}"),
+        text: None,
+        help: Some("a path that is not UTF-8 cannot be used in a resource".to_owned()),
+        also: None,
+    }])
+}

@@ -1,0 +1,84 @@
+//! Every bound of the supervisor, with its unit and what happens at the edge.
+
+use std::time::Duration;
+
+/// Quiet time after a change in the configuration directory before it is read.
+pub const SETTLE: Duration = Duration::from_millis(150);
+/// Longest wait for quiet: a directory that never rests is tried after this, and taken only if it held still meanwhile.
+pub const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// Reads of a configuration that did not hold still, after which a start goes on with what an earlier run left.
+pub const UNSETTLED_STARTS: u32 = 20;
+/// How often the configuration is looked at without having been told of a change: network file systems and
+/// replaced directories send no word.
+pub const RESCAN: Duration = Duration::from_secs(2);
+/// Directory entries looked at per scan. Beyond it the rest is not watched; the loader's own bound rejects such a
+/// directory.
+pub const SCAN_ENTRIES_MAX: usize = 20_000;
+/// Depth of directories looked at per scan.
+pub const SCAN_DEPTH_MAX: usize = 32;
+
+/// Bytes of one PEM file that an endpoint names. A larger one rejects the generation.
+pub const PEM_MAX: u64 = 1024 * 1024;
+/// Bytes of all PEM files of a generation together. Beyond it the generation is rejected.
+pub const PEM_TOTAL_MAX: u64 = 16 * 1024 * 1024;
+
+/// Bytes of one of our own state files. A larger one is taken as damaged.
+pub const STATE_FILE_MAX: u64 = 256 * 1024 * 1024;
+
+/// Waits between restarts of an enforcer that keeps dying; the last repeats.
+pub const BACK_OFF: [Duration; 7] = [
+    Duration::ZERO,
+    Duration::from_millis(100),
+    Duration::from_millis(300),
+    Duration::from_millis(800),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(5),
+];
+/// An enforcer that served this long starts the back-off anew.
+pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// From start to `Ready`. An enforcer that takes longer is killed and started again.
+pub const READY_WITHIN: Duration = Duration::from_secs(20);
+/// From an assignment to its `Loaded`. Later than this is said, and the node is degraded until it comes.
+pub const LOADED_WITHIN: Duration = Duration::from_secs(30);
+/// Deaths of an enforcer while it takes one and the same generation, after which that generation is dropped.
+pub const POISON_DEATHS: u32 = 2;
+/// From `Stop` to the end of the enforcer. Then it is killed.
+pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// Messages waiting for the enforcer to read them. One that lets more pile up is taken as hung and killed.
+pub const ENFORCER_BACKLOG: usize = 1024;
+/// Events kept while no enforcer can record them. Beyond it the oldest go, and their number is said in a record.
+pub const EVENTS_KEPT: usize = 1024;
+
+/// From a launcher's connect to its claim. A connection that says nothing is closed.
+pub const CLAIM_WITHIN: Duration = Duration::from_secs(10);
+/// How long a claim waits for the enforcer before it is refused.
+pub const ENFORCER_WAIT: Duration = Duration::from_secs(10);
+/// Connections to `run.sock` that have claimed nothing yet, per user. The next one is closed at once.
+pub const UNCLAIMED_PER_USER: usize = 64;
+/// Connections to `run.sock` in all. The next one is closed at once.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// Messages waiting for one launcher to read them. One that lets more pile up is cut off.
+pub const LAUNCHER_BACKLOG: usize = 64;
+/// Running instances of one workload. The next claim is refused.
+pub const INSTANCES_PER_WORKLOAD: usize = 256;
+/// Running instances on the node. The next claim is refused.
+pub const INSTANCES_MAX: usize = 1024;
+/// Characters of a launcher's command kept for status and records; the rest is cut.
+pub const COMMAND_MAX: usize = 200;
+
+/// First uid and gid given to compartments of a root node, outside.
+pub const OUTER_ID_FIRST: u32 = 2_000_000_000;
+/// Outer ids there are. They go round, skipping those in use.
+pub const OUTER_IDS: u32 = 1_000_000;
+/// Uid and gid of the enforcer of a root node.
+pub const ENFORCER_ID: u32 = 1_999_999_999;
+
+/// Bytes of one request on `admin.sock`. A longer one is refused.
+pub const ADMIN_REQUEST_MAX: usize = 64 * 1024;
+/// Time an operator's connection may take for its request, and the enforcer for its part of the answer.
+pub const ADMIN_WITHIN: Duration = Duration::from_secs(2);
+/// Operators' connections at a time. The next one is closed at once.
+pub const ADMIN_CONNECTIONS: usize = 32;
+/// How often the enforcer is asked how it stands.
+pub const ASK_EVERY: Duration = Duration::from_secs(1);

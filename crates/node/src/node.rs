@@ -1,0 +1,214 @@
+//! Body of `ringfence up`: everything that can refuse a start is done first, then the node runs until a signal.
+
+use std::ffi::OsString;
+use std::fs::DirBuilder;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ringfence_compartment::sockets::{self, ADMIN_SOCKET, RUN_SOCKET};
+use ringfence_model::HostName;
+use rustix::fs::Mode;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+
+use crate::NodeError;
+use crate::claim::Owner;
+use crate::counters::Counters;
+use crate::generation::Desk;
+use crate::ids::IdMap;
+use crate::instances::Instances;
+use crate::limits::{ASK_EVERY, ENFORCER_ID};
+use crate::packets::Listener;
+use crate::state::{State, config_path, default_dir, keep_apart};
+use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
+
+/// Inputs that wait for the supervisor. Senders wait when it is full.
+const INPUTS: usize = 256;
+
+/// What `ringfence up` was asked for.
+#[derive(Clone, Debug)]
+pub struct UpOptions {
+    /// Directory with the resource files.
+    pub config: PathBuf,
+    /// State directory; the default when `None`.
+    pub state: Option<PathBuf>,
+    /// Zone to serve.
+    pub zone: HostName,
+    /// Name of the node in records; the host name when `None`.
+    pub node: Option<String>,
+}
+
+/// Runs a node in the foreground until SIGTERM or SIGINT.
+///
+/// Uses the current process as its own: it sets the umask, and starts `/proc/self/exe enforcer …` as its child.
+pub fn up(options: UpOptions) -> Result<(), NodeError> {
+    // Sockets and files are made closed; what others may use is opened on purpose.
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let default = default_dir();
+    let dir = match &options.state {
+        Some(dir) => dir.clone(),
+        None => default?,
+    };
+    let state_option = match default_dir() {
+        Ok(default) if default == dir => String::new(),
+        _ => format!(" --state {}", dir.display()),
+    };
+    let config = config_path(&options.config);
+    keep_apart(&dir, &config)?;
+    let state = State::open(&dir)?;
+    // Once more, now that every symbolic link in it can be followed.
+    keep_apart(state.dir(), &config)?;
+
+    let counters = Counters::next_start(state.dir())?;
+    let node = options.node.unwrap_or_else(host_name);
+    let desk = Desk::open(state.dir(), config.clone(), options.zone.clone(), node.clone(), counters)?;
+    if !desk.has_last_good() && !config.is_dir() {
+        return Err(NodeError::Config {
+            dir: config,
+            what: "is not there".to_owned(),
+            fix: "make one with `ringfence init DIR`, or name another with `--config DIR`".to_owned(),
+        });
+    }
+    let nothing = desk.nothing().map_err(|errors| {
+        NodeError::io("prepare a node without policy", std::io::Error::other(errors), "name the node with `--node NAME`")
+    })?;
+
+    let owner = Owner(rustix::process::geteuid().as_raw());
+    let (uids, gids) = IdMap::of_this_process()
+        .map_err(|error| NodeError::io("read /proc/self/uid_map", error, "mount /proc"))?;
+    let sockets = socket_dir(state.dir(), owner)?;
+    let run_mode = if owner.0 == 0 { 0o666 } else { 0o600 };
+    let run = listen(&sockets, RUN_SOCKET, run_mode)?;
+    let admin = listen(&sockets, ADMIN_SOCKET, 0o600)?;
+
+    let mut enforcer_args: Vec<OsString> = vec!["enforcer".into(), "--log".into(), state.log_dir().into()];
+    if owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1) {
+        enforcer_args.extend(["--run-as".into(), ENFORCER_ID.to_string().into()]);
+    }
+    let fixed = Fixed {
+        node,
+        zone: options.zone,
+        state: state.dir().to_owned(),
+        config: config.clone(),
+        sockets: sockets.clone(),
+        exe: PathBuf::from("/proc/self/exe"),
+        enforcer_args,
+        owner,
+        outer_ids: owner.0 == 0 && outer_ids_exist(&uids, &gids),
+        state_option,
+        since: Timestamp::now(),
+    };
+    let (instances, gone, trouble) = Instances::open(state.dir(), counters.starts);
+    if let Some(trouble) = trouble {
+        crate::say::warn(&trouble);
+    }
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| NodeError::io("start the node", error, "free some descriptors and memory"))?;
+    let ran = runtime.block_on(async move {
+        let (inputs, queue) = mpsc::channel(INPUTS);
+        let inputs = Inputs(inputs);
+        watch_signals(&inputs)?;
+        let register = |error| NodeError::io("listen on the node's sockets", error, "free some descriptors");
+        let (run, admin) = (Listener::new(run).map_err(register)?, Listener::new(admin).map_err(register)?);
+        let (watched, others) = watch::channel(Vec::new());
+        tokio::spawn(crate::watch::serve(config, others, inputs.clone()));
+        tokio::spawn(crate::run_socket::serve(run, uids, inputs.clone()));
+        tokio::spawn(crate::admin::serve(admin, owner.0, inputs.clone()));
+        tokio::spawn(tick(inputs.clone()));
+        let mut supervisor = Supervisor::new(fixed, inputs, desk, nothing, instances, watched);
+        supervisor.record_stopped(gone);
+        supervisor.run(queue).await;
+        Ok(())
+    });
+    // A read of the configuration may hang on a dead file server; the end does not wait for it.
+    runtime.shutdown_timeout(Duration::from_millis(100));
+    for name in [RUN_SOCKET, ADMIN_SOCKET] {
+        // The next start replaces what is left.
+        let _ = std::fs::remove_file(sockets.join(name));
+    }
+    drop(state);
+    ran
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn listen(directory: &Path, name: &str, mode: u32) -> Result<std::os::fd::OwnedFd, NodeError> {
+    sockets::listen(directory, name, Mode::from_raw_mode(mode)).map_err(|error| {
+        NodeError::io(
+            format!("listen on {}", directory.join(name).display()),
+            error,
+            "the state must be on a file system that takes sockets, and /proc must be mounted",
+        )
+    })
+}
+
+/// The directory of the sockets. For a node of root it is outside the state, which is closed to others: then it is
+/// made here, and refused when somebody else could exchange what is in it.
+fn socket_dir(state: &Path, owner: Owner) -> Result<PathBuf, NodeError> {
+    let fix = "make /run writable for root, or run the node as an ordinary user";
+    let dir = sockets::socket_dir(state)
+        .map_err(|error| NodeError::io(format!("find the sockets of {}", state.display()), error, fix))?;
+    if dir == state {
+        return Ok(dir);
+    }
+    let own = |path: &Path| {
+        match DirBuilder::new().mode(0o755).create(path) {
+            Ok(()) => {
+                // The umask closed it; other users' launchers pass through here.
+                let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(path, open)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| NodeError::io(format!("make {}", path.display()), error, fix))?;
+        let meta = std::fs::symlink_metadata(path)
+            .map_err(|error| NodeError::io(format!("look at {}", path.display()), error, fix))?;
+        if !meta.is_dir() || meta.uid() != owner.0 || meta.mode() & 0o022 != 0 {
+            return Err(NodeError::io(
+                format!("trust {}", path.display()),
+                std::io::Error::other("others could exchange the sockets in it"),
+                "remove it: it must be a directory that only root can write",
+            ));
+        }
+        Ok(())
+    };
+    if let Some(parent) = dir.parent() {
+        own(parent)?;
+    }
+    own(&dir)?;
+    Ok(dir)
+}
+
+fn watch_signals(inputs: &Inputs) -> Result<(), NodeError> {
+    let on = |kind: SignalKind, make: fn() -> Input| {
+        let mut stream =
+            signal(kind).map_err(|error| NodeError::io("listen to signals", error, "free some descriptors"))?;
+        let inputs = inputs.clone();
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() {
+                inputs.send(make()).await;
+            }
+        });
+        Ok(())
+    };
+    on(SignalKind::terminate(), || Input::Stop("SIGTERM"))?;
+    on(SignalKind::interrupt(), || Input::Stop("SIGINT"))?;
+    on(SignalKind::hangup(), || Input::Changed)
+}
+
+async fn tick(inputs: Inputs) {
+    let mut every = tokio::time::interval(ASK_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        inputs.send(Input::Tick).await;
+    }
+}

@@ -1,0 +1,262 @@
+//! `run.sock`: where launchers ask to be a workload. Who they are comes from the kernel, never from them.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ringfence_compartment::link::{FromLauncher, Grant, ToLauncher};
+use ringfence_compartment::sockets;
+use ringfence_model::InstanceId;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+use crate::claim::{Refusal, check_version};
+use crate::ids::IdMap;
+use crate::instances::ProcessId;
+use crate::limits::{CLAIM_WITHIN, COMMAND_MAX, CONNECTIONS_MAX, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER};
+use crate::packets::{Channel, Listener, Process};
+use crate::supervisor::{Input, Inputs};
+
+/// One connection of a launcher. Numbers are not used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionId(u64);
+
+/// A claim whose claimant is established.
+pub(crate) struct Claim {
+    pub(crate) connection: ConnectionId,
+    pub(crate) uid: u32,
+    pub(crate) process: ProcessId,
+    pub(crate) name: String,
+    pub(crate) command: String,
+    pub(crate) resume: Option<InstanceId>,
+    /// Ends of channels to enforcers, to be passed on. Dropping it closes the connection.
+    pub(crate) links: mpsc::Sender<OwnedFd>,
+    pub(crate) answer: oneshot::Sender<Result<Grant, Refusal>>,
+}
+
+/// A launcher's connection has ended.
+pub(crate) struct Departure {
+    pub(crate) connection: ConnectionId,
+    pub(crate) instance: InstanceId,
+}
+
+/// A connection that ended while its process lives may come back; it is given this long to end too.
+const LAST_BREATH: Duration = Duration::from_millis(500);
+
+/// Accepts launchers until the node ends.
+pub(crate) async fn serve(listener: Listener, ids: IdMap, inputs: Inputs) {
+    let ids = Arc::new(ids);
+    let door = Arc::new(Door::default());
+    for number in 0.. {
+        match listener.accept().await {
+            Ok(socket) => {
+                let Ok(peer) = sockets::peer(&socket) else { continue };
+                let Some(place) = Door::enter(&door, peer.uid) else { continue };
+                let launcher = Launcher { id: ConnectionId(number), ids: Arc::clone(&ids), inputs: inputs.clone() };
+                tokio::spawn(launcher.serve(socket, peer, place));
+            }
+            Err(error) => {
+                // No descriptors left, most likely. Others need time to give some back.
+                crate::say::warn(&format!("run.sock cannot take a connection: {error}"));
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+}
+
+/// Counts connections, so that no user can use them all up.
+#[derive(Default)]
+struct Door(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    all: usize,
+    unclaimed: BTreeMap<u32, usize>,
+}
+
+/// A connection's place in the counts, given back when dropped.
+struct Place {
+    door: Arc<Door>,
+    uid: u32,
+    claimed: bool,
+}
+
+impl Door {
+    fn enter(door: &Arc<Self>, uid: u32) -> Option<Place> {
+        let mut counts = door.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let unclaimed = counts.unclaimed.get(&uid).copied().unwrap_or(0);
+        if counts.all >= CONNECTIONS_MAX || unclaimed >= UNCLAIMED_PER_USER {
+            return None;
+        }
+        counts.all += 1;
+        counts.unclaimed.insert(uid, unclaimed + 1);
+        Some(Place { door: Arc::clone(door), uid, claimed: false })
+    }
+}
+
+impl Place {
+    fn claimed(&mut self) {
+        if !std::mem::replace(&mut self.claimed, true) {
+            let mut counts = self.door.0.lock().unwrap_or_else(PoisonError::into_inner);
+            leave(&mut counts, self.uid);
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.door.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.all -= 1;
+        if !self.claimed {
+            leave(&mut counts, self.uid);
+        }
+    }
+}
+
+fn leave(counts: &mut Counts, uid: u32) {
+    if let Some(count) = counts.unclaimed.get_mut(&uid) {
+        *count -= 1;
+        if *count == 0 {
+            counts.unclaimed.remove(&uid);
+        }
+    }
+}
+
+struct Launcher {
+    id: ConnectionId,
+    ids: Arc<IdMap>,
+    inputs: Inputs,
+}
+
+impl Launcher {
+    async fn serve(self, socket: OwnedFd, peer: sockets::Peer, mut place: Place) {
+        // A launcher that goes away in the middle of this is its own business: nothing was granted yet.
+        let Ok(channel) = Channel::new(socket) else { return };
+        let claimed = self.claim(&channel, peer).await;
+        let (links, mut handed) = mpsc::channel(LAUNCHER_BACKLOG);
+        let granted = match claimed {
+            Ok(None) => return,
+            Ok(Some((process, watched, claim))) => {
+                self.ask(peer.uid, process, claim, links).await.map(|grant| (watched, grant))
+            }
+            Err(refusal) => Err(refusal),
+        };
+        let (watched, grant) = match granted {
+            Ok(granted) => granted,
+            Err(Refusal { reason, hint }) => {
+                // Gone before it heard: nobody is left to tell.
+                let _ = timeout(CLAIM_WITHIN, channel.send(&ToLauncher::Refused { reason, hint }, &[])).await;
+                return;
+            }
+        };
+        place.claimed();
+        let instance = grant.instance.clone();
+        let told = timeout(CLAIM_WITHIN, channel.send(&ToLauncher::Granted(grant), &[])).await;
+        if matches!(told, Ok(Ok(()))) {
+            stay(&channel, &watched, &mut handed).await;
+        }
+        drop(handed);
+        drop(channel);
+        // A launcher that exits closes this connection a moment before it has ended. Later is looked after elsewhere.
+        let _ = timeout(LAST_BREATH, watched.ended()).await;
+        self.inputs.send(Input::Departed(Departure { connection: self.id, instance })).await;
+    }
+
+    /// Waits for the claim. `None`: the launcher said nothing, or left.
+    async fn claim(
+        &self,
+        channel: &Channel,
+        peer: sockets::Peer,
+    ) -> Result<Option<(ProcessId, Process, FromLauncher)>, Refusal> {
+        let claim = match timeout(CLAIM_WITHIN, channel.recv::<FromLauncher>()).await {
+            Ok(Ok(Some(packet))) => packet.message,
+            Ok(Ok(None)) | Err(_) => return Ok(None),
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(Refusal::new(
+                    "the claim could not be read",
+                    "start `ringfence run` and `ringfence up` from the same binary",
+                ));
+            }
+            Ok(Err(_)) => return Ok(None),
+        };
+        let FromLauncher::Claim { version, .. } = &claim;
+        check_version(*version)?;
+        if !self.ids.identifies(peer.uid) {
+            return Err(Refusal::new(
+                "this node runs in a user namespace that has no id for you",
+                "start `ringfence run` inside the same container as `ringfence up`",
+            ));
+        }
+        let unseen = || {
+            Refusal::new(
+                "the node cannot see the process that asks",
+                "start `ringfence run` in the same pid namespace as `ringfence up`",
+            )
+        };
+        let pid = u32::try_from(peer.pid).ok().filter(|pid| *pid != 0).ok_or_else(unseen)?;
+        let watched = sockets::peer_pidfd(channel.as_fd()).and_then(Process::new).map_err(|_| unseen())?;
+        let process = ProcessId::of(pid).ok_or_else(unseen)?;
+        // The descriptor is of the process that connected. While that lives, so does its id.
+        if watched.has_ended() {
+            return Ok(None);
+        }
+        Ok(Some((process, watched, claim)))
+    }
+
+    async fn ask(
+        &self,
+        uid: u32,
+        process: ProcessId,
+        claim: FromLauncher,
+        links: mpsc::Sender<OwnedFd>,
+    ) -> Result<Grant, Refusal> {
+        let FromLauncher::Claim { name, mut command, resume, .. } = claim;
+        if let Some((cut, _)) = command.char_indices().nth(COMMAND_MAX) {
+            command.truncate(cut);
+        }
+        let (answer, answered) = oneshot::channel();
+        let claim = Claim { connection: self.id, uid, process, name, command, resume, links, answer };
+        self.inputs.send(Input::Claim(claim)).await;
+        answered.await.unwrap_or_else(|_| Err(Refusal::new("the node is stopping", "start it again with `ringfence up`")))
+    }
+}
+
+/// Passes links on until the launcher leaves, says something it may not, or is cut off.
+async fn stay(channel: &Channel, watched: &Process, handed: &mut mpsc::Receiver<OwnedFd>) {
+    loop {
+        tokio::select! {
+            link = handed.recv() => {
+                let Some(link) = link else { return };
+                if channel.send(&ToLauncher::Link, &[link.as_fd()]).await.is_err() {
+                    return;
+                }
+            }
+            // A claim is made once. Whatever comes now, the end included, ends it.
+            _ = channel.recv::<FromLauncher>() => return,
+            _ = watched.ended() => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_cannot_take_all_places() {
+        let door = Arc::new(Door::default());
+        let mut places: Vec<_> = (0..UNCLAIMED_PER_USER).map(|_| Door::enter(&door, 1000).unwrap()).collect();
+        assert!(Door::enter(&door, 1000).is_none());
+        assert!(Door::enter(&door, 1001).is_some());
+        places[0].claimed();
+        places[0].claimed();
+        let next = Door::enter(&door, 1000).unwrap();
+        assert!(Door::enter(&door, 1000).is_none());
+        drop(next);
+        drop(places);
+        let counts = door.0.lock().unwrap();
+        assert_eq!((counts.all, counts.unclaimed.len()), (0, 0));
+    }
+}

@@ -1,0 +1,143 @@
+//! Whether anything in the configuration has changed, seen from outside: names, sizes, times, never contents.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Metadata};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::limits::{SCAN_DEPTH_MAX, SCAN_ENTRIES_MAX};
+
+/// What a look at the configuration saw. Two that are equal mean that nothing was touched in between.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint {
+    hash: [u8; 32],
+    /// Device and inode of the directory itself, if it is there.
+    pub(crate) root: Option<(u64, u64)>,
+}
+
+impl Fingerprint {
+    /// Looks at the directory `config` and at the files `others`.
+    pub(crate) fn take(config: &Path, others: &[PathBuf]) -> Self {
+        let root = fs::metadata(config).ok().filter(Metadata::is_dir).map(|meta| (meta.dev(), meta.ino()));
+        let mut walk = Walk { hash: Sha256::new(), entries: 0, directories: BTreeSet::new() };
+        walk.look_at(config, 0);
+        for path in others {
+            walk.look_at(path, SCAN_DEPTH_MAX);
+        }
+        Self { hash: walk.hash.finalize().into(), root }
+    }
+}
+
+struct Walk {
+    hash: Sha256,
+    entries: usize,
+    directories: BTreeSet<(u64, u64)>,
+}
+
+impl Walk {
+    fn look_at(&mut self, path: &Path, depth: usize) {
+        self.entries += 1;
+        self.hash.update(path.as_os_str().as_bytes());
+        self.hash.update([0]);
+        // The link itself and what it leads to: either may be exchanged.
+        for meta in [fs::symlink_metadata(path), fs::metadata(path)] {
+            match meta {
+                Ok(meta) => self.note(&meta),
+                Err(error) => self.hash.update(error.raw_os_error().unwrap_or(-1).to_be_bytes()),
+            }
+        }
+        let Ok(meta) = fs::metadata(path) else { return };
+        let fresh = meta.is_dir() && depth < SCAN_DEPTH_MAX && self.directories.insert((meta.dev(), meta.ino()));
+        if !fresh {
+            return;
+        }
+        match fs::read_dir(path) {
+            Ok(entries) => {
+                let mut names: Vec<PathBuf> =
+                    entries.take(SCAN_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path())).collect();
+                names.retain(|name| !passing(name));
+                names.sort();
+                for name in names {
+                    if self.entries >= SCAN_ENTRIES_MAX {
+                        return;
+                    }
+                    self.look_at(&name, depth + 1);
+                }
+            }
+            Err(error) => self.hash.update(error.raw_os_error().unwrap_or(-1).to_be_bytes()),
+        }
+    }
+
+    fn note(&mut self, meta: &Metadata) {
+        let mut facts = vec![i128::from(meta.dev()), i128::from(meta.ino()), i128::from(meta.mode()), i128::from(meta.uid())];
+        // A directory's own times change with every temporary file of an editor; its entries tell all that counts.
+        if !meta.is_dir() {
+            facts.extend([
+                i128::from(meta.size()),
+                i128::from(meta.mtime()),
+                i128::from(meta.mtime_nsec()),
+                i128::from(meta.ctime()),
+                i128::from(meta.ctime_nsec()),
+            ]);
+        }
+        for fact in facts {
+            self.hash.update(fact.to_be_bytes());
+        }
+    }
+}
+
+/// Hidden files and what editors leave for a moment.
+fn passing(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    name.starts_with(b".") || name.ends_with(b"~") || name.ends_with(b".swp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_what_counts_and_nothing_else() {
+        let temp = tempfile::tempdir().unwrap();
+        let config = temp.path().join("config");
+        let pem = temp.path().join("ca.pem");
+        fs::create_dir_all(config.join("team")).unwrap();
+        fs::write(config.join("team/a.yaml"), "one").unwrap();
+        fs::write(&pem, "one").unwrap();
+        let look = || Fingerprint::take(&config, std::slice::from_ref(&pem));
+        let mut before = look();
+        assert_eq!(before, look());
+        let mut changed = |what: &str, expected: bool| {
+            let now = look();
+            assert_eq!(before != now, expected, "{what}");
+            before = now;
+        };
+        fs::write(config.join(".a.yaml.swp"), "x").unwrap();
+        fs::write(config.join("a.yaml~"), "x").unwrap();
+        changed("an editor's temporary files", false);
+        fs::write(config.join("team/a.yaml"), "two").unwrap();
+        changed("same size, other content", true);
+        fs::write(config.join("new"), "two").unwrap();
+        fs::rename(config.join("new"), config.join("team/a.yaml")).unwrap();
+        changed("atomic rename", true);
+        fs::write(&pem, "two").unwrap();
+        changed("certificate file", true);
+        fs::remove_file(&pem).unwrap();
+        changed("certificate file gone", true);
+        fs::rename(&config, temp.path().join("away")).unwrap();
+        changed("directory gone", true);
+        fs::rename(temp.path().join("away"), &config).unwrap();
+        changed("directory back", true);
+    }
+
+    #[test]
+    fn a_loop_of_links_ends() {
+        let temp = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(temp.path(), temp.path().join("again")).unwrap();
+        std::os::unix::fs::symlink("self", temp.path().join("self")).unwrap();
+        assert_eq!(Fingerprint::take(temp.path(), &[]), Fingerprint::take(temp.path(), &[]));
+    }
+}

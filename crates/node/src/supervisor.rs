@@ -1,0 +1,244 @@
+//! The one task that holds the node's state. Everything else runs beside it and sends it [`Input`]s, one at a time.
+//!
+//! Start reading at [`Supervisor::take`]; what it does about policy, enforcer and launchers is in the files below.
+
+mod child;
+mod launchers;
+mod policy;
+mod report;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ringfence_compartment::link::FromNode;
+use ringfence_model::{HostName, InstanceId};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::claim::Owner;
+use crate::enforcer::{EnforcerNews, Epoch};
+use crate::generation::{Attempt, Desk, Serving};
+use crate::ids::IdMap;
+use crate::instances::Instances;
+use crate::limits::{EVENTS_KEPT, STOP_WITHIN};
+use crate::run_socket::{Claim, Departure};
+use crate::status::{Rejected, Status};
+
+/// Something the supervisor has to deal with.
+pub(crate) enum Input {
+    /// The configuration may have changed.
+    Changed,
+    /// A read of the configuration is done.
+    Read(Box<Desk>, Attempt),
+    /// The enforcer said something, or ended.
+    Enforcer(Epoch, EnforcerNews),
+    /// The pause before the next start of the enforcer is over.
+    StartEnforcer,
+    /// A launcher wants to be a workload.
+    Claim(Claim),
+    /// A launcher's connection has ended.
+    Departed(Departure),
+    /// An operator asks.
+    Status(oneshot::Sender<Status>),
+    /// A second has passed.
+    Tick,
+    /// Stop, because of the signal named.
+    Stop(&'static str),
+}
+
+/// The way to the supervisor.
+#[derive(Clone)]
+pub(crate) struct Inputs(pub(crate) mpsc::Sender<Input>);
+
+impl Inputs {
+    /// Waits for room: whoever floods the supervisor waits for it.
+    pub(crate) async fn send(&self, input: Input) {
+        // Closed only when the node is on its way out, and nothing matters to it any more.
+        let _ = self.0.send(input).await;
+    }
+
+    fn send_after(&self, pause: Duration, input: Input) {
+        let inputs = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            inputs.send(input).await;
+        });
+    }
+}
+
+/// What does not change while a node runs.
+pub(crate) struct Fixed {
+    pub(crate) node: String,
+    pub(crate) zone: HostName,
+    pub(crate) state: PathBuf,
+    pub(crate) config: PathBuf,
+    pub(crate) sockets: PathBuf,
+    pub(crate) exe: PathBuf,
+    pub(crate) enforcer_args: Vec<OsString>,
+    pub(crate) owner: Owner,
+    /// Whether compartments of root's launchers can get ids of their own.
+    pub(crate) outer_ids: bool,
+    /// What to append to commands that are suggested, such as ` --state DIR`.
+    pub(crate) state_option: String,
+    pub(crate) since: Timestamp,
+}
+
+/// The node's state.
+pub(crate) struct Supervisor {
+    fixed: Fixed,
+    inputs: Inputs,
+    /// Away while it reads.
+    desk: Option<Box<Desk>>,
+    read_again: bool,
+    unsettled: u32,
+    /// Files outside the configuration directory that a change must be looked for at.
+    watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
+    /// What was last taken by an enforcer; at first, nothing.
+    serving: Arc<Serving>,
+    /// Sent, or to be sent, and not yet taken.
+    offer: Option<Arc<Serving>>,
+    /// What to offer when the first offer is not taken.
+    fallback: Option<Arc<Serving>>,
+    rejected: Option<Rejected>,
+    child: child::Child,
+    instances: Instances,
+    links: BTreeMap<InstanceId, launchers::Link>,
+    waiting: Vec<launchers::Waiting>,
+    events: VecDeque<FromNode>,
+    events_lost: u64,
+    questions: Vec<report::Question>,
+    asked: u64,
+    log_trouble: Option<String>,
+    announced: bool,
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        fixed: Fixed,
+        inputs: Inputs,
+        desk: Desk,
+        nothing: Serving,
+        instances: Instances,
+        watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
+    ) -> Self {
+        Self {
+            fixed,
+            inputs,
+            desk: Some(Box::new(desk)),
+            read_again: false,
+            unsettled: 0,
+            watched,
+            serving: Arc::new(nothing),
+            offer: None,
+            fallback: None,
+            rejected: None,
+            child: child::Child::default(),
+            instances,
+            links: BTreeMap::new(),
+            waiting: Vec::new(),
+            events: VecDeque::new(),
+            events_lost: 0,
+            questions: Vec::new(),
+            asked: 0,
+            log_trouble: None,
+            announced: false,
+        }
+    }
+
+    /// Deals with inputs until told to stop, and then sees the enforcer out.
+    pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
+        self.record("node started", format!("version {}", env!("CARGO_PKG_VERSION")), None, true);
+        self.start_reading();
+        let signal = loop {
+            match inputs.recv().await {
+                Some(Input::Stop(signal)) => break signal,
+                Some(input) => self.take(input),
+                None => break "the end of all inputs",
+            }
+        };
+        self.stop(signal, &mut inputs).await;
+    }
+
+    fn take(&mut self, input: Input) {
+        match input {
+            Input::Changed => self.start_reading(),
+            Input::Read(desk, attempt) => self.read_done(desk, attempt),
+            Input::Enforcer(epoch, news) => self.heard(epoch, news),
+            Input::StartEnforcer => self.start_enforcer(),
+            Input::Claim(claim) => self.claim(claim),
+            Input::Departed(departure) => self.departed(&departure),
+            Input::Status(answer) => self.status_asked(answer),
+            Input::Tick => self.tick(),
+            Input::Stop(_) => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        self.check_deadlines();
+        self.expire_claims();
+        self.sweep_instances();
+        self.ask_enforcer();
+    }
+
+    /// Records something the node did. Kept until an enforcer can write it.
+    fn record(&mut self, operation: &str, reason: String, subject: Option<String>, ok: bool) {
+        let event = FromNode::Event { operation: operation.to_owned(), reason, subject, ok };
+        if let Some(enforcer) = self.child.serving() {
+            enforcer.say(event);
+            return;
+        }
+        if self.events.len() >= EVENTS_KEPT {
+            self.events.pop_front();
+            self.events_lost += 1;
+        }
+        self.events.push_back(event);
+    }
+
+    fn flush_events(&mut self) {
+        let lost = std::mem::take(&mut self.events_lost);
+        for event in std::mem::take(&mut self.events) {
+            if let Some(enforcer) = self.child.serving() {
+                enforcer.say(event);
+            }
+        }
+        if lost > 0 {
+            self.record("events lost", format!("{lost} events while no enforcer could record them"), None, false);
+        }
+    }
+
+    async fn stop(&mut self, signal: &str, inputs: &mut mpsc::Receiver<Input>) {
+        crate::say::warn(&format!("stopping on {signal}"));
+        self.record("node stopped", format!("on {signal}"), None, true);
+        if let Err(error) = self.instances.store() {
+            crate::say::warn(&format!("the table of instances cannot be written: {error}"));
+        }
+        let Some(epoch) = self.child.ask_to_stop() else { return };
+        let deadline = Instant::now() + STOP_WITHIN;
+        loop {
+            match tokio::time::timeout_at(deadline, inputs.recv()).await {
+                Ok(Some(Input::Enforcer(from, EnforcerNews::Ended(_)))) if from == epoch => return,
+                Ok(Some(Input::Stop(_))) | Err(_) => break,
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+            }
+        }
+        crate::say::warn("the enforcer does not stop; it is killed");
+        self.child.kill();
+        // Its end is certain now; only its report is waited for.
+        while let Ok(Some(input)) = tokio::time::timeout(STOP_WITHIN, inputs.recv()).await {
+            if matches!(input, Input::Enforcer(from, EnforcerNews::Ended(_)) if from == epoch) {
+                return;
+            }
+        }
+    }
+}
+
+/// Whether compartments of a root node can be given ids of their own here.
+pub(crate) fn outer_ids_exist(uids: &IdMap, gids: &IdMap) -> bool {
+    use crate::limits::{OUTER_ID_FIRST, OUTER_IDS};
+    uids.covers(OUTER_ID_FIRST, OUTER_IDS) && gids.covers(OUTER_ID_FIRST, OUTER_IDS)
+}

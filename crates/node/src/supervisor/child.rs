@@ -1,0 +1,205 @@
+//! The enforcer's life: started, given its policy, watched, started again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ringfence_compartment::link::{FromNode, ToNode};
+use ringfence_model::Generation;
+use tokio::time::Instant;
+
+use super::{Input, Supervisor};
+use crate::enforcer::{Enforcer, EnforcerNews, Epoch};
+use crate::limits::{BACK_OFF, HEALTHY_AFTER, LOADED_WITHIN, POISON_DEATHS, READY_WITHIN};
+
+/// What the supervisor knows of its enforcer.
+#[derive(Default)]
+pub(super) struct Child {
+    current: Option<Enforcer>,
+    started: u64,
+    ready: bool,
+    /// Sent and not answered, with the time at which an answer is late.
+    pending: Option<(Generation, Instant)>,
+    late: bool,
+    loaded: Option<(Generation, Instant)>,
+    ready_by: Option<Instant>,
+    /// Deaths in a row without a healthy stretch between them.
+    deaths: usize,
+    poisoned: BTreeMap<Generation, u32>,
+    pub(super) last_end: Option<String>,
+    pub(super) connections: u64,
+    pub(super) log_head: Option<u64>,
+    pub(super) armed: Vec<ringfence_model::InstanceId>,
+}
+
+impl Child {
+    pub(super) fn was_started(&self) -> bool {
+        self.started > 0
+    }
+
+    pub(super) fn restarts(&self) -> u64 {
+        self.started.saturating_sub(1)
+    }
+
+    pub(super) fn pid(&self) -> Option<u32> {
+        self.current.as_ref().map(|enforcer| enforcer.pid)
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.late
+    }
+
+    pub(super) fn epoch(&self) -> Option<Epoch> {
+        self.current.as_ref().map(|enforcer| enforcer.epoch)
+    }
+
+    /// The enforcer, if a generation is in force in it.
+    pub(super) fn serving(&self) -> Option<&Enforcer> {
+        self.current.as_ref().filter(|_| self.loaded.is_some())
+    }
+
+    pub(super) fn is_loaded(&self) -> bool {
+        self.loaded.is_some()
+    }
+
+    pub(super) fn has(&self, generation: Generation) -> bool {
+        self.loaded.is_some_and(|(loaded, _)| loaded == generation)
+    }
+
+    pub(super) fn kill(&self) {
+        if let Some(enforcer) = &self.current {
+            enforcer.kill();
+        }
+    }
+
+    pub(super) fn ask_to_stop(&self) -> Option<Epoch> {
+        let enforcer = self.current.as_ref()?;
+        enforcer.say(FromNode::Stop);
+        Some(enforcer.epoch)
+    }
+}
+
+impl Supervisor {
+    pub(super) fn start_enforcer(&mut self) {
+        if self.child.current.is_some() {
+            return;
+        }
+        self.child.started += 1;
+        let epoch = Epoch(self.child.started);
+        match Enforcer::start(&self.fixed.exe, &self.fixed.enforcer_args, epoch, self.inputs.clone()) {
+            Ok(enforcer) => {
+                self.child.ready_by = Some(Instant::now() + READY_WITHIN);
+                self.child.current = Some(enforcer);
+            }
+            Err(error) => self.ended(&format!("it cannot be started: {error}")),
+        }
+    }
+
+    pub(super) fn heard(&mut self, epoch: Epoch, news: EnforcerNews) {
+        if self.child.epoch() != Some(epoch) {
+            return;
+        }
+        match news {
+            EnforcerNews::Ended(how) => self.ended(&how),
+            EnforcerNews::Said(ToNode::Ready) => {
+                self.child.ready = true;
+                self.child.ready_by = None;
+                self.send_target();
+            }
+            EnforcerNews::Said(ToNode::Loaded { generation }) => {
+                self.answered(generation);
+                self.child.loaded = Some((generation, Instant::now()));
+                self.taken(generation);
+            }
+            EnforcerNews::Said(ToNode::Rejected { generation, reason }) => {
+                self.answered(generation);
+                self.not_taken(generation, &reason);
+            }
+            EnforcerNews::Said(ToNode::Status {
+                id, log_head, log_trouble, connections, compartments, ..
+            }) => {
+                self.child.log_head = Some(log_head);
+                self.child.connections = connections;
+                self.child.armed = compartments;
+                self.note_log(log_trouble);
+                self.answer_questions(id);
+            }
+        }
+    }
+
+    fn answered(&mut self, generation: Generation) {
+        if self.child.pending.take_if(|(pending, _)| *pending == generation).is_some() {
+            self.child.late = false;
+        }
+    }
+
+    /// Gives the enforcer what it should have, once it listens.
+    pub(super) fn send_target(&mut self) {
+        if !self.child.ready {
+            return;
+        }
+        let target = self.target();
+        if let Some(enforcer) = &self.child.current {
+            self.child.pending = Some((target.generation, Instant::now() + LOADED_WITHIN));
+            enforcer.load(Arc::clone(&target));
+        }
+    }
+
+    pub(super) fn check_deadlines(&mut self) {
+        let now = Instant::now();
+        if self.child.ready_by.is_some_and(|by| by < now) {
+            self.child.ready_by = None;
+            crate::say::warn(&format!("the enforcer is not ready after {READY_WITHIN:?}; it is killed"));
+            self.child.kill();
+        }
+        if let Some((generation, by)) = self.child.pending
+            && by < now
+            && !self.child.late
+        {
+            self.child.late = true;
+            crate::say::warn(&format!("the enforcer has not taken generation {generation} after {LOADED_WITHIN:?}"));
+            self.record("reload late", format!("generation {generation}"), None, false);
+            self.claims_due();
+        }
+    }
+
+    /// Everything is down until the next one is up; the launchers reset what is tried meanwhile.
+    fn ended(&mut self, how: &str) {
+        let child = &mut self.child;
+        let healthy = child.loaded.is_some_and(|(_, since)| since.elapsed() >= HEALTHY_AFTER);
+        let pending = child.pending.take().map(|(generation, _)| generation);
+        let taking = pending.filter(|generation| !child.has(*generation));
+        child.deaths = if healthy { 0 } else { child.deaths };
+        let pause = BACK_OFF[child.deaths.min(BACK_OFF.len() - 1)];
+        child.deaths += 1;
+        let pid = child.pid();
+        child.current = None;
+        child.ready = false;
+        child.ready_by = None;
+        child.late = false;
+        child.loaded = None;
+        child.connections = 0;
+        child.log_head = None;
+        child.armed.clear();
+        child.last_end = Some(how.to_owned());
+        let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
+        let wait = if pause.is_zero() { String::new() } else { format!(" in {pause:?}") };
+        crate::say::warn(&format!("the enforcer{who} has ended: {how}; nothing passes until it is started again{wait}"));
+        self.record("enforcer ended", how.to_owned(), None, false);
+        self.note_log(None);
+        self.answer_all_questions();
+        if let Some(generation) = taking {
+            self.died_taking(generation, how);
+        }
+        self.inputs.send_after(pause, Input::StartEnforcer);
+    }
+
+    /// A generation that kills enforcers is not offered for ever.
+    fn died_taking(&mut self, generation: Generation, how: &str) {
+        let deaths = self.child.poisoned.entry(generation).or_default();
+        *deaths += 1;
+        let offered = self.offer.as_ref().is_some_and(|offer| offer.generation == generation);
+        if *deaths >= POISON_DEATHS && offered {
+            self.not_taken(generation, &format!("it ended {POISON_DEATHS} times while taking it, last: {how}"));
+        }
+    }
+}

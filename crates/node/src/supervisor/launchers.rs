@@ -1,0 +1,237 @@
+//! Launchers: their claims decided, their channels to the enforcer made, their departures noted.
+
+use std::os::fd::OwnedFd;
+
+use jiff::Timestamp;
+use ringfence_compartment::channel;
+use ringfence_compartment::link::Grant;
+use ringfence_model::InstanceId;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::Supervisor;
+use crate::claim::{self, Refusal};
+use crate::enforcer::Epoch;
+use crate::generation::Origin;
+use crate::instances::Instance;
+use crate::limits::ENFORCER_WAIT;
+use crate::run_socket::{Claim, ConnectionId, Departure};
+
+/// A connected launcher.
+pub(super) struct Link {
+    connection: ConnectionId,
+    handed: mpsc::Sender<OwnedFd>,
+    /// Which enforcer it has a channel to.
+    made_for: Option<Epoch>,
+}
+
+/// A claim that waits for the enforcer.
+pub(super) struct Waiting {
+    claim: Claim,
+    /// `None`: a resumed one, whose launcher resets everything meanwhile and can wait.
+    until: Option<Instant>,
+}
+
+impl Supervisor {
+    pub(super) fn claim(&mut self, claim: Claim) {
+        let until = claim.resume.is_none().then(|| Instant::now() + ENFORCER_WAIT);
+        self.waiting.push(Waiting { claim, until });
+        self.claims_due();
+    }
+
+    /// Decides the claims that wait, once the enforcer has what they are decided by.
+    pub(super) fn claims_due(&mut self) {
+        let settled = self.offer.is_none() || self.child.is_late();
+        if !self.child.has(self.serving.generation) || !settled {
+            return;
+        }
+        for Waiting { claim, .. } in std::mem::take(&mut self.waiting) {
+            self.decide(claim);
+        }
+    }
+
+    pub(super) fn expire_claims(&mut self) {
+        let now = Instant::now();
+        let (late, rest) = std::mem::take(&mut self.waiting)
+            .into_iter()
+            .partition(|waiting: &Waiting| waiting.until.is_some_and(|until| until < now));
+        self.waiting = rest;
+        for Waiting { claim, .. } in late {
+            refuse(claim, Refusal::new("the enforcer is not up", "`ringfence status` says why; try again when it is"));
+        }
+    }
+
+    fn decide(&mut self, mut claim: Claim) {
+        match self.admit(&claim) {
+            Ok((grant, fresh)) => self.grant(&mut claim, grant, fresh),
+            Err(refusal) => {
+                let text = format!("{} (uid {}, process {})", refusal.reason, claim.uid, claim.process.pid);
+                self.record("claim refused", text, Some(claim.name.clone()), false);
+                refuse(claim, refusal);
+            }
+        }
+    }
+
+    /// Whether the claim is granted; `true` beside the grant when the instance is a new one.
+    fn admit(&mut self, claim: &Claim) -> Result<(Grant, bool), Refusal> {
+        if self.serving.origin == Origin::Nothing {
+            return Err(Refusal::new(
+                "no policy is in force on this node: everything is denied",
+                format!("mend the configuration; `ringfence status{}` says what is wrong", self.fixed.state_option),
+            ));
+        }
+        let estate = &self.serving.estate;
+        let claimed = claim::check(estate, &self.serving.addresses, self.fixed.owner, claim.uid, &claim.name)?;
+        let (instance, outer_id, fresh) = match &claim.resume {
+            Some(id) => {
+                let held = self.instances.resume(id, &claim.name, claim.uid, claim.process)?;
+                (id.clone(), held.outer_id, false)
+            }
+            None => {
+                let outer_id = if claim.uid == 0 && self.fixed.outer_ids {
+                    let id = self.instances.outer_id();
+                    Some(id.ok_or_else(|| Refusal::new("all outer ids are in use", "stop some workloads"))?)
+                } else {
+                    None
+                };
+                let id = self.instances.grant(Instance {
+                    workload: claimed.workload.clone(),
+                    uid: claim.uid,
+                    process: claim.process,
+                    outer_id,
+                    command: claim.command.clone(),
+                    since: Timestamp::now(),
+                })?;
+                (id, outer_id, true)
+            }
+        };
+        let grant = Grant {
+            instance,
+            fqdn: format!("{}.{}", claimed.workload.name, self.fixed.zone),
+            workload: claimed.workload,
+            address: claimed.address,
+            outer_id,
+            filesystem: claimed.filesystem,
+            forbidden: self.forbidden(),
+            generation: self.serving.generation,
+        };
+        Ok((grant, fresh))
+    }
+
+    /// What no compartment may be given: whoever writes there writes policy, or the record of what happened.
+    fn forbidden(&self) -> Vec<std::path::PathBuf> {
+        let fixed = &self.fixed;
+        let mut paths = vec![fixed.state.clone(), fixed.config.clone(), fixed.sockets.clone()];
+        paths.extend(std::fs::canonicalize(&fixed.config));
+        paths.sort();
+        paths.dedup();
+        paths
+    }
+
+    fn grant(&mut self, claim: &mut Claim, grant: Grant, fresh: bool) {
+        let id = grant.instance.clone();
+        let name = grant.workload.name.to_string();
+        let (answer, _) = tokio::sync::oneshot::channel();
+        let answer = std::mem::replace(&mut claim.answer, answer);
+        if answer.send(Ok(grant)).is_err() {
+            // Its task is gone; nobody would ever report its departure.
+            if fresh {
+                self.instances.remove(&id);
+            }
+            return;
+        }
+        self.store_instances();
+        // An earlier connection of the same launcher is cut by this.
+        let link = Link { connection: claim.connection, handed: claim.links.clone(), made_for: None };
+        self.links.insert(id.clone(), link);
+        let what = if fresh { "workload started" } else { "workload resumed" };
+        let reason = format!("{id}, uid {}, process {}: {}", claim.uid, claim.process.pid, claim.command);
+        self.record(what, reason, Some(name), true);
+        self.make_link(&id);
+    }
+
+    /// Makes the channels that the enforcer of this moment does not have yet.
+    pub(super) fn links_due(&mut self) {
+        let ids: Vec<InstanceId> = self.links.keys().cloned().collect();
+        for id in ids {
+            self.make_link(&id);
+        }
+    }
+
+    fn make_link(&mut self, id: &InstanceId) {
+        let (Some(enforcer), Some(link), Some(instance)) =
+            (self.child.serving(), self.links.get_mut(id), self.instances.get(id))
+        else {
+            return;
+        };
+        if link.made_for == Some(enforcer.epoch) {
+            return;
+        }
+        match channel::pair() {
+            Ok((to_launcher, to_enforcer)) => {
+                link.made_for = Some(enforcer.epoch);
+                if link.handed.try_send(to_launcher).is_err() {
+                    // It does not read. Cut off, it resets everything and comes back when it can.
+                    self.links.remove(id);
+                    return;
+                }
+                enforcer.adopt(
+                    id.clone(),
+                    instance.workload.clone(),
+                    instance.uid,
+                    instance.process.pid,
+                    to_enforcer,
+                );
+            }
+            Err(error) => {
+                crate::say::warn(&format!("{id} cannot be linked to the enforcer: {error}; it is cut off for now"));
+                self.links.remove(id);
+            }
+        }
+    }
+
+    pub(super) fn departed(&mut self, departure: &Departure) {
+        let id = &departure.instance;
+        let held = self.links.get(id).map(|link| link.connection);
+        match held {
+            // A newer connection of the same launcher has taken over.
+            Some(connection) if connection != departure.connection => return,
+            Some(_) => {
+                self.links.remove(id);
+            }
+            None => {}
+        }
+        self.sweep_instances();
+    }
+
+    /// Takes out the instances whose launcher is neither connected nor alive.
+    pub(super) fn sweep_instances(&mut self) {
+        let links = &self.links;
+        let gone = self.instances.sweep(|id| !links.contains_key(id));
+        if gone.is_empty() {
+            return;
+        }
+        self.store_instances();
+        self.record_stopped(gone);
+    }
+
+    pub(crate) fn record_stopped(&mut self, gone: Vec<(InstanceId, Instance)>) {
+        for (id, instance) in gone {
+            let reason = format!("{id}, uid {}, process {}", instance.uid, instance.process.pid);
+            self.record("workload stopped", reason, Some(instance.workload.name.to_string()), true);
+        }
+    }
+
+    fn store_instances(&mut self) {
+        if let Err(error) = self.instances.store() {
+            crate::say::warn(&format!(
+                "the table of instances cannot be written: {error}; a restart of the node would lose its launchers"
+            ));
+        }
+    }
+}
+
+fn refuse(claim: Claim, refusal: Refusal) {
+    // Its launcher may have given up meanwhile.
+    let _ = claim.answer.send(Err(refusal));
+}

@@ -1,0 +1,236 @@
+//! How the node stands: the status an operator asks for, the readiness line, and what makes it degraded.
+
+use std::io::Write;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::Supervisor;
+use super::policy::count;
+use crate::generation::Origin;
+use crate::limits::ADMIN_WITHIN;
+use crate::status::{Degraded, EnforcerStatus, LogStatus, Policy, Status, Workload};
+use ringfence_compartment::link::FromNode;
+
+/// An operator who waits for fresh figures from the enforcer.
+pub(super) struct Question {
+    id: u64,
+    until: Instant,
+    answer: oneshot::Sender<Status>,
+}
+
+impl Supervisor {
+    pub(super) fn status_asked(&mut self, answer: oneshot::Sender<Status>) {
+        self.asked += 1;
+        self.questions.push(Question { id: self.asked, until: Instant::now() + ADMIN_WITHIN, answer });
+        match self.child.serving() {
+            Some(enforcer) => enforcer.say(FromNode::AskStatus { id: self.asked }),
+            None => self.answer_all_questions(),
+        }
+    }
+
+    /// Keeps what is known of the enforcer fresh, and notices when it stops answering.
+    pub(super) fn ask_enforcer(&mut self) {
+        let now = Instant::now();
+        let (late, rest) =
+            std::mem::take(&mut self.questions).into_iter().partition(|question: &Question| question.until < now);
+        self.questions = rest;
+        for question in late {
+            let mut status = self.status();
+            status.degraded.push(Degraded::new(
+                "the enforcer does not answer",
+                "if it stays so, end it with `kill -9`: it is started again within a second",
+            ));
+            reply(question, status);
+        }
+        if let Some(enforcer) = self.child.serving() {
+            enforcer.say(FromNode::AskStatus { id: 0 });
+        }
+    }
+
+    pub(super) fn answer_questions(&mut self, id: u64) {
+        let (now, rest) = std::mem::take(&mut self.questions).into_iter().partition(|question: &Question| question.id <= id);
+        self.questions = rest;
+        for question in now {
+            reply(question, self.status());
+        }
+    }
+
+    pub(super) fn answer_all_questions(&mut self) {
+        self.answer_questions(u64::MAX);
+    }
+
+    /// Says when the log stops taking records, and when it takes them again.
+    pub(super) fn note_log(&mut self, trouble: Option<String>) {
+        if self.log_trouble.is_some() == trouble.is_some() {
+            self.log_trouble = trouble;
+            return;
+        }
+        match &trouble {
+            Some(trouble) => crate::say::warn(&format!(
+                "the flow log takes nothing: {trouble}; every new attempt is denied until it does"
+            )),
+            None if self.child.is_loaded() => crate::say::warn("the flow log takes records again"),
+            None => {}
+        }
+        self.log_trouble = trouble;
+    }
+
+    /// The one line on standard output that says the node serves. Printed once.
+    pub(super) fn announce(&mut self) {
+        if std::mem::replace(&mut self.announced, true) {
+            return;
+        }
+        let (fixed, serving) = (&self.fixed, &self.serving);
+        let run = format!("ringfence run{} NAME -- CMD", fixed.state_option);
+        let figures = format!(
+            "generation {}, {}, {}",
+            serving.generation,
+            count(serving.estate.services.len(), "service"),
+            count(serving.estate.agents.len(), "agent"),
+        );
+        let state = fixed.state.display();
+        let line = match serving.origin {
+            Origin::Config => format!("ringfence is up: {figures} · state {state} · next: {run}"),
+            Origin::LastGood => format!(
+                "ringfence is up: {figures}, last good of an earlier run, the files are rejected · state {state} · \
+                 next: mend {}",
+                fixed.config.display()
+            ),
+            Origin::Nothing => format!(
+                "ringfence is up: denying everything, no valid configuration · state {state} · next: mend {}",
+                fixed.config.display()
+            ),
+        };
+        let mut out = std::io::stdout();
+        if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
+            crate::say::warn(&format!("{line}\n(standard output is closed: {error})"));
+        }
+    }
+
+    fn status(&self) -> Status {
+        let (fixed, serving, child) = (&self.fixed, &self.serving, &self.child);
+        Status {
+            node: fixed.node.clone(),
+            zone: fixed.zone.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            since: fixed.since,
+            state: fixed.state.clone(),
+            config: fixed.config.clone(),
+            policy: Policy {
+                generation: serving.generation,
+                origin: serving.origin,
+                services: serving.estate.services.len(),
+                agents: serving.estate.agents.len(),
+                policies: serving.estate.policies.len(),
+                rejected: self.rejected.clone(),
+            },
+            enforcer: EnforcerStatus {
+                pid: child.pid(),
+                serving: child.is_loaded(),
+                restarts: child.restarts(),
+                last_end: child.last_end.clone(),
+                connections: child.connections,
+            },
+            log: LogStatus { head: child.log_head, trouble: self.log_trouble.clone() },
+            workloads: self.workloads(),
+            notes: self.notes(),
+            degraded: self.degraded(),
+        }
+    }
+
+    fn workloads(&self) -> Vec<Workload> {
+        let estate = &self.serving.estate;
+        let known = |name: &ringfence_model::Name| {
+            estate.agents.iter().any(|agent| agent.name == *name)
+                || estate.services.iter().any(|service| service.name == *name)
+        };
+        self.instances
+            .iter()
+            .map(|(id, instance)| Workload {
+                instance: id.clone(),
+                kind: instance.workload.kind,
+                name: instance.workload.name.clone(),
+                uid: instance.uid,
+                pid: instance.process.pid,
+                command: instance.command.clone(),
+                since: instance.since,
+                armed: self.child.armed.contains(id),
+                connected: self.links.contains_key(id),
+                known: known(&instance.workload.name),
+            })
+            .collect()
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.fixed.owner.0 != 0 {
+            notes.push(
+                "this node is not root's: launchers, enforcer and workloads share one host user, and `attest.uid` of \
+                 other users cannot be met"
+                    .to_owned(),
+            );
+        } else if !self.fixed.outer_ids {
+            notes.push(
+                "this user namespace has few ids: enforcer and workloads started by root share root's id outside"
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+
+    fn degraded(&self) -> Vec<Degraded> {
+        let mut reasons = Vec::new();
+        if let Some(trouble) = &self.log_trouble {
+            reasons.push(Degraded::new(
+                format!("the flow log takes nothing: {trouble}; every new attempt is denied"),
+                format!("make room in {}", self.fixed.state.display()),
+            ));
+        }
+        if !self.child.is_loaded() {
+            let how = self.child.last_end.as_ref().map(|end| format!(" (the last one: {end})")).unwrap_or_default();
+            reasons.push(Degraded::new(
+                format!("the enforcer is not up{how}; nothing passes"),
+                "it is started again by itself; what it says is on the standard error of `ringfence up`",
+            ));
+        } else if self.child.is_late() {
+            reasons.push(Degraded::new(
+                format!("the enforcer has not taken generation {} yet", self.target().generation),
+                "wait, or end it with `kill -9`: it is started again within a second",
+            ));
+        }
+        if let Some(rejected) = &self.rejected {
+            let first = rejected.errors.first().and_then(|error| error.lines().next()).unwrap_or_default();
+            let more = match rejected.errors.len() {
+                0 | 1 => String::new(),
+                errors => format!(" (and {} more)", errors - 1),
+            };
+            reasons.push(Degraded::new(
+                format!("the configuration is rejected since {}: {first}{more}", rejected.since),
+                format!(
+                    "see all of it with `ringfence policy lint --config {}`, and mend it; it is picked up when saved",
+                    self.fixed.config.display()
+                ),
+            ));
+        }
+        if self.serving.origin == Origin::Nothing {
+            reasons.push(Degraded::new(
+                "no policy is in force: everything is denied",
+                format!("put a valid configuration into {}", self.fixed.config.display()),
+            ));
+        }
+        for (id, _) in self.instances.iter().filter(|(id, _)| !self.links.contains_key(*id)) {
+            reasons.push(Degraded::new(
+                format!("the launcher of {id} is not connected; it resets everything its workload tries"),
+                "it comes back by itself; if it does not, start the workload again",
+            ));
+        }
+        reasons
+    }
+}
+
+fn reply(question: Question, status: Status) {
+    // Whoever asked may have hung up.
+    let _ = question.answer.send(status);
+}

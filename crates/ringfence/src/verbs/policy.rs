@@ -1,0 +1,292 @@
+//! `ringfence policy`: what the resources say, asked before anything runs on them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use jiff::Timestamp;
+use ringfence_model::{Diagnostics, Estate, Generation, HostName, Position};
+use ringfence_policy::{Answer, Explanation, Snapshot, batch, provisional_addresses};
+
+use crate::output::{
+    Colour, EXIT_DENIED, EXIT_ERROR, Failure, Paint, finish, safe, safe_json, safe_lines, say,
+};
+
+/// Longest line of a resource file that is shown, in characters.
+const LINE_SHOWN: usize = 120;
+/// Longest line of a resource file that is looked at, in bytes.
+const LINE_READ: u64 = 64 * 1024;
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  ringfence policy explain --config estate \\
+      --from customer-service --to payments --op 'POST /v1/payments'
+  ringfence policy explain --config estate --from reporting --to ledger --op connect
+  ringfence policy explain --config estate --batch - < questions.jsonl
+
+A question is one line: {\"from\":\"customer-service\",\"to\":\"payments\",\"op\":\"POST /v1/payments\"}
+An answer is one line: {\"outcome\":\"deny\",\"reason\":\"…\",\"rule\":null}
+
+Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.";
+
+/// Asks the resource files.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    verb: PolicyVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum PolicyVerb {
+    /// Check the resource files, and run the policies' own tests
+    ///
+    /// Prints every error with its place, the text there, and the fix. Exit code: 0 no errors, 1 errors.
+    Lint(LintArgs),
+    /// Say whether an operation is allowed, and which rule decides
+    ///
+    /// The same code decides here as in a running node.
+    Explain(ExplainArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct LintArgs {
+    /// Directory with the resource files
+    #[arg(long, value_name = "DIR")]
+    config: PathBuf,
+    /// Zone whose names the workloads answer to
+    #[arg(long, value_name = "NAME", default_value = "ringfence.internal", value_parser = zone)]
+    zone: HostName,
+    /// For people, or one JSON object per error
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+struct ExplainArgs {
+    /// Directory with the resource files
+    #[arg(long, value_name = "DIR")]
+    config: PathBuf,
+    /// Who starts it: an agent or service
+    #[arg(long, value_name = "NAME", required_unless_present = "batch")]
+    from: Option<String>,
+    /// Who is called: an agent or service
+    #[arg(long, value_name = "NAME", required_unless_present = "batch")]
+    to: Option<String>,
+    /// What is done: `METHOD /path` for http, `connect` for tcp
+    #[arg(long, value_name = "OPERATION", required_unless_present = "batch")]
+    op: Option<String>,
+    /// Answer a question per line of FILE (`-`: stdin), one JSON line each, in order
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "op", "output"])]
+    batch: Option<PathBuf>,
+    /// Zone whose names the workloads answer to
+    #[arg(long, value_name = "NAME", default_value = "ringfence.internal", value_parser = zone)]
+    zone: HostName,
+    /// For people, or one JSON object
+    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
+    output: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+fn zone(text: &str) -> Result<HostName, String> {
+    HostName::new(text).map_err(|e| e.to_string())
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: PolicyArgs) -> ExitCode {
+    finish(match args.verb {
+        PolicyVerb::Lint(args) => lint(&args),
+        PolicyVerb::Explain(args) => explain(&args),
+    })
+}
+
+/// Loads and compiles, as a node would.
+fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnostics> {
+    let estate = ringfence_model::load::directory(config)?.estate;
+    let addresses = provisional_addresses(&estate);
+    let snapshot = Snapshot::compile(Generation(0), zone, &estate, &addresses)?;
+    Ok((estate, snapshot))
+}
+
+fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    match compile(&args.config, &args.zone) {
+        Ok((estate, _)) => {
+            if args.output == Format::Text {
+                writeln!(
+                    out,
+                    "{}, {}, {}: no errors",
+                    counted(estate.services.len(), "service", "services"),
+                    counted(estate.agents.len(), "agent", "agents"),
+                    counted(estate.policies.len(), "policy", "policies"),
+                )?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(errors) => {
+            match args.output {
+                Format::Text => writeln!(out, "{}", safe_lines(&errors.to_string()))?,
+                Format::Json => {
+                    for error in &errors.0 {
+                        writeln!(out, "{}", json(error)?)?;
+                    }
+                }
+            }
+            out.flush()?;
+            say(format!(
+                "{} in {}",
+                counted(errors.0.len(), "error", "errors"),
+                args.config.display()
+            ));
+            Ok(ExitCode::from(EXIT_ERROR))
+        }
+    }
+}
+
+fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+    let (_, snapshot) = match compile(&args.config, &args.zone) {
+        Ok(compiled) => compiled,
+        Err(errors) => {
+            say(&errors);
+            say(format!(
+                "{} does not load, so nothing is answered; mend it and check with `ringfence policy lint`",
+                args.config.display()
+            ));
+            return Ok(ExitCode::from(EXIT_ERROR));
+        }
+    };
+    match args {
+        ExplainArgs {
+            batch: Some(file), ..
+        } => {
+            answer_batch(&snapshot, file)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ExplainArgs {
+            from: Some(from),
+            to: Some(to),
+            op: Some(op),
+            ..
+        } => {
+            let explanation = snapshot.explain_text(from, to, op, Timestamp::now());
+            let mut out = io::stdout().lock();
+            match args.output {
+                Format::Json => writeln!(out, "{}", json(&Answer::from(&explanation))?)?,
+                Format::Text => {
+                    let question = format!("{from} → {to} : {op}");
+                    print_explanation(&mut out, &question, &explanation, &args.config)?;
+                }
+            }
+            out.flush()?;
+            Ok(if explanation.allowed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(EXIT_DENIED)
+            })
+        }
+        // clap has already asked for them.
+        _ => Err(Failure::new(
+            "--from, --to and --op are needed",
+            "or give questions with --batch FILE",
+        )),
+    }
+}
+
+fn answer_batch(snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
+    let reader: Box<dyn Read> = if file.as_os_str() == "-" {
+        Box::new(io::stdin())
+    } else {
+        let opened = File::open(file).map_err(|e| {
+            Failure::new(
+                format!("{} cannot be opened: {e}", file.display()),
+                "name a file with one JSON question per line, or `-`",
+            )
+        })?;
+        Box::new(opened)
+    };
+    match batch(snapshot, reader, io::stdout()) {
+        Ok(_) => Ok(()),
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutletClosed),
+        Err(e) => Err(Failure::new(
+            format!("the questions were not all answered: {e}"),
+            "answers so far are good; ask the rest again",
+        )),
+    }
+}
+
+/// `allow` or `deny`, why, and the rule with its text.
+fn print_explanation(
+    out: &mut impl Write,
+    question: &str,
+    explanation: &Explanation,
+    config: &Path,
+) -> Result<(), Failure> {
+    let paint = Paint::stdout();
+    let verdict = if explanation.allowed {
+        paint.paint(Colour::Green, "allow")
+    } else {
+        paint.paint(Colour::Red, "deny")
+    };
+    writeln!(out, "{verdict}  {}", safe(question))?;
+    writeln!(out, "  reason   {}", safe(&explanation.reason))?;
+    if let Some(rule) = &explanation.rule {
+        writeln!(out, "  rule     {}", safe(&rule.to_string()))?;
+        print_source(out, config, rule)?;
+    }
+    if let Some((nearest, difference)) = &explanation.nearest {
+        writeln!(
+            out,
+            "  nearest  {}: {}",
+            safe(&nearest.to_string()),
+            safe(difference)
+        )?;
+        print_source(out, config, nearest)?;
+    }
+    Ok(())
+}
+
+/// The line of a resource file, as it stands there now.
+fn print_source(out: &mut impl Write, config: &Path, at: &Position) -> Result<(), Failure> {
+    if let Some(line) = source_line(config, at) {
+        let shown: String = line.trim().chars().take(LINE_SHOWN).collect();
+        writeln!(out, "             {}", safe(&shown))?;
+    }
+    Ok(())
+}
+
+/// `None` when the file has changed or gone since it was loaded: the place is printed all the same.
+fn source_line(config: &Path, at: &Position) -> Option<String> {
+    let path = config.join(&*at.file);
+    // A FIFO that took the file's place meanwhile would block.
+    if !std::fs::metadata(&path).ok()?.is_file() {
+        return None;
+    }
+    let mut reader = BufReader::new(File::open(path).ok()?);
+    for _ in 1..at.line {
+        reader.skip_until(b'\n').ok()?;
+    }
+    let mut line = Vec::new();
+    reader.take(LINE_READ).read_until(b'\n', &mut line).ok()?;
+    Some(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    match serde_json::to_string(value) {
+        Ok(json) => Ok(safe_json(&json).into_owned()),
+        Err(e) => Err(Failure::Because {
+            what: e.to_string(),
+            fix: None,
+        }),
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}

@@ -1,0 +1,360 @@
+//! `ringfence observe` as a user runs it, on logs that the log's own writer made.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use ringfence_audit::{FILE_NAME, Log};
+use ringfence_model::FlowRecord;
+use ringfence_model::flow::{Flow, Kind, Outcome, Side};
+use tempfile::TempDir;
+
+fn flow(source: &str, destination: &str, operation: &str, outcome: Outcome) -> Flow {
+    Flow {
+        schema: 1,
+        time_ns: 1_795_000_000_123_456_789,
+        node: "bank-1".into(),
+        side: Side::Both.into(),
+        kind: Kind::Operation.into(),
+        connection: "b7-1".into(),
+        count: 1,
+        source: source.into(),
+        destination: destination.into(),
+        original_destination: "100.64.0.3:8080".into(),
+        protocol: "http".into(),
+        operation: operation.into(),
+        outcome: outcome.into(),
+        reason: "no rule of policy customer-service names service payments".into(),
+        rule: "policies.yaml:12".into(),
+        generation: 3,
+        mode: "enforce".into(),
+        ..Flow::default()
+    }
+}
+
+/// A state directory as a node leaves it, with these records.
+fn state(flows: &[Flow]) -> (TempDir, Log) {
+    let state = tempfile::tempdir().unwrap();
+    let log = Log::open(&state.path().join("log")).unwrap();
+    for flow in flows {
+        log.record(flow).unwrap();
+    }
+    (state, log)
+}
+
+fn bank() -> (TempDir, Log) {
+    state(&[
+        flow(
+            "customer-service",
+            "customer-data",
+            "GET /customers/1",
+            Outcome::Allow,
+        ),
+        flow(
+            "customer-service",
+            "payments",
+            "POST /v1/payments",
+            Outcome::Deny,
+        ),
+        flow(
+            "reporting",
+            "customer-data",
+            "GET /customers/2",
+            Outcome::WouldDeny,
+        ),
+        flow("customer-service", "", "connect", Outcome::Deny),
+        flow("reporting", "payments", "GET /v1/totals", Outcome::Error),
+    ])
+}
+
+fn command(state: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
+    command.arg("observe").arg("--state").arg(state).args(args);
+    command
+}
+
+fn observe(state: &Path, args: &[&str]) -> Output {
+    command(state, args).output().unwrap()
+}
+
+fn records(output: &Output) -> Vec<FlowRecord> {
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = std::str::from_utf8(&output.stdout).unwrap();
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn seqs(state: &Path, args: &[&str]) -> Vec<u64> {
+    let mut all = vec!["-o", "json"];
+    all.extend(args);
+    records(&observe(state, &all))
+        .iter()
+        .map(|record| record.seq)
+        .collect()
+}
+
+#[test]
+fn json_is_every_record_without_loss() {
+    let (state, _log) = bank();
+    let read = records(&observe(state.path(), &["-o", "json"]));
+    assert_eq!(read.len(), 5);
+    assert_eq!(
+        read[1].to_flow(),
+        flow(
+            "customer-service",
+            "payments",
+            "POST /v1/payments",
+            Outcome::Deny
+        )
+    );
+}
+
+#[test]
+fn compact_is_one_aligned_line_per_record() {
+    let (state, _log) = bank();
+    let output = observe(state.path(), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 5);
+    assert!(!text.contains('\x1b'), "no colours into a pipe");
+    assert_eq!(
+        lines[1],
+        "2026-11-18T11:06:40.123Z  deny        operation   customer-service → payments       http POST /v1/payments  \
+         no rule of policy customer-service names service payments (policies.yaml:12)"
+    );
+    assert!(
+        lines[3].contains("customer-service → 100.64.0.3:8080  http connect"),
+        "{}",
+        lines[3]
+    );
+}
+
+#[test]
+fn filters_combine_and_last_counts_what_matches() {
+    let (state, _log) = bank();
+    let path = state.path();
+    assert_eq!(seqs(path, &["--from", "reporting"]), [2, 4]);
+    assert_eq!(seqs(path, &["--to", "payments"]), [1, 4]);
+    assert_eq!(seqs(path, &["--to", "100.64.0.3"]), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        seqs(path, &["--to", "100.64.0.3:8080", "--verdict", "allow"]),
+        [0]
+    );
+    assert_eq!(seqs(path, &["--verdict", "deny"]), [1, 3]);
+    assert_eq!(seqs(path, &["--verdict", "would-deny"]), [2]);
+    assert_eq!(seqs(path, &["--verdict", "error"]), [4]);
+    assert_eq!(
+        seqs(path, &["--from", "reporting", "--to", "payments"]),
+        [4]
+    );
+    assert_eq!(seqs(path, &["--from", "no-one"]), [0; 0]);
+    assert_eq!(seqs(path, &["--last", "2"]), [3, 4]);
+    assert_eq!(seqs(path, &["--last", "0"]), [0; 0]);
+    assert_eq!(seqs(path, &["--last", "99"]), [0, 1, 2, 3, 4]);
+    assert_eq!(
+        seqs(path, &["--last", "2", "--from", "customer-service"]),
+        [1, 3]
+    );
+    assert_eq!(seqs(path, &["--last", "1", "--verdict", "allow"]), [0]);
+    assert_eq!(
+        observe(path, &["--verdict", "maybe"]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn nothing_in_a_record_reaches_the_terminal_raw() {
+    let nasty = "GET /\x1b]0;owned\x07\x1b[2J\r\n\u{9b}31m\u{202e}txt\u{2028}\u{200b}\0";
+    let mut hostile = flow(nasty, nasty, nasty, Outcome::Deny);
+    hostile.reason = nasty.into();
+    hostile.protocol = nasty.into();
+    hostile.rule = nasty.into();
+    let (state, _log) = state(&[hostile.clone()]);
+
+    for format in ["compact", "json"] {
+        let output = observe(state.path(), &["-o", format]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        let raw: Vec<char> = text
+            .trim_end_matches('\n')
+            .chars()
+            .filter(|c| c.is_control() || "\u{202e}\u{2028}\u{200b}".contains(*c))
+            .collect();
+        assert_eq!(raw, [], "{format}: {text}");
+    }
+    let read = records(&observe(state.path(), &["-o", "json"]));
+    assert_eq!(
+        read[0].to_flow(),
+        hostile,
+        "escaped, and still the same value"
+    );
+}
+
+/// A follower, and its lines with the time they came.
+struct Follower {
+    child: Child,
+    lines: std::sync::mpsc::Receiver<(Instant, String)>,
+}
+
+impl Follower {
+    fn start(state: &Path, args: &[&str]) -> Self {
+        let mut child = command(state, args).stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                if sender.send((Instant::now(), line)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, lines }
+    }
+
+    fn next(&self) -> (Instant, FlowRecord) {
+        let (at, line) = self.lines.recv_timeout(Duration::from_secs(10)).unwrap();
+        (at, serde_json::from_str(&line).unwrap())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn follows_a_live_log_soon_and_filtered() {
+    let (state, log) = bank();
+    let follower = Follower::start(
+        state.path(),
+        &[
+            "-f",
+            "-o",
+            "json",
+            "--last",
+            "1",
+            "--from",
+            "customer-service",
+        ],
+    );
+    assert_eq!(follower.next().1.seq, 3);
+    // The wait has begun by now, or begins and looks at once.
+    std::thread::sleep(Duration::from_millis(120));
+    log.record(&flow("reporting", "payments", "GET /", Outcome::Allow))
+        .unwrap();
+    log.record(&flow(
+        "customer-service",
+        "payments",
+        "GET /",
+        Outcome::Deny,
+    ))
+    .unwrap();
+    let written = Instant::now();
+    let (seen, record) = follower.next();
+    assert_eq!(record.seq, 6);
+    let late = seen.saturating_duration_since(written);
+    assert!(late < Duration::from_millis(400), "{late:?}");
+}
+
+#[test]
+fn ends_quietly_when_its_reader_leaves() {
+    let many: Vec<Flow> = (0..5000)
+        .map(|_| flow("a", "b", "GET /customers/1", Outcome::Allow))
+        .collect();
+    let (state, _log) = state(&many);
+    for args in [&["-o", "json"][..], &["-f", "-o", "json"]] {
+        let mut child = command(state.path(), args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut first = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut first)
+            .unwrap();
+        assert!(first.starts_with("{\"seq\":0,"));
+        // The reader is dropped here. Nothing is written to the log, so `-f` must notice by itself.
+        let since = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                since.elapsed() < Duration::from_secs(10),
+                "{args:?} goes on for no one"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(status.code(), Some(0), "{args:?}");
+        let mut said = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut said)
+            .unwrap();
+        assert_eq!(said, "", "{args:?}");
+    }
+}
+
+#[test]
+fn stopped_node_with_a_torn_tail_is_read_and_said() {
+    let (state, log) = bank();
+    drop(log);
+    let file = state.path().join("log").join(FILE_NAME);
+    let size = std::fs::metadata(&file).unwrap().len();
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(size - 5)
+        .unwrap();
+    let output = observe(state.path(), &["-o", "json"]);
+    assert_eq!(records(&output).len(), 4);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("ringfence: the last ") && said.contains("no whole record"),
+        "{said}"
+    );
+}
+
+#[test]
+fn damage_is_an_error_after_the_records_before_it() {
+    let (state, log) = bank();
+    drop(log);
+    let file = state.path().join("log").join(FILE_NAME);
+    let mut bytes = std::fs::read(&file).unwrap();
+    let second = 2 + usize::from(bytes[0] & 0x7f) + (usize::from(bytes[1]) << 7);
+    bytes[second] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let output = observe(state.path(), &["-o", "json"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 1);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains(&format!("record 1 at byte {second}: ")),
+        "{said}"
+    );
+}
+
+#[test]
+fn missing_state_is_an_error_with_the_fix() {
+    let nowhere = tempfile::tempdir().unwrap();
+    let output = observe(&nowhere.path().join("none"), &[]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.starts_with("ringfence: there is no flow log in "),
+        "{said}"
+    );
+    assert!(said.contains("ringfence up"), "{said}");
+}

@@ -1,0 +1,168 @@
+//! What ends at this hop: connection fields, and fields that only we may set.
+
+use super::bytes::{could_be, token, trim};
+use super::{Field, Refusal};
+
+/// The field that names the caller to HTTP services. A client's own is removed.
+pub(super) const CLIENT_CERT: &str = "x-forwarded-client-cert";
+
+/// Fields that Connection may not nominate: removing them would change who asks, for what, or how the message is read.
+const PROTECTED: [&str; 24] = [
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-location",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "location",
+    "max-forwards",
+    "origin",
+    "pragma",
+    "range",
+    "set-cookie",
+    "trailer",
+    "transfer-encoding",
+    "vary",
+    "via",
+    CLIENT_CERT,
+];
+
+/// Fields that some frameworks obey instead of the request line. Policy has judged the request line.
+const OVERRIDES: [&str; 5] = [
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
+];
+
+/// What Connection says.
+#[derive(Debug, Default)]
+pub(super) struct Connection<'a> {
+    /// `close` is among the options.
+    pub(super) close: bool,
+    /// `keep-alive` is among the options.
+    pub(super) keep_alive: bool,
+    nominated: Vec<&'a str>,
+}
+
+impl<'a> Connection<'a> {
+    /// Reads all Connection fields.
+    pub(super) fn read(fields: &[Field<'a>]) -> Result<Self, Refusal> {
+        let mut connection = Self::default();
+        for field in fields.iter().filter(|field| field.is("connection")) {
+            for option in field.value.split(|&b| b == b',') {
+                let option = trim(option);
+                if option.is_empty() {
+                    continue;
+                }
+                connection.add(token(option).ok_or(Refusal::Connection)?)?;
+            }
+        }
+        Ok(connection)
+    }
+
+    fn add(&mut self, option: &'a str) -> Result<(), Refusal> {
+        if option.eq_ignore_ascii_case("close") {
+            self.close = true;
+        } else if option.eq_ignore_ascii_case("keep-alive") {
+            self.keep_alive = true;
+        } else if PROTECTED.iter().any(|name| could_be(option, name)) || could_be_forwarded(option)
+        {
+            return Err(Refusal::Nomination);
+        } else if self.nominated.len() < super::limits::FIELDS_MAX {
+            self.nominated.push(option);
+        } else {
+            return Err(Refusal::Connection);
+        }
+        Ok(())
+    }
+
+    /// Whether `field` goes no further than here. Framing fields, Host and Expect are among them: they are written
+    /// anew from what they were understood to mean.
+    pub(super) fn ends_here(&self, field: &Field<'_>) -> bool {
+        const HOP: [&str; 9] = [
+            "connection",
+            "keep-alive",
+            "te",
+            "upgrade",
+            "http2-settings",
+            "proxy",
+            "content-length",
+            "transfer-encoding",
+            "host",
+        ];
+        HOP.iter().any(|name| field.is(name))
+            || field.is("expect")
+            || starts_with_ignoring_case(field.name, "proxy-")
+            || could_be(field.name, CLIENT_CERT)
+            || self
+                .nominated
+                .iter()
+                .any(|name| field.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// `x-forwarded-…`: says who asks.
+fn could_be_forwarded(name: &str) -> bool {
+    const PREFIX: &str = "x-forwarded-";
+    name.get(..PREFIX.len())
+        .is_some_and(|start| could_be(start, PREFIX))
+}
+
+fn starts_with_ignoring_case(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+/// Whether some server could take another method or path from `field` than the request line gives.
+pub(super) fn overrides_operation(field: &Field<'_>) -> bool {
+    OVERRIDES.iter().any(|name| could_be(field.name, name))
+}
+
+/// Whether `field` may stand in a trailer section: nothing that frames, routes, authenticates or describes the body
+/// (RFC 9110, 6.5.1), since a receiver that merges trailers into the head would act on it unchecked.
+pub(super) fn may_trail(field: &Field<'_>) -> bool {
+    const OTHERS: [&str; 24] = [
+        "accept-ranges",
+        "age",
+        "allow",
+        "alt-svc",
+        "expires",
+        "if-match",
+        "if-modified-since",
+        "if-none-match",
+        "if-range",
+        "if-unmodified-since",
+        "keep-alive",
+        "proxy",
+        "referer",
+        "retry-after",
+        "strict-transport-security",
+        "te",
+        "upgrade",
+        "user-agent",
+        "warning",
+        "www-authenticate",
+        "x-real-ip",
+        "accept",
+        "accept-encoding",
+        "http2-settings",
+    ];
+    !(PROTECTED
+        .iter()
+        .chain(&OTHERS)
+        .chain(&OVERRIDES)
+        .any(|name| could_be(field.name, name))
+        || could_be_forwarded(field.name)
+        || starts_with_ignoring_case(field.name, "proxy-")
+        || starts_with_ignoring_case(field.name, "proxy_")
+        || starts_with_ignoring_case(field.name, "content-"))
+}

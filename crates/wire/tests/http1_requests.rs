@@ -1,0 +1,591 @@
+//! What is accepted, changed and refused in request heads.
+
+use ringfence_wire::http1::{Framing, Onward, Read, Refusal, RequestHead, Version, read_request};
+
+fn read(bytes: &[u8]) -> Result<RequestHead<'_>, Refusal> {
+    match read_request(bytes)? {
+        Read::Complete { head, consumed } => {
+            assert!(consumed <= bytes.len());
+            Ok(head)
+        }
+        Read::Partial => panic!("partial: {}", bytes.escape_ascii()),
+    }
+}
+
+/// A GET of `/` at host `h` with more field lines.
+fn with(fields: &str) -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nHost: h\r\n{fields}\r\n").into_bytes()
+}
+
+fn refused(bytes: impl AsRef<[u8]>, expected: Refusal) {
+    let bytes = bytes.as_ref();
+    assert_eq!(
+        read_request(bytes).map(|_| ()),
+        Err(expected),
+        "{}",
+        bytes.escape_ascii()
+    );
+}
+
+fn written(bytes: &[u8]) -> String {
+    let head = read(bytes).unwrap();
+    let path = std::str::from_utf8(head.path).unwrap();
+    let mut out = Vec::new();
+    head.write(
+        Onward {
+            path,
+            authority: head.authority,
+            client_cert: "URI=spiffe://z/agent/a",
+        },
+        &mut out,
+    )
+    .unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+/// The field lines that are sent on, besides those always there.
+fn passed(fields: &str) -> Vec<String> {
+    written(&with(fields))
+        .lines()
+        .skip(1)
+        .filter(|l| {
+            !l.is_empty()
+                && !l.starts_with("host:")
+                && !l.starts_with("x-forwarded-client-cert: URI=spiffe")
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn reads_a_plain_request() {
+    let bytes = b"POST /a/b?c=d&e HTTP/1.1\r\nHost: shop:8080\r\nContent-Length: 3\r\nX-A:  v \t\r\n\r\nxyz";
+    let head = read(bytes).unwrap();
+    assert_eq!(head.method, "POST");
+    assert_eq!(head.path, b"/a/b");
+    assert_eq!(head.query, Some(&b"c=d&e"[..]));
+    assert_eq!(head.authority, "shop:8080");
+    assert_eq!(head.version, Version::Http11);
+    assert_eq!(head.framing, Framing::Length(3));
+    assert!(head.keep_alive && !head.expect_continue);
+    assert_eq!(head.fields.len(), 1);
+    assert_eq!(
+        (head.fields[0].name, head.fields[0].value),
+        ("X-A", &b"v"[..])
+    );
+}
+
+#[test]
+fn writes_the_canonical_head_and_nothing_else() {
+    assert_eq!(
+        written(b"PUT http://Shop/a?b HTTP/1.1\r\nhOST:Shop\r\nContent-Length: 0005\r\nx-Y:  1\r\nExpect: 100-Continue\r\n\r\n"),
+        "PUT /a?b HTTP/1.1\r\nhost: Shop\r\nx-Y: 1\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\
+         x-forwarded-client-cert: URI=spiffe://z/agent/a\r\n\r\n"
+    );
+}
+
+#[test]
+fn says_partial_until_the_empty_line_is_there() {
+    let bytes = with("A: b\r\n");
+    for end in 0..bytes.len() {
+        assert_eq!(read_request(&bytes[..end]), Ok(Read::Partial), "at {end}");
+    }
+    assert!(matches!(read_request(&bytes), Ok(Read::Complete { .. })));
+}
+
+#[test]
+fn refuses_length_beside_encoding() {
+    refused(
+        with("Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
+        Refusal::LengthAndEncoding,
+    );
+    refused(
+        with("Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"),
+        Refusal::LengthAndEncoding,
+    );
+}
+
+#[test]
+fn refuses_repeated_lengths_even_when_equal() {
+    refused(
+        with("Content-Length: 4\r\nContent-Length: 4\r\n"),
+        Refusal::ContentLengthRepeated,
+    );
+    refused(
+        with("Content-Length: 4\r\ncontent-length: 5\r\n"),
+        Refusal::ContentLengthRepeated,
+    );
+}
+
+#[test]
+fn refuses_lengths_that_are_no_plain_number() {
+    for value in [
+        "",
+        "+1",
+        "-1",
+        "1,1",
+        "1, 1",
+        "0x1",
+        "1 1",
+        "1;",
+        "one",
+        "9223372036854775808",
+        "18446744073709551616",
+    ] {
+        refused(
+            with(&format!("Content-Length: {value}\r\n")),
+            Refusal::ContentLength,
+        );
+    }
+    assert_eq!(
+        read(&with("Content-Length: 9223372036854775807\r\n"))
+            .unwrap()
+            .framing,
+        Framing::Length(i64::MAX as u64)
+    );
+}
+
+#[test]
+fn refuses_encodings_other_than_one_chunked() {
+    for value in [
+        "",
+        "identity",
+        "gzip",
+        "gzip, chunked",
+        "chunked, chunked",
+        "chunked,",
+        "xchunked",
+        "chunked;q=1",
+        "\"chunked\"",
+        "chunked identity",
+    ] {
+        refused(
+            with(&format!("Transfer-Encoding: {value}\r\n")),
+            Refusal::TransferEncoding,
+        );
+    }
+    refused(
+        with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        Refusal::TransferEncoding,
+    );
+    refused(
+        "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
+        Refusal::TransferEncoding,
+    );
+    assert_eq!(
+        read(&with("Transfer-Encoding: Chunked\r\n"))
+            .unwrap()
+            .framing,
+        Framing::Chunked
+    );
+}
+
+#[test]
+fn refuses_fields_that_look_like_framing_to_some() {
+    refused(with("Content_Length: 4\r\n"), Refusal::FramingLookalike);
+    refused(
+        with("transfer_encoding: chunked\r\n"),
+        Refusal::FramingLookalike,
+    );
+    refused(
+        with("Transfer.Encoding: chunked\r\n"),
+        Refusal::FramingLookalike,
+    );
+}
+
+#[test]
+fn refuses_line_ends_that_are_not_crlf() {
+    refused("GET / HTTP/1.1\nHost: h\n\n", Refusal::BareLf);
+    refused("GET / HTTP/1.1\r\nHost: h\n\r\n", Refusal::BareLf);
+    refused("GET / HTTP/1.1\rHost: h\r\r", Refusal::BareCr);
+    refused(with("A: b\rc\r\n"), Refusal::BareCr);
+    refused("GET / HTTP/1.1\r\nHost: h\r\r\n\r\n", Refusal::BareCr);
+    refused(
+        "\r\nGET / HTTP/1.1\r\nHost: h\r\n\r\n",
+        Refusal::LeadingEmptyLine,
+    );
+}
+
+#[test]
+fn refuses_unsound_line_ends_before_the_head_is_complete() {
+    refused("GET / HTTP/1.1\n", Refusal::BareLf);
+    refused("\x16\x03\x01", Refusal::ControlByte);
+}
+
+#[test]
+fn refuses_control_bytes_anywhere() {
+    for byte in (0..0x20u8).chain([0x7f]).filter(|b| !b"\t\r\n".contains(b)) {
+        let mut bytes = with("A: b#c\r\n");
+        let at = bytes.iter().position(|&b| b == b'#').unwrap();
+        bytes[at] = byte;
+        refused(&bytes, Refusal::ControlByte);
+    }
+}
+
+#[test]
+fn passes_tabs_and_obs_text_in_values() {
+    let head = b"GET / HTTP/1.1\r\nHost: h\r\nA: b\tc\xe4\xff\r\n\r\n";
+    assert_eq!(read(head).unwrap().fields[0].value, b"b\tc\xe4\xff");
+}
+
+#[test]
+fn refuses_folded_lines() {
+    refused(with("A: b\r\n c\r\n"), Refusal::Fold);
+    refused(with("A: b\r\n\tc\r\n"), Refusal::Fold);
+    refused("GET / HTTP/1.1\r\n Host: h\r\n\r\n", Refusal::Fold);
+}
+
+#[test]
+fn refuses_field_names_that_are_no_tokens() {
+    for line in [
+        "A : b", "A\t: b", ": b", "A b: c", "A", "A@: b", "Ä: b", "(A): b", "A[]: b",
+    ] {
+        refused(with(&format!("{line}\r\n")), Refusal::FieldName);
+    }
+}
+
+#[test]
+fn refuses_malformed_request_lines() {
+    for line in [
+        "GET",
+        "GET /",
+        "GET  / HTTP/1.1",
+        "GET / HTTP/1.1 ",
+        " GET / HTTP/1.1",
+        "GET / x HTTP/1.1",
+        "GET\t/\tHTTP/1.1",
+        "GET /\t HTTP/1.1",
+    ] {
+        let result = read_request(format!("{line}\r\nHost: h\r\n\r\n").as_bytes()).map(|_| ());
+        assert_eq!(result, Err(Refusal::RequestLine), "{line}");
+    }
+}
+
+#[test]
+fn refuses_other_versions() {
+    for version in [
+        "HTTP/2.0",
+        "HTTP/1.2",
+        "HTTP/0.9",
+        "http/1.1",
+        "HTTP/1.10",
+        "HTTP/01.1",
+        "HTTP/1,1",
+        "HTTPS/1.1",
+        "HTTP/",
+    ] {
+        refused(
+            format!("GET / {version}\r\nHost: h\r\n\r\n"),
+            Refusal::Version,
+        );
+    }
+    refused("PRI * HTTP/2.0\r\n\r\n", Refusal::Version);
+}
+
+#[test]
+fn refuses_methods_that_are_no_tokens() {
+    for method in ["", "G(T", "GET:", "\"GET\"", "GÄT", &"A".repeat(33)] {
+        refused(
+            format!("{method} / HTTP/1.1\r\nHost: h\r\n\r\n"),
+            Refusal::Method,
+        );
+    }
+    assert_eq!(
+        read(b"get / HTTP/1.1\r\nHost: h\r\n\r\n").unwrap().method,
+        "get"
+    );
+}
+
+#[test]
+fn refuses_connect_in_any_case_and_form() {
+    refused(
+        "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n",
+        Refusal::Connect,
+    );
+    refused("connect / HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::Connect);
+}
+
+#[test]
+fn refuses_asterisk_form() {
+    refused("OPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::Asterisk);
+    refused(
+        "OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\n",
+        Refusal::Asterisk,
+    );
+}
+
+#[test]
+fn refuses_targets_that_are_neither_form() {
+    for target in [
+        "a",
+        "h:80",
+        "//h@",
+        "https://h/",
+        "ftp://h/",
+        "http:/h/",
+        "http:///a",
+        "http://u@h/",
+        "http://h:port/",
+    ] {
+        let text = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+        let result = read_request(text.as_bytes());
+        // `//h@` is an origin form whose path is for the canonical check to refuse.
+        if target.starts_with("//") {
+            assert!(result.is_ok());
+        } else {
+            assert_eq!(result.map(|_| ()), Err(Refusal::Target), "{target}");
+        }
+    }
+}
+
+#[test]
+fn refuses_fragments_and_raw_bytes_in_the_query() {
+    refused("GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::Fragment);
+    refused("GET /a?b#c HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::Fragment);
+    refused("GET /a?ä HTTP/1.1\r\nHost: h\r\n\r\n", Refusal::Query);
+    assert_eq!(
+        read(b"GET /?a[]={\"b\"}|c?d HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap()
+            .query,
+        Some(&b"a[]={\"b\"}|c?d"[..])
+    );
+}
+
+#[test]
+fn absolute_form_agrees_with_host_and_becomes_origin_form() {
+    let head = read(b"GET HTTP://H:8080/a?b HTTP/1.1\r\nHost: h:8080\r\n\r\n").unwrap();
+    assert_eq!(
+        (head.path, head.query, head.authority),
+        (&b"/a"[..], Some(&b"b"[..]), "h:8080")
+    );
+    assert_eq!(
+        read(b"GET http://h HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap()
+            .path,
+        b"/"
+    );
+    assert_eq!(
+        read(b"GET http://h?q HTTP/1.1\r\nHost: h\r\n\r\n")
+            .unwrap()
+            .path,
+        b"/"
+    );
+    refused(
+        "GET http://other/a HTTP/1.1\r\nHost: h\r\n\r\n",
+        Refusal::AuthorityMismatch,
+    );
+    refused(
+        "GET http://h:80/a HTTP/1.1\r\nHost: h\r\n\r\n",
+        Refusal::AuthorityMismatch,
+    );
+}
+
+#[test]
+fn refuses_missing_repeated_and_odd_hosts() {
+    refused("GET / HTTP/1.1\r\n\r\n", Refusal::HostMissing);
+    refused("GET / HTTP/1.0\r\n\r\n", Refusal::HostMissing);
+    refused(with("Host: h\r\n"), Refusal::HostRepeated);
+    for host in [
+        "", "a b", "a,b", "u@a", "a/b", "a:", "a:b", "a:99999", "a:80:80", "[::1", "[g]", "::1",
+        "a\\b", "%61", "a?b", "[::1]x", "ä", "a:+80",
+    ] {
+        refused(
+            format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            Refusal::Host,
+        );
+    }
+    for host in ["a", "A.b-c_d.", "10.0.0.1:80", "[fd52::1]:8080", "[::]"] {
+        assert!(
+            read(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes()).is_ok(),
+            "{host}"
+        );
+    }
+}
+
+#[test]
+fn http_1_0_gets_one_request_and_no_leave_to_continue() {
+    let head = read(
+        b"POST / HTTP/1.0\r\nHost: h\r\nConnection: keep-alive\r\nExpect: 100-continue\r\n\r\n",
+    )
+    .unwrap();
+    assert_eq!(head.version, Version::Http10);
+    assert!(!head.keep_alive && !head.expect_continue);
+}
+
+#[test]
+fn refuses_other_expectations() {
+    refused(with("Expect: 200-ok\r\n"), Refusal::Expectation);
+    refused(
+        with("Expect: 100-continue\r\nExpect: 100-continue\r\n"),
+        Refusal::Expectation,
+    );
+    assert_eq!(Refusal::Expectation.status(), 417);
+    assert!(
+        read(&with("Expect: 100-Continue\r\n"))
+            .unwrap()
+            .expect_continue
+    );
+}
+
+#[test]
+fn strips_connection_fields_and_what_they_nominate() {
+    assert_eq!(
+        passed(
+            "Connection: X-Private, keep-alive ,,\r\nX-Private: 1\r\nX-Kept: 2\r\nKeep-Alive: 5\r\nTE: trailers\r\nProxy-Authorization: x\r\nProxy-Connection: y\r\nProxy: z\r\n"
+        ),
+        ["X-Kept: 2"]
+    );
+}
+
+#[test]
+fn drops_upgrades_and_lets_the_request_pass_plain() {
+    assert_eq!(
+        passed(
+            "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\nA: b\r\n"
+        ),
+        ["A: b"]
+    );
+    assert_eq!(
+        passed("Connection: Upgrade\r\nUpgrade: websocket\r\n"),
+        [""; 0]
+    );
+}
+
+#[test]
+fn refuses_nomination_of_protected_fields() {
+    for name in [
+        "Host",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Authorization",
+        "Cookie",
+        "X-Forwarded-Client-Cert",
+        "X_Forwarded_Client_Cert",
+        "X-Forwarded-For",
+        "Content-Type",
+        "Expect",
+        "Trailer",
+        "Connection",
+    ] {
+        refused(
+            with(&format!("Connection: close, {name}\r\n")),
+            Refusal::Nomination,
+        );
+    }
+    refused(with("Connection: a b\r\n"), Refusal::Connection);
+    refused(with("Connection: \"close\"\r\n"), Refusal::Connection);
+}
+
+#[test]
+fn close_ends_the_connection_wherever_it_stands() {
+    assert!(!read(&with("Connection: x, CLOSE\r\n")).unwrap().keep_alive);
+    assert!(
+        !read(&with("Connection: x\r\nConnection: close\r\n"))
+            .unwrap()
+            .keep_alive
+    );
+}
+
+#[test]
+fn the_clients_own_client_cert_never_passes_in_any_spelling() {
+    for name in [
+        "x-forwarded-client-cert",
+        "X-Forwarded-Client-Cert",
+        "X_FORWARDED_CLIENT_CERT",
+        "x-forwarded_client-cert",
+        "X.Forwarded.Client.Cert",
+        "x~forwarded-client-cert",
+    ] {
+        assert_eq!(
+            passed(&format!("{name}: URI=forged\r\nA: b\r\n")),
+            ["A: b"],
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn refuses_fields_that_name_another_method_or_path() {
+    for name in [
+        "X-HTTP-Method-Override",
+        "x_http_method_override",
+        "X-HTTP-Method",
+        "X-Method-Override",
+        "X-Original-URL",
+        "X-Rewrite-Url",
+    ] {
+        refused(with(&format!("{name}: DELETE\r\n")), Refusal::Override);
+    }
+}
+
+#[test]
+fn trailer_is_announced_only_with_chunks() {
+    assert_eq!(passed("Trailer: X-Sum\r\n"), [""; 0]);
+    assert_eq!(
+        passed("Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n"),
+        ["Trailer: X-Sum", "transfer-encoding: chunked"]
+    );
+}
+
+#[test]
+fn refuses_what_is_too_long() {
+    refused(with(&"A: b\r\n".repeat(100)), Refusal::TooManyFields);
+    assert!(read(&with(&"A: b\r\n".repeat(99))).is_ok());
+    let long = "a".repeat(64 * 1024);
+    refused(with(&format!("A: {long}\r\n")), Refusal::HeadTooLong);
+    refused(
+        &with(&format!("A: {long}"))[..64 * 1024],
+        Refusal::HeadTooLong,
+    );
+    refused(
+        format!("GET /{} HTTP/1.1\r\nHost: h\r\n\r\n", "a".repeat(16 * 1024)),
+        Refusal::TargetTooLong,
+    );
+}
+
+#[test]
+fn writes_nothing_when_what_is_to_be_inserted_is_unsound() {
+    let bytes = with("");
+    let head = read(&bytes).unwrap();
+    let sound = Onward {
+        path: "/a",
+        authority: "h",
+        client_cert: "x",
+    };
+    for onward in [
+        Onward {
+            path: "/a b",
+            ..sound
+        },
+        Onward { path: "a", ..sound },
+        Onward {
+            path: "/a?b",
+            ..sound
+        },
+        Onward {
+            path: "/a\r\nx: y",
+            ..sound
+        },
+        Onward {
+            authority: "h\r\nx: y",
+            ..sound
+        },
+        Onward {
+            authority: "",
+            ..sound
+        },
+        Onward {
+            client_cert: "x\r\ny: z",
+            ..sound
+        },
+        Onward {
+            client_cert: "x\u{e4}",
+            ..sound
+        },
+    ] {
+        let mut out = Vec::new();
+        assert_eq!(head.write(onward, &mut out), Err(Refusal::Insertion));
+        assert!(out.is_empty());
+    }
+    assert_eq!(head.write(sound, &mut Vec::new()), Ok(()));
+}
