@@ -7,7 +7,6 @@ the flow log is read through `ringfence observe`. A claim is true when they agre
 import collections
 import json
 import os
-import re
 
 # Attempts that concern nobody else: the workload's own loopback, and Unix socket names that do not exist where it is.
 OWN_AFFAIR = {"loopback", "unix"}
@@ -80,6 +79,7 @@ class Records:
         self.by_destination = collections.Counter()
         self.by_name = collections.Counter()
         self.refused = collections.Counter()
+        self.allowed = collections.Counter()
         self.walls = collections.Counter()
         self.routes = {}
         for record in records:
@@ -93,28 +93,25 @@ class Records:
                     self.routes[to] = record["destination"]
             elif kind == "operation" and record["protocol"] == "dns":
                 self.by_name[record["operation"].lower()] += count
-            elif kind == "operation" and record["outcome"] == "deny":
-                self.refused[record["destination"]] += count
+            elif kind == "operation":
+                ledger = self.refused if record["outcome"] == "deny" else self.allowed
+                ledger[record["destination"]] += count
             elif kind == "wall":
-                words = " ".join((record["protocol"], record["operation"], record["reason"], to)).lower()
-                self.walls[words] += count
-
-    def wall(self, pattern):
-        return sum(count for words, count in self.walls.items() if re.search(pattern, words))
+                self.walls[record["operation"]] += count
 
 
-# How each socket that a wall refuses is told in its record.
+# The operation of the record that each refused socket makes: family, type, protocol.
 WALLS = {
-    "ICMP, raw": r"sock_raw|socket.*raw|icmp",
-    "ICMP, ping socket": r"icmp",
-    "ICMPv6, raw": r"sock_raw|socket.*raw|icmp",
-    "IP, raw": r"sock_raw|socket.*raw|253",
-    "UDP-Lite": r"udp-?lite|136",
-    "SCTP": r"sctp|132",
-    "packet": r"af_packet|packet",
-    "vsock": r"vsock",
-    "netlink, netfilter": r"netlink",
-    "kernel crypto": r"af_alg|alg",
+    "ICMP, raw": "socket AF_INET SOCK_RAW protocol 1",
+    "ICMP, ping socket": "socket AF_INET type 2 protocol 1",
+    "ICMPv6, raw": "socket AF_INET6 SOCK_RAW protocol 58",
+    "IP, raw": "socket AF_INET SOCK_RAW protocol 253",
+    "UDP-Lite": "socket AF_INET type 2 protocol 136",
+    "SCTP": "socket AF_INET type 5 protocol 132",
+    "packet": "socket AF_PACKET",
+    "vsock": "socket AF_VSOCK",
+    "netlink, netfilter": "socket AF_NETLINK protocol 12",
+    "kernel crypto": "socket AF_ALG",
 }
 
 
@@ -123,31 +120,33 @@ def unrecorded(attempts, records):
     tried = collections.Counter()
     for attempt in attempts:
         tried[attempt["via"], attempt["to"].replace("[::ffff:10.20.0.12]", "10.20.0.12")] += 1
+    tricks = collections.Counter(a["to"].split()[0] for a in attempts if a["via"] == "http")
     missing = []
     expected_http = collections.Counter()
     for (via, to), count in sorted(tried.items()):
         if via == "tcp":
             found = records.by_destination[False, to]
-            exact = True
-            if to in records.routes:
-                # A permitted service: the connection is allowed, the request on it is what was refused.
-                expected_http[records.routes[to]] += count
+            if service := records.routes.get(to):
+                # A permitted service: the connection is allowed, the request on it is what was refused. The honest
+                # requests, and the attacker's tricks by name, came to the same address, on a connection each.
+                found -= records.allowed[service] + tricks[service]
+                expected_http[service] += count
         elif via == "udp":
-            found, exact = records.by_destination[True, to], True
+            found = records.by_destination[True, to]
         elif via == "dns":
-            found, exact = records.by_name["resolve " + to.lower()], True
+            found = records.by_name["resolve " + to.lower()]
         elif via == "http":
             expected_http[to.split()[0]] += count
             continue
         elif via == "socket":
-            found, exact = records.wall(WALLS[to]), False
+            found = records.walls[WALLS[to]]
         elif via == "call":
-            found, exact = records.wall(rf"\b{to}\b"), False
+            found = records.walls[to]
         elif via == "multicast":
-            found, exact = records.wall(re.escape(to.partition(":")[0])), False
+            found = records.walls["udp to " + to.partition(":")[0]]
         else:
             continue
-        if found < count or (exact and found != count):
+        if found != count:
             missing.append(f"{via} {to}: tried {count}, recorded {found}")
     for service, count in sorted(expected_http.items()):
         found = records.refused[service]

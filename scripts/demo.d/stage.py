@@ -132,7 +132,7 @@ class Stage:
             stdout=subprocess.PIPE,
         )
         anchor.stdout.readline()
-        self.as_user = ["nsenter", "-t", str(anchor.pid), "--user", "-S", str(uid), "-G", str(gid), "--"]
+        self.as_user = ["nsenter", "-t", str(anchor.pid), "--user", "--preserve-credentials", "--"]
         self.children.append(("anchor", anchor))
 
     def ringfence(self):

@@ -131,11 +131,11 @@ fn read_only_file_system_refuses_the_writer_and_serves_readers() {
     Log::open(&directory).unwrap().record(&flow(1, 0)).unwrap();
     let remount = |how: &str| {
         let status = std::process::Command::new("mount")
-            .args(["-o", &format!("remount,{how}")])
+            .args(["-o", &format!("remount,bind,{how}")])
             .arg(mount)
             .status()
             .unwrap();
-        assert!(status.success(), "remount,{how}");
+        assert!(status.success(), "remount,bind,{how}");
     };
     remount("ro");
     let refusal = Log::open(&directory).unwrap_err();

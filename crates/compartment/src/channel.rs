@@ -116,9 +116,11 @@ fn recv_with<T: DeserializeOwned>(
             descriptors.extend(rights);
         }
     }
-    if received
-        .flags
-        .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    // The room has padding in which one descriptor more may fit.
+    if descriptors.len() > DESCRIPTORS_MAX
+        || received
+            .flags
+            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
     {
         return Err(malformed("a packet arrived cut"));
     }
@@ -193,21 +195,23 @@ mod tests {
 
     #[test]
     fn too_many_descriptors_fail_and_leak_nothing() {
-        let (near, far) = pair().unwrap();
-        let (probe, beside) = pair().unwrap();
-        let rights = vec![beside.as_fd(); DESCRIPTORS_MAX + 1];
-        let mut space =
-            [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX + 1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        assert!(control.push(SendAncillaryMessage::ScmRights(&rights)));
-        rustix::net::sendmsg(&near, &[IoSlice::new(b"\"x\"")], &mut control, SendFlags::empty())
-            .unwrap();
-        drop(beside);
-        assert_eq!(
-            recv::<String>(&far).unwrap_err().kind(),
-            io::ErrorKind::InvalidData
-        );
-        assert!(try_recv::<String>(&probe).unwrap().is_none());
+        for count in [DESCRIPTORS_MAX + 1, DESCRIPTORS_MAX + 2, 250] {
+            let (near, far) = pair().unwrap();
+            let (probe, beside) = pair().unwrap();
+            let rights = vec![beside.as_fd(); count];
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(250))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            assert!(control.push(SendAncillaryMessage::ScmRights(&rights)));
+            let text = [IoSlice::new(b"\"x\"")];
+            rustix::net::sendmsg(&near, &text, &mut control, SendFlags::empty()).unwrap();
+            drop(rights);
+            drop(beside);
+            assert_eq!(
+                recv::<String>(&far).unwrap_err().kind(),
+                io::ErrorKind::InvalidData
+            );
+            assert!(try_recv::<String>(&probe).unwrap().is_none());
+        }
     }
 
     #[test]

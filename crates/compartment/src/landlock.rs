@@ -76,3 +76,20 @@ fn rights(grant: &Grant<'_>) -> BitFlags<AccessFs> {
         rights & AccessFs::from_file(WRITTEN_FOR)
     }
 }
+
+/// What to do where Landlock is missing.
+pub(crate) const FIX: &str = "boot a kernel with CONFIG_SECURITY_LANDLOCK (Linux 5.13 or later) and `landlock` in its \
+                              list of security modules (lsm= on the kernel's command line)";
+
+/// First version that keeps signals and abstract Unix sockets inside.
+const SCOPES_SINCE: i64 = 6;
+
+/// Which version of Landlock this kernel enforces; `None` when it has none.
+pub(crate) fn version() -> Option<i64> {
+    crate::sys::landlock_version()
+}
+
+/// Whether signals and abstract Unix sockets are kept inside by Landlock too, on this kernel.
+pub(crate) fn scopes() -> bool {
+    version().is_some_and(|version| version >= SCOPES_SINCE)
+}

@@ -49,7 +49,8 @@ impl Compartment {
 
     /// Ends all its connections, for a reason. The first reason stays.
     pub(crate) fn leave(&self, reason: &'static str) {
-        self.left.send_if_modified(|left| left.is_none() && left.replace(reason).is_none());
+        self.left
+            .send_if_modified(|left| left.is_none() && left.replace(reason).is_none());
     }
 
     /// Whether [`Compartment::leave`] was called.
@@ -69,8 +70,9 @@ impl Compartment {
 
     /// Resolves when it has left.
     pub(crate) async fn gone(&self) {
+        let mut left = self.left.subscribe();
         // The sender is part of `self`, so it cannot be gone while this waits.
-        let _left = self.left.subscribe().wait_for(Option::is_some).await;
+        let _left = left.wait_for(Option::is_some).await;
     }
 
     /// What is common to all records about what it tries.
@@ -96,8 +98,17 @@ impl Compartment {
         source_port: u16,
     ) {
         let original = subject.original;
-        let alike = Alike { original, source_port, protocol: subject.protocol };
-        let text = (i32::from(kind), operation, &ruling.reason, &subject.destination);
+        let alike = Alike {
+            original,
+            source_port,
+            protocol: subject.protocol,
+        };
+        let text = (
+            i32::from(kind),
+            operation,
+            &ruling.reason,
+            &subject.destination,
+        );
         self.denials.note(alike, text, || -> Flow {
             subject.flow(kind, Outcome::Deny, operation, ruling)
         });

@@ -3,25 +3,24 @@
 //! The order never changes: who, where, may they meet, record, dial, relay, close record. A connection watches for
 //! news *before* the check that lets its bytes move, so no change of policy can fall between the two.
 
-use std::fmt;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 use ringfence_audit::LogError;
 use ringfence_model::flow::{Kind, Outcome};
-use ringfence_model::{CanonicalPath, Name, OriginalDst, Protocol, WorkloadId};
+use ringfence_model::{CanonicalPath, OriginalDst, Protocol, WorkloadId};
 use ringfence_policy::{Operation, Snapshot};
 use tokio::net::TcpStream;
 
 use crate::compartment::Compartment;
-use crate::endpoint::{self, Target};
+use crate::endpoint::Target;
+use crate::far::{Far, Nobody, Way};
 use crate::inforce::InForce;
 use crate::judge::{self, Denied, Pair};
 use crate::node::Node;
 use crate::record::{Ruling, Subject};
-use crate::slots::Slot;
 use crate::upstream::{Stream, Upstream};
 
 /// A connection that was let in.
@@ -41,37 +40,11 @@ pub(crate) struct Connection {
     received: AtomicU64,
 }
 
-/// The other end.
-enum Far {
-    /// A compartment of this node, and the place this connection takes in it.
-    Inside(Arc<Compartment>, #[allow(dead_code, reason = "held, to be given back on drop")] Slot),
-    /// Endpoints, and which of them was dialled last (from 1; 0: none).
-    Outside(Arc<[Target]>, AtomicUsize),
-}
-
 /// Why a connection must end before its time.
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     outcome: Outcome,
     ruling: Ruling,
-}
-
-/// Why nobody can be dialled.
-#[derive(Debug)]
-pub(crate) enum Nobody {
-    /// No instance.
-    NotRunning(Name),
-    /// Its only candidate has no place left.
-    Crowded(Name),
-}
-
-impl fmt::Display for Nobody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Nobody::NotRunning(name) => write!(f, "no instance of {name} is running"),
-            Nobody::Crowded(name) => write!(f, "{name} has as many connections as it may"),
-        }
-    }
 }
 
 /// What became of an attempt to open a connection.
@@ -132,14 +105,21 @@ impl Connection {
         if let Err(nobody) = connection.find_far(&force)
             && pair.protocol == Protocol::Tcp
         {
-            let ruling = Ruling { reason: nobody.to_string(), ..ruling };
+            let ruling = Ruling {
+                reason: nobody.to_string(),
+                ..ruling
+            };
             let flow =
-                connection.subject().flow(Kind::Connection, Outcome::Error, "connect", &ruling);
+                connection
+                    .subject()
+                    .flow(Kind::Connection, Outcome::Error, "connect", &ruling);
             // Nothing happens on account of it; the log counts what it cannot take.
             let _counted_by_the_log = node.recorder.after(&flow);
             return Opened::Failed;
         }
-        let flow = connection.subject().flow(Kind::Connection, Outcome::Allow, "connect", &ruling);
+        let flow = connection
+            .subject()
+            .flow(Kind::Connection, Outcome::Allow, "connect", &ruling);
         match node.recorder.before(&flow) {
             Ok(()) => Opened::Yes(Box::new(connection)),
             Err(_denied_and_counted_by_the_log) => Opened::Failed,
@@ -149,11 +129,6 @@ impl Connection {
     /// What the callee speaks.
     pub(crate) fn protocol(&self) -> Protocol {
         self.protocol
-    }
-
-    /// Where the caller was going.
-    pub(crate) fn original(&self) -> OriginalDst {
-        self.original
     }
 
     /// The callee.
@@ -179,8 +154,8 @@ impl Connection {
     /// What all its records have in common, with the instance chosen by now.
     pub(crate) fn subject(&self) -> Subject {
         let mut subject = self.subject.clone();
-        if let Some(Far::Inside(far, _)) = self.far.get() {
-            subject.destination_instance = far.instance.to_string();
+        if let Some(instance) = self.far.get().and_then(Far::instance) {
+            subject.destination_instance = instance.to_string();
         }
         subject
     }
@@ -197,74 +172,66 @@ impl Connection {
             generation: snapshot.generation(),
             mode: "enforce",
         };
-        Err(Denied { to: Some(pair.to), ruling })
+        Err(Denied {
+            to: Some(pair.to),
+            ruling,
+        })
     }
 
-    /// Chooses whom to dial, unless that is settled. An instance that was chosen stays for good: its end is this
-    /// connection's end.
+    /// Chooses whom to dial, unless that is settled.
     pub(crate) fn find_far(&self, force: &InForce) -> Result<(), Nobody> {
-        if self.far.get().is_some() {
-            return Ok(());
+        if self.far.get().is_none() {
+            let far = Far::choose(force, &self.node.registry, &self.to.name)?;
+            // Two requests of one connection are never under way at once, so nobody was faster.
+            let _settled = self.far.set(far);
         }
-        let name = &self.to.name;
-        let far = match force.endpoints(name) {
-            Some(targets) => Far::Outside(Arc::clone(targets), AtomicUsize::new(0)),
-            None => {
-                let chosen = self.node.registry.choose(name);
-                let chosen = chosen.ok_or_else(|| Nobody::NotRunning(name.clone()))?;
-                let slot = chosen.slots.take().ok_or_else(|| Nobody::Crowded(name.clone()))?;
-                Far::Inside(chosen, slot)
-            }
-        };
-        // Someone else was faster only if two requests of one connection were under way, which HTTP/1.1 is not.
-        let _settled = self.far.set(far);
         Ok(())
     }
 
     /// A fresh connection to the far end.
     pub(crate) async fn dial(&self) -> io::Result<Upstream> {
         let dialled = self.dial_far().await;
-        let trouble = dialled.as_ref().err().map(|cause| format!("{} is not reached: {cause}", self.to));
+        let trouble = dialled
+            .as_ref()
+            .err()
+            .map(|cause| format!("{} is not reached: {cause}", self.to));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
         dialled.map(|stream| Upstream::new(stream, Arc::clone(&self.cut)))
     }
 
     async fn dial_far(&self) -> io::Result<Stream> {
         match self.far.get() {
-            None => Err(io::Error::new(
-                io::ErrorKind::NotFound,
-                Nobody::NotRunning(self.to.name.clone()).to_string(),
-            )),
-            Some(Far::Outside(targets, dialled)) => {
-                let (index, stream) = endpoint::dial(targets).await?;
-                dialled.store(index + 1, Ordering::Release);
-                Ok(stream)
-            }
-            Some(Far::Inside(far, _)) => {
-                let (caller, own, port) = {
-                    let force = self.node.current.load();
-                    let snapshot = &force.snapshot;
-                    let pair = self.pair(snapshot).map_err(|denied| {
-                        io::Error::new(io::ErrorKind::PermissionDenied, denied.ruling.reason)
-                    })?;
-                    let callee = snapshot.workload(pair.to);
-                    let port = callee.serves.map(|(_, port)| port);
-                    let port = port.ok_or(io::ErrorKind::PermissionDenied)?;
-                    (snapshot.workload(pair.from).address, callee.address, port)
-                };
-                Ok(Stream::Plain(far.inbound.dial(caller, own, port).await?))
+            Some(far) => far.dial(|| self.way()).await,
+            None => {
+                let nobody = Nobody::NotRunning(self.to.name.clone());
+                Err(io::Error::new(io::ErrorKind::NotFound, nobody.to_string()))
             }
         }
     }
 
+    /// Who calls whom, by the generation in force now.
+    fn way(&self) -> io::Result<Way> {
+        let force = self.node.current.load();
+        let snapshot = &force.snapshot;
+        let no = |reason| io::Error::new(io::ErrorKind::PermissionDenied, reason);
+        let pair = self
+            .pair(snapshot)
+            .map_err(|denied| no(denied.ruling.reason))?;
+        let callee = snapshot.workload(pair.to);
+        let (_, port) = callee
+            .serves
+            .ok_or_else(|| no(format!("{} serves nothing", self.to)))?;
+        let caller = snapshot.workload(pair.from).address;
+        Ok(Way {
+            caller,
+            callee: callee.address,
+            port,
+        })
+    }
+
     /// The endpoint in use, or the first in line; `None` towards a compartment.
     pub(crate) fn endpoint(&self) -> Option<&Target> {
-        match self.far.get()? {
-            Far::Inside(..) => None,
-            Far::Outside(targets, dialled) => {
-                targets.get(dialled.load(Ordering::Acquire).saturating_sub(1))
-            }
-        }
+        self.far.get()?.endpoint()
     }
 
     /// Resolves, at once or later, when it may not go on. `under_way` is the operation that must stay allowed;
@@ -272,10 +239,8 @@ impl Connection {
     pub(crate) async fn watch(&self, under_way: Option<(&str, &CanonicalPath)>) -> Cut {
         let mut news = self.node.current.subscribe();
         let mut home = self.home.departure();
-        let mut far = match self.far.get() {
-            Some(Far::Inside(far, _)) => far.departure(),
-            _ => self.home.departure(),
-        };
+        let far = self.far.get().and_then(Far::compartment);
+        let mut far = far.unwrap_or(&self.home).departure();
         loop {
             if let Err(cut) = self.check(under_way) {
                 self.cut.store(true, Ordering::Release);
@@ -307,13 +272,22 @@ impl Connection {
             }),
         };
         departed(&self.home)?;
-        if let Some(Far::Inside(far, _)) = self.far.get() {
+        if let Some(far) = self.far.get().and_then(Far::compartment) {
             departed(far)?;
         }
         let revoked = |denied: Denied| {
             let generation = snapshot.generation();
-            let reason = format!("revoked by generation {generation}: {}", denied.ruling.reason);
-            Cut { outcome: Outcome::Deny, ruling: Ruling { reason, ..denied.ruling } }
+            let reason = format!(
+                "revoked by generation {generation}: {}",
+                denied.ruling.reason
+            );
+            Cut {
+                outcome: Outcome::Deny,
+                ruling: Ruling {
+                    reason,
+                    ..denied.ruling
+                },
+            }
         };
         let pair = self.pair(snapshot).map_err(revoked)?;
         match under_way {
@@ -321,7 +295,11 @@ impl Connection {
             Some((method, path)) => judge::may(snapshot, pair, Operation::Http { method, path }),
         }
         .map_err(revoked)?;
-        if self.far_is_as_declared(&force) {
+        if self
+            .far
+            .get()
+            .is_none_or(|far| far.is_declared(&force, &self.to.name))
+        {
             return Ok(());
         }
         Err(revoked(Denied {
@@ -333,22 +311,6 @@ impl Connection {
                 mode: "enforce",
             },
         }))
-    }
-
-    fn far_is_as_declared(&self, force: &InForce) -> bool {
-        let declared = force.endpoints(&self.to.name);
-        match (self.far.get(), declared) {
-            (None, _) | (Some(Far::Inside(..)), None) => true,
-            (Some(Far::Inside(..)), Some(_)) | (Some(Far::Outside(..)), None) => false,
-            (Some(Far::Outside(targets, dialled)), Some(declared)) => {
-                let Some(dialled) = dialled.load(Ordering::Acquire).checked_sub(1) else {
-                    // Not dialled yet: the old list must still be the list.
-                    return targets.len() == declared.len()
-                        && targets.iter().zip(declared.iter()).all(|(old, new)| old.is(new));
-                };
-                targets.get(dialled).is_some_and(|old| declared.iter().any(|new| old.is(new)))
-            }
-        }
     }
 
     /// Counts payload that has moved.
@@ -365,14 +327,34 @@ impl Connection {
     /// The last record. A cut says why it was; so does a dial that failed; otherwise `reason` stands.
     pub(crate) fn close(&self, outcome: Outcome, reason: String) -> Result<(), LogError> {
         let generation = self.node.current.load().snapshot.generation();
-        let ended_by = self.ended_by.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended_by = self
+            .ended_by
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let trouble = self
+            .trouble
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         let (outcome, ruling) = match (ended_by, trouble) {
             (Some(cut), _) => (cut.outcome, cut.ruling),
             (None, trouble) => {
-                let outcome = if trouble.is_some() { Outcome::Error } else { outcome };
+                let outcome = if trouble.is_some() {
+                    Outcome::Error
+                } else {
+                    outcome
+                };
                 let reason = trouble.unwrap_or(reason);
-                (outcome, Ruling { reason, rule: String::new(), generation, mode: "enforce" })
+                (
+                    outcome,
+                    Ruling {
+                        reason,
+                        rule: String::new(),
+                        generation,
+                        mode: "enforce",
+                    },
+                )
             }
         };
         let mut flow = self.subject().flow(Kind::Close, outcome, "close", &ruling);

@@ -80,16 +80,26 @@ impl Gate for Conversation<'_> {
             }
         };
         if let Err(nobody) = connection.find_far(&force) {
-            let ruling = Ruling { reason: nobody.to_string(), ..ruling };
+            let ruling = Ruling {
+                reason: nobody.to_string(),
+                ..ruling
+            };
             let flow =
-                connection.subject().flow(Kind::Operation, Outcome::Error, &operation, &ruling);
+                connection
+                    .subject()
+                    .flow(Kind::Operation, Outcome::Error, &operation, &ruling);
             // The request goes nowhere, recorded or not; the log counts what it cannot take.
             let _counted_by_the_log = connection.node().recorder.after(&flow);
             return Err(Refusal::Unavailable);
         }
-        let flow = connection.subject().flow(Kind::Operation, Outcome::Allow, &operation, &ruling);
+        let flow = connection
+            .subject()
+            .flow(Kind::Operation, Outcome::Allow, &operation, &ruling);
         match connection.node().recorder.before(&flow) {
-            Ok(()) => Ok(Permit { method: method.to_owned(), path: path.clone() }),
+            Ok(()) => Ok(Permit {
+                method: method.to_owned(),
+                path: path.clone(),
+            }),
             Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
         }
     }
@@ -102,7 +112,9 @@ impl Gate for Conversation<'_> {
             generation: connection.node().current.load().snapshot.generation(),
             mode: "enforce",
         };
-        connection.home().refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
+        connection
+            .home()
+            .refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
     }
 
     fn dial(&self) -> impl Future<Output = io::Result<Upstream>> + Send {
@@ -110,7 +122,9 @@ impl Gate for Conversation<'_> {
     }
 
     fn upstream_authority(&self) -> Option<String> {
-        self.connection.endpoint().map(crate::endpoint::Target::authority)
+        self.connection
+            .endpoint()
+            .map(crate::endpoint::Target::authority)
     }
 
     fn client_cert_header(&self) -> String {

@@ -42,13 +42,21 @@ pub(crate) enum EndpointError {
     Missing(String),
     /// Not PEM, or not what it should be.
     #[error("{file} does not hold {what}: {cause}; give a PEM file that does")]
-    Pem { file: String, what: &'static str, cause: String },
+    Pem {
+        file: String,
+        what: &'static str,
+        cause: String,
+    },
     /// No anchor at all.
     #[error("{0} holds no certificate that can serve as trust anchor; give a PEM file with one")]
     NoAnchors(String),
     /// Key and certificate do not belong together, or the key is of an unknown kind.
     #[error("{cert} and {key} do not work as a client certificate: {cause}")]
-    ClientCert { cert: String, key: String, cause: rustls::Error },
+    ClientCert {
+        cert: String,
+        key: String,
+        cause: rustls::Error,
+    },
     /// A name no certificate can carry.
     #[error("{0:?} cannot be verified in a certificate; set endpoints.tls.name to a host name")]
     Name(String),
@@ -73,7 +81,11 @@ impl Target {
             }
         };
         let files = fingerprint(declared, files);
-        Ok(Self { declared: declared.clone(), tls, files })
+        Ok(Self {
+            declared: declared.clone(),
+            tls,
+            files,
+        })
     }
 
     /// Whether `other` asks for the same address with the same guarantees, down to the contents of its PEM files;
@@ -93,12 +105,21 @@ impl Target {
             (None, EndpointHost::Ip(ip)) if ip.is_ipv6() => (format!("[{ip}]"), 80),
             (None, EndpointHost::Ip(ip)) => (ip.to_string(), 80),
         };
-        if self.declared.port == usual { host } else { format!("{host}:{}", self.declared.port) }
+        if self.declared.port == usual {
+            host
+        } else {
+            format!("{host}:{}", self.declared.port)
+        }
     }
 
     async fn dial(&self) -> io::Result<Stream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in self.addresses().await?.into_iter().take(ADDRESSES_PER_ENDPOINT) {
+        for address in self
+            .addresses()
+            .await?
+            .into_iter()
+            .take(ADDRESSES_PER_ENDPOINT)
+        {
             match self.dial_address(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(cause) => last = named(cause, format_args!("{address}")),
@@ -112,7 +133,11 @@ impl Target {
             EndpointHost::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, self.declared.port)]),
             EndpointHost::Name(name) => name,
         };
-        match timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((name.as_str(), self.declared.port))).await
+        match timeout(
+            LOOKUP_TIMEOUT,
+            tokio::net::lookup_host((name.as_str(), self.declared.port)),
+        )
+        .await
         {
             Ok(Ok(found)) => Ok(found.collect()),
             Ok(Err(cause)) => Err(named(cause, format_args!("{name} does not resolve"))),
@@ -171,7 +196,10 @@ fn fingerprint(declared: &Endpoint, files: &BTreeMap<PathBuf, String>) -> u64 {
 }
 
 fn late(what: &str, limit: std::time::Duration) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, format!("did not {what} within {limit:?}"))
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!("did not {what} within {limit:?}"),
+    )
 }
 
 fn named(cause: io::Error, what: std::fmt::Arguments<'_>) -> io::Error {
@@ -196,10 +224,12 @@ fn client_config(
             let text = file(&client.key, files)?;
             let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
                 .map_err(|cause| not_pem(&client.key, "a private key", &cause))?;
-            builder.with_client_auth_cert(chain, key).map_err(|cause| EndpointError::ClientCert {
-                cert: client.cert.display().to_string(),
-                key: client.key.display().to_string(),
-                cause,
+            builder.with_client_auth_cert(chain, key).map_err(|cause| {
+                EndpointError::ClientCert {
+                    cert: client.cert.display().to_string(),
+                    key: client.key.display().to_string(),
+                    cause,
+                }
             })?
         }
     };
@@ -258,7 +288,11 @@ fn file<'f>(path: &Path, files: &'f BTreeMap<PathBuf, String>) -> Result<&'f str
 }
 
 fn not_pem(path: &Path, what: &'static str, cause: &dyn std::fmt::Display) -> EndpointError {
-    EndpointError::Pem { file: path.display().to_string(), what, cause: cause.to_string() }
+    EndpointError::Pem {
+        file: path.display().to_string(),
+        what,
+        cause: cause.to_string(),
+    }
 }
 
 #[cfg(test)]

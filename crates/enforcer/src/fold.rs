@@ -47,8 +47,15 @@ struct Seen {
 impl Denials {
     /// None yet.
     pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
-        let window = Window { since: Instant::now(), seen: HashMap::new() };
-        Self { recorder, hasher: RandomState::new(), window: Mutex::new(window) }
+        let window = Window {
+            since: Instant::now(),
+            seen: HashMap::new(),
+        };
+        Self {
+            recorder,
+            hasher: RandomState::new(),
+            window: Mutex::new(window),
+        }
     }
 
     /// Records a denial, now or folded. `text` (operation and reason, say) is part of what makes it identical to
@@ -61,7 +68,10 @@ impl Denials {
         {
             self.end(&mut window);
         }
-        let seen = window.seen.entry(key).or_insert(Seen { count: 0, folded: None });
+        let seen = window.seen.entry(key).or_insert(Seen {
+            count: 0,
+            folded: None,
+        });
         seen.count += 1;
         if seen.count <= FOLD_AFTER {
             drop(window);

@@ -107,7 +107,10 @@ impl Pool {
         let order = std::iter::once(first).chain((0..places.len()).filter(|&at| at != first));
         let mut last = io::Error::from(io::ErrorKind::ConnectionRefused);
         for index in order {
-            match self.dial_place(caller, SocketAddr::new(places[index], port)).await {
+            match self
+                .dial_place(caller, SocketAddr::new(places[index], port))
+                .await
+            {
                 Ok(stream) => {
                     self.listens.store(index as u8, Ordering::Relaxed);
                     return Ok(stream);
@@ -129,10 +132,15 @@ impl Pool {
         socket.set_nonblocking(true)?;
         let socket = TcpSocket::from_std_stream(socket);
         socket.bind(SocketAddr::new(source, 0))?;
-        let stream = timeout(CONNECT_TIMEOUT, socket.connect(place)).await.map_err(|_| {
-            let what = format!("port {} did not answer within {CONNECT_TIMEOUT:?}", place.port());
-            io::Error::new(io::ErrorKind::TimedOut, what)
-        })??;
+        let stream = timeout(CONNECT_TIMEOUT, socket.connect(place))
+            .await
+            .map_err(|_| {
+                let what = format!(
+                    "port {} did not answer within {CONNECT_TIMEOUT:?}",
+                    place.port()
+                );
+                io::Error::new(io::ErrorKind::TimedOut, what)
+            })??;
         // A port without a listener can connect to itself when it is drawn as its own source.
         if stream.peer_addr()? != place || stream.local_addr()? == place {
             return Err(io::ErrorKind::ConnectionRefused.into());
@@ -162,7 +170,9 @@ impl Pool {
             // What was ordered did not come: order it anew rather than wait for it for ever.
             shelf.stock().ordered = 0;
             self.low.notify_one();
-            io::Error::other(format!("the launcher made no inbound socket within {INBOUND_WAIT:?}"))
+            io::Error::other(format!(
+                "the launcher made no inbound socket within {INBOUND_WAIT:?}"
+            ))
         })
     }
 

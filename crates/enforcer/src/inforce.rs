@@ -36,7 +36,7 @@ pub(crate) enum Unfit {
         /// Where it is declared.
         place: String,
         /// What is wrong.
-        cause: EndpointError,
+        cause: Box<EndpointError>,
     },
 }
 
@@ -53,11 +53,21 @@ impl InForce {
 
     /// Compiles what the node handed over; runs the policies' own tests.
     pub(crate) fn compile(generation: Generation, assignment: &Assignment) -> Result<Self, Unfit> {
-        let Assignment { node, zone, estate, addresses, files } = assignment;
+        let Assignment {
+            node,
+            zone,
+            estate,
+            addresses,
+            files,
+        } = assignment;
         let addresses: BTreeMap<_, _> = addresses.clone();
         let snapshot = Snapshot::compile(generation, zone, estate, &addresses)?;
         let mut endpoints = HashMap::new();
-        for service in estate.services.iter().filter(|service| !service.endpoints.is_empty()) {
+        for service in estate
+            .services
+            .iter()
+            .filter(|service| !service.endpoints.is_empty())
+        {
             let targets = service
                 .endpoints
                 .iter()
@@ -66,14 +76,19 @@ impl InForce {
                         Unfit::Endpoint {
                             service: service.name.clone(),
                             place: endpoint.at.to_string(),
-                            cause,
+                            cause: Box::new(cause),
                         }
                     })
                 })
                 .collect::<Result<Arc<[_]>, _>>()?;
             endpoints.insert(service.name.clone(), targets);
         }
-        Ok(Self { snapshot, node: node.clone(), zone: Some(zone.clone()), endpoints })
+        Ok(Self {
+            snapshot,
+            node: node.clone(),
+            zone: Some(zone.clone()),
+            endpoints,
+        })
     }
 
     /// Endpoints of `name`; `None`: it runs in compartments.
@@ -100,7 +115,10 @@ pub(crate) struct Current {
 impl Current {
     /// Denies everything until the first [`Current::replace`].
     pub(crate) fn new() -> Self {
-        Self { now: ArcSwap::from_pointee(InForce::nothing()), news: watch::Sender::new(0) }
+        Self {
+            now: ArcSwap::from_pointee(InForce::nothing()),
+            news: watch::Sender::new(0),
+        }
     }
 
     /// What decides at this moment. Not to be held across an await.

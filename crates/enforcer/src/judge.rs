@@ -29,7 +29,15 @@ pub(crate) struct Denied {
 impl Denied {
     fn here(snapshot: &Snapshot, to: Option<WorkloadIx>, reason: String) -> Self {
         let generation = snapshot.generation();
-        Self { to, ruling: Ruling { reason, rule: String::new(), generation, mode: "enforce" } }
+        Self {
+            to,
+            ruling: Ruling {
+                reason,
+                rule: String::new(),
+                generation,
+                mode: "enforce",
+            },
+        }
     }
 }
 
@@ -49,7 +57,11 @@ pub(crate) fn pair(
 ) -> Result<Pair, Denied> {
     let from = who(snapshot, source)?;
     if is_door(original) {
-        return Err(Denied::here(snapshot, None, "the enforcer's own door".to_owned()));
+        return Err(Denied::here(
+            snapshot,
+            None,
+            "the enforcer's own door".to_owned(),
+        ));
     }
     let Some(to) = snapshot.route(original) else {
         let to = snapshot.resolve_address(original.ip());
@@ -86,7 +98,9 @@ pub(crate) fn may_meet(
     now: Timestamp,
 ) -> Result<Ruling, Denied> {
     let verdict = snapshot.may_meet(from, to, now);
-    ruled(snapshot, to, verdict, || snapshot.explain(from, to, None, now))
+    ruled(snapshot, to, verdict, || {
+        snapshot.explain(from, to, None, now)
+    })
 }
 
 /// *May they*: one operation.
@@ -111,16 +125,38 @@ fn ruled(
 ) -> Result<Ruling, Denied> {
     let generation = snapshot.generation();
     if verdict.is_allowed() {
-        let rule = snapshot.rule(&verdict, to).map(|at| at.to_string()).unwrap_or_default();
+        let rule = snapshot
+            .rule(&verdict, to)
+            .map(|at| at.to_string())
+            .unwrap_or_default();
         let reason = verdict.reason().as_str().to_owned();
-        return Ok(Ruling { reason, rule, generation, mode: "enforce" });
+        return Ok(Ruling {
+            reason,
+            rule,
+            generation,
+            mode: "enforce",
+        });
     }
-    let Explanation { mut reason, rule, nearest, mode, .. } = explain();
+    let Explanation {
+        mut reason,
+        rule,
+        nearest,
+        mode,
+        ..
+    } = explain();
     if let Some((at, differs)) = nearest {
         reason = format!("{reason}; nearest rule {at}: {differs}");
     }
     let rule = rule.map(|at| at.to_string()).unwrap_or_default();
-    Err(Denied { to: Some(to), ruling: Ruling { reason, rule, generation, mode } })
+    Err(Denied {
+        to: Some(to),
+        ruling: Ruling {
+            reason,
+            rule,
+            generation,
+            mode,
+        },
+    })
 }
 
 /// Whether a destination is an address of our own in the compartment. No workload lives there.

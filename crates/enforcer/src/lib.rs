@@ -1,33 +1,45 @@
-//! The data plane. Contract skeleton; the author of this crate replaces it and splits it into files.
+//! The data plane: owns the traffic, and no privilege.
+//!
+//! * **Comes in:** from the node a generation of policy and links to launchers; from launchers sockets that were
+//!   born inside compartments; through those whatever workloads say.
+//! * **Goes out:** connections between compartments and to declared endpoints, exactly as policy allows; a record of
+//!   every attempt.
+//! * **Never:** enters a namespace, believes a workload about who it is, moves a byte before its record is in the
+//!   log, passes what it cannot read.
+//!
+//! Start reading at [`serve`], then `adopted.rs` for a compartment and `connection.rs` for the one way through: who
+//! (the door), where, may they meet (`judge.rs`), what do they say (`http/`), record (`record.rs`), far side
+//! (`far.rs`), relay (`relay.rs`). All bounds are in `limits.rs` and `docs/limits.md`.
 #![forbid(unsafe_code)]
-#![allow(missing_docs)]
 
-use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+mod adopted;
+mod assignment;
+mod attempts;
+mod compartment;
+mod connection;
+mod control;
+mod conversation;
+mod door;
+mod endpoint;
+mod far;
+mod fold;
+mod handover;
+mod http;
+mod inbound;
+mod inforce;
+mod judge;
+mod limits;
+mod link;
+mod node;
+mod rate;
+mod record;
+mod registry;
+mod relay;
+mod serve;
+mod slots;
+#[cfg(test)]
+mod testing;
+mod upstream;
 
-use ringfence_model::{Estate, HostName, Name, VirtualAddr};
-use serde::{Deserialize, Serialize};
-
-/// What the node hands over with each generation, as JSON in a sealed memory file (`FromNode::Load`).
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Assignment {
-    pub node: String,
-    pub zone: HostName,
-    pub estate: Estate,
-    pub addresses: BTreeMap<Name, VirtualAddr>,
-    /// Contents of the PEM files that endpoints name, by path (the enforcer cannot open them). `system` anchors
-    /// are under the path [`SYSTEM_ANCHORS`].
-    pub files: BTreeMap<PathBuf, String>,
-}
-
-/// Key of the host's trust bundle in [`Assignment::files`].
-pub const SYSTEM_ANCHORS: &str = "system";
-
-/// Body of the hidden verb `ringfence enforcer`: opens the log in `log_dir`, confines itself (uid, capabilities,
-/// Landlock, seccomp), speaks with the node on `control`, serves until told to stop or until the node is gone.
-/// Returns the process's exit code.
-pub fn serve(control: OwnedFd, log_dir: PathBuf, run_as: Option<u32>) -> u8 {
-    let _ = (control, log_dir, run_as);
-    1
-}
+pub use assignment::{Assignment, SYSTEM_ANCHORS};
+pub use serve::{EnforcerError, serve};

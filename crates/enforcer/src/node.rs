@@ -52,7 +52,10 @@ impl Node {
 /// Raises the soft limit on descriptors to the hard one; gives the number of connections that fit.
 pub(crate) fn room_for_connections() -> usize {
     let mut limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
     if setrlimit(Resource::Nofile, raised).is_ok() {
         limit = raised;
     }
@@ -61,9 +64,13 @@ pub(crate) fn room_for_connections() -> usize {
 
 /// `None`: no limit on descriptors.
 fn connections_within(descriptors: Option<u64>) -> usize {
-    let Some(descriptors) = descriptors else { return usize::MAX };
+    let Some(descriptors) = descriptors else {
+        return usize::MAX;
+    };
     let room = descriptors.saturating_sub(DESCRIPTORS_RESERVED) / DESCRIPTORS_PER_CONNECTION;
-    usize::try_from(room).unwrap_or(usize::MAX).max(SHARE_OF_ONE)
+    usize::try_from(room)
+        .unwrap_or(usize::MAX)
+        .max(SHARE_OF_ONE)
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ pub(crate) struct Rate {
 impl Rate {
     /// `limit` a second.
     pub(crate) fn new(limit: u32) -> Self {
-        Self { limit, second: Mutex::new((Instant::now(), 0)) }
+        Self {
+            limit,
+            second: Mutex::new((Instant::now(), 0)),
+        }
     }
 
     /// Whether one more may happen now.

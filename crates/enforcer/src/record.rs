@@ -25,7 +25,11 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// `boot` tells this run of the enforcer from every other.
     pub(crate) fn new(log: Log, boot: u64) -> Self {
-        Self { log, boot: format!("{boot:016x}"), connections: AtomicU64::new(0) }
+        Self {
+            log,
+            boot: format!("{boot:016x}"),
+            connections: AtomicU64::new(0),
+        }
     }
 
     /// An id that no other connection has, of this run or another.
@@ -112,7 +116,12 @@ impl Subject {
             schema: SCHEMA,
             time_ns: now_ns(),
             node: bounded(&self.node, RECORD_TEXT),
-            side: if self.both { Side::Both } else { Side::Initiator }.into(),
+            side: if self.both {
+                Side::Both
+            } else {
+                Side::Initiator
+            }
+            .into(),
             kind: kind.into(),
             connection: self.connection.clone(),
             count: 1,
@@ -165,7 +174,9 @@ pub(crate) fn event(
 pub(crate) fn now_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
 }
 
 /// `text`, cut at a character boundary so that it takes at most `limit` bytes, `…` included.

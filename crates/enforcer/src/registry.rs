@@ -61,7 +61,10 @@ impl Registry {
         if members.len() >= COMPARTMENTS && !members.contains_key(instance) {
             return Err(Unwelcome::Full);
         }
-        let member = Member { namespace, compartment: Arc::clone(compartment) };
+        let member = Member {
+            namespace,
+            compartment: Arc::clone(compartment),
+        };
         if let Some(before) = members.insert(instance.clone(), member) {
             before.compartment.leave("handed over again");
         }
@@ -102,7 +105,10 @@ impl Registry {
 
     /// All compartments.
     pub(crate) fn all(&self) -> Vec<Arc<Compartment>> {
-        self.members().values().map(|member| Arc::clone(&member.compartment)).collect()
+        self.members()
+            .values()
+            .map(|member| Arc::clone(&member.compartment))
+            .collect()
     }
 
     fn publish(&self, members: &HashMap<InstanceId, Member>) {
@@ -110,14 +116,26 @@ impl Registry {
         let mut grouped: HashMap<Name, Vec<Arc<Compartment>>> = HashMap::new();
         for Member { compartment, .. } in members.values() {
             let name = compartment.workload.name.clone();
-            grouped.entry(name).or_default().push(Arc::clone(compartment));
+            grouped
+                .entry(name)
+                .or_default()
+                .push(Arc::clone(compartment));
         }
         let next = grouped
             .into_iter()
             .map(|(name, mut all)| {
                 all.sort_by(|a, b| a.instance.cmp(&b.instance));
-                let turn = before.get(&name).map(|group| Arc::clone(&group.turn)).unwrap_or_default();
-                (name, Instances { all: all.into(), turn })
+                let turn = before
+                    .get(&name)
+                    .map(|group| Arc::clone(&group.turn))
+                    .unwrap_or_default();
+                (
+                    name,
+                    Instances {
+                        all: all.into(),
+                        turn,
+                    },
+                )
             })
             .collect();
         self.by_workload.store(Arc::new(next));

@@ -73,10 +73,20 @@ where
             Poll::Ready(Ok(())) => true,
             Poll::Pending => false,
         };
-        if there_done && back_done { Poll::Ready(End::Finished) } else { Poll::Pending }
+        if there_done && back_done {
+            Poll::Ready(End::Finished)
+        } else {
+            Poll::Pending
+        }
     })
     .await;
-    (end, Moved { sent: there.moved, received: back.moved })
+    (
+        end,
+        Moved {
+            sent: there.moved,
+            received: back.moved,
+        },
+    )
 }
 
 /// Which half of a direction failed.
@@ -88,8 +98,14 @@ enum Broken {
 impl Broken {
     fn end<S>(self, reader: &'static str, writer: &'static str) -> End<S> {
         match self {
-            Broken::Read(cause) => End::Broken { side: reader, cause },
-            Broken::Write(cause) => End::Broken { side: writer, cause },
+            Broken::Read(cause) => End::Broken {
+                side: reader,
+                cause,
+            },
+            Broken::Write(cause) => End::Broken {
+                side: writer,
+                cause,
+            },
         }
     }
 }

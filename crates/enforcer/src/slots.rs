@@ -18,7 +18,11 @@ pub(crate) struct Slot(Arc<Slots>);
 impl Slots {
     /// `limit` places, all free.
     pub(crate) fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { limit, taken: AtomicUsize::new(0), emptied: Notify::new() })
+        Arc::new(Self {
+            limit,
+            taken: AtomicUsize::new(0),
+            emptied: Notify::new(),
+        })
     }
 
     /// One of them; `None` when all are taken.

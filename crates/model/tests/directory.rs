@@ -1,4 +1,5 @@
 //! The loader on a real file system, with everything in the way that can be.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -122,7 +123,7 @@ fn what_may_not_be_read_is_an_error() {
     fs::write(at("a.yaml"), agent("a")).unwrap();
     fs::create_dir(at("shut")).unwrap();
     for name in ["a.yaml", "shut"] {
-        fs::set_permissions(at(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o0)).unwrap();
     }
     // Root reads everything: nothing to see then.
     if fs::File::open(at("a.yaml")).is_err() {

@@ -40,7 +40,9 @@ impl Addresses {
             if !sound {
                 return Err(NodeError::Damaged {
                     file: dir.join(FILE),
-                    what: format!("the addresses of {name} are not a pair of this node, or are given twice"),
+                    what: format!(
+                        "the addresses of {name} are not a pair of this node, or are given twice"
+                    ),
                     fix: fix.to_owned(),
                 });
             }
@@ -58,11 +60,21 @@ impl Addresses {
     /// An address that an endpoint of the estate names literally is not given; one that was given before is an
     /// error at that endpoint, since it would name two things.
     pub fn allocate(&mut self, estate: &Estate) -> Result<(), Diagnostics> {
-        let taken: BTreeSet<u32> = self.addresses.values().filter_map(|address| number(address.v4)).collect();
+        let taken: BTreeSet<u32> = self
+            .addresses
+            .values()
+            .filter_map(|address| number(address.v4))
+            .collect();
         let mut avoid = taken.clone();
         let mut clashes = Vec::new();
-        for endpoint in estate.services.iter().flat_map(|service| &service.endpoints) {
-            let EndpointHost::Ip(ip) = endpoint.host else { continue };
+        for endpoint in estate
+            .services
+            .iter()
+            .flat_map(|service| &service.endpoints)
+        {
+            let EndpointHost::Ip(ip) = endpoint.host else {
+                continue;
+            };
             let Some(n) = number_of(ip) else { continue };
             avoid.insert(n);
             if taken.contains(&n) {
@@ -70,7 +82,9 @@ impl Addresses {
                     at: Some(endpoint.at.clone()),
                     message: format!("{ip} is the virtual address of a workload of this node"),
                     text: None,
-                    help: Some("name the endpoint by another address, or by a host name".to_owned()),
+                    help: Some(
+                        "name the endpoint by another address, or by a host name".to_owned(),
+                    ),
                     also: None,
                 });
             }
@@ -78,7 +92,8 @@ impl Addresses {
         if !clashes.is_empty() {
             return Err(Diagnostics(clashes));
         }
-        let mut free = (1..V4_COUNT).filter(|n| !matches!(n & 0xff, 0 | 0xff) && !avoid.contains(n));
+        let mut free =
+            (1..V4_COUNT).filter(|n| !matches!(n & 0xff, 0 | 0xff) && !avoid.contains(n));
         for name in names(estate) {
             if self.addresses.contains_key(name) {
                 continue;
@@ -88,7 +103,9 @@ impl Addresses {
                     at: None,
                     message: format!("there is no virtual address left for {name}"),
                     text: None,
-                    help: Some(format!("use a fresh state directory: every name ever used keeps its address in {FILE}")),
+                    help: Some(format!(
+                        "use a fresh state directory: every name ever used keeps its address in {FILE}"
+                    )),
                     also: None,
                 }]));
             };
@@ -99,20 +116,31 @@ impl Addresses {
 
     /// The pairs of the workloads of `estate`, which must have been allocated.
     pub fn of(&self, estate: &Estate) -> BTreeMap<Name, VirtualAddr> {
-        names(estate).filter_map(|name| Some((name.clone(), *self.addresses.get(name)?))).collect()
+        names(estate)
+            .filter_map(|name| Some((name.clone(), *self.addresses.get(name)?)))
+            .collect()
     }
 }
 
 fn names(estate: &Estate) -> impl Iterator<Item = &Name> {
-    estate.services.iter().map(|service| &service.name).chain(estate.agents.iter().map(|agent| &agent.name))
+    estate
+        .services
+        .iter()
+        .map(|service| &service.name)
+        .chain(estate.agents.iter().map(|agent| &agent.name))
 }
 
 fn pair(n: u32) -> VirtualAddr {
-    VirtualAddr { v4: Ipv4Addr::from(V4_BASE + n), v6: Ipv6Addr::from(V6_BASE + u128::from(n)) }
+    VirtualAddr {
+        v4: Ipv4Addr::from(V4_BASE + n),
+        v6: Ipv6Addr::from(V6_BASE + u128::from(n)),
+    }
 }
 
 fn number(v4: Ipv4Addr) -> Option<u32> {
-    u32::from(v4).checked_sub(V4_BASE).filter(|n| (1..V4_COUNT).contains(n))
+    u32::from(v4)
+        .checked_sub(V4_BASE)
+        .filter(|n| (1..V4_COUNT).contains(n))
 }
 
 fn number_of(ip: IpAddr) -> Option<u32> {

@@ -40,7 +40,9 @@ pub(crate) async fn serve(listener: Listener, owner: u32, inputs: Inputs) {
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                    continue;
+                };
                 let inputs = inputs.clone();
                 tokio::spawn(async move {
                     // An operator who hangs up is nobody's loss.
@@ -67,7 +69,14 @@ async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()>
         Ok(Some(packet)) => packet.message,
         Ok(None) => return Ok(()),
         Err(error) => {
-            return channel.send(&Answer::Refused { reason: format!("the request is not one: {error}") }, &[]).await;
+            return channel
+                .send(
+                    &Answer::Refused {
+                        reason: format!("the request is not one: {error}"),
+                    },
+                    &[],
+                )
+                .await;
         }
     };
     match request {
@@ -75,7 +84,14 @@ async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()>
             let (answer, answered) = oneshot::channel();
             inputs.send(Input::Status(answer)).await;
             let Ok(status) = answered.await else {
-                return channel.send(&Answer::Refused { reason: "the node is stopping".to_owned() }, &[]).await;
+                return channel
+                    .send(
+                        &Answer::Refused {
+                            reason: "the node is stopping".to_owned(),
+                        },
+                        &[],
+                    )
+                    .await;
             };
             let mut line = serde_json::to_vec(&status)?;
             line.push(b'\n');
@@ -91,28 +107,46 @@ pub fn ask_status(state: &Path) -> io::Result<Option<Status>> {
     let socket = match sockets::connect(&directory, sockets::ADMIN_SOCKET) {
         Ok(socket) => socket,
         Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
         {
             return Ok(None);
         }
         Err(error) => return Err(error),
     };
     let patience = Some(3 * ADMIN_WITHIN);
-    rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, patience)?;
-    rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Send, patience)?;
+    rustix::net::sockopt::set_socket_timeout(
+        &socket,
+        rustix::net::sockopt::Timeout::Recv,
+        patience,
+    )?;
+    rustix::net::sockopt::set_socket_timeout(
+        &socket,
+        rustix::net::sockopt::Timeout::Send,
+        patience,
+    )?;
     channel::send(&socket, &Request::Status, &[])?;
     let packet = channel::recv::<Answer>(&socket).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => io::Error::new(io::ErrorKind::TimedOut, "the node does not answer"),
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(io::ErrorKind::TimedOut, "the node does not answer")
+        }
         _ => error,
     })?;
     let Some(packet) = packet else {
-        return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the node hung up"));
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the node hung up",
+        ));
     };
     match packet.message {
         Answer::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
         Answer::Done => {
             let file = packet.descriptors.into_iter().next();
-            let file = file.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is missing"))?;
+            let file = file.ok_or_else(|| {
+                io::Error::new(io::ErrorKind::InvalidData, "the answer is missing")
+            })?;
             Ok(Some(serde_json::from_slice(&memfd::read(file)?)?))
         }
     }

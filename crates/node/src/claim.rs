@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ringfence_compartment::link::LINK_VERSION;
 use ringfence_model::resource::{Attest, Filesystem};
-use ringfence_model::{Estate, Name, VirtualAddr, WorkloadId};
+use ringfence_model::{Estate, NAME_MAX, Name, VirtualAddr, WorkloadId};
 
 /// What a claimed workload is, in the generation that was asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(reason: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { reason: reason.into(), hint: hint.into() }
+        Self {
+            reason: reason.into(),
+            hint: hint.into(),
+        }
     }
 }
 
@@ -43,7 +46,11 @@ pub(crate) fn check_version(version: u32) -> Result<(), Refusal> {
     if version == LINK_VERSION {
         return Ok(());
     }
-    let older = if version < LINK_VERSION { "`ringfence run`" } else { "`ringfence up`" };
+    let older = if version < LINK_VERSION {
+        "`ringfence run`"
+    } else {
+        "`ringfence up`"
+    };
     Err(Refusal::new(
         format!("the launcher speaks version {version} of the link, the node {LINK_VERSION}"),
         format!("start the older of the two, {older}, from the newer binary"),
@@ -60,7 +67,11 @@ pub(crate) fn check(
 ) -> Result<Claimed, Refusal> {
     let found = find(estate, name);
     let Some((workload, attest)) = found else {
-        return Err(if owner.trusts(uid) { unknown(estate, name) } else { not_yours(name) });
+        return Err(if owner.trusts(uid) {
+            unknown(estate, name)
+        } else {
+            not_yours(name)
+        });
     };
     match attest {
         Some(attest) if attest.uid == uid => {}
@@ -69,31 +80,57 @@ pub(crate) fn check(
         None if owner.trusts(uid) => {}
         None => return Err(not_yours(name)),
     }
-    if estate.services.iter().any(|service| service.name == workload.name && !service.endpoints.is_empty()) {
+    if estate
+        .services
+        .iter()
+        .any(|service| service.name == workload.name && !service.endpoints.is_empty())
+    {
         return Err(Refusal::new(
             format!("{workload} is declared at `endpoints`: it runs outside compartments"),
             "remove its `endpoints` to run it here",
         ));
     }
     let Some(address) = addresses.get(&workload.name) else {
-        return Err(Refusal::new(format!("{workload} has no address"), "send the node SIGHUP to load its policy again"));
+        return Err(Refusal::new(
+            format!("{workload} has no address"),
+            "send the node SIGHUP to load its policy again",
+        ));
     };
-    let policy = estate.policies.iter().find(|policy| policy.subject == workload);
+    let policy = estate
+        .policies
+        .iter()
+        .find(|policy| policy.subject == workload);
     Ok(Claimed {
         address: *address,
-        filesystem: policy.map(|policy| policy.filesystem.clone()).unwrap_or_default(),
+        filesystem: policy
+            .map(|policy| policy.filesystem.clone())
+            .unwrap_or_default(),
         workload,
     })
 }
 
 fn find<'a>(estate: &'a Estate, name: &str) -> Option<(WorkloadId, Option<&'a Attest>)> {
     use ringfence_model::Kind;
-    let agents = estate.agents.iter().map(|agent| (Kind::Agent, &agent.name, agent.attest.as_ref()));
-    let services = estate.services.iter().map(|service| (Kind::Service, &service.name, service.attest.as_ref()));
+    let agents = estate
+        .agents
+        .iter()
+        .map(|agent| (Kind::Agent, &agent.name, agent.attest.as_ref()));
+    let services = estate
+        .services
+        .iter()
+        .map(|service| (Kind::Service, &service.name, service.attest.as_ref()));
     agents
         .chain(services)
         .find(|(_, candidate, _)| candidate.as_str() == name)
-        .map(|(kind, name, attest)| (WorkloadId { kind, name: name.clone() }, attest))
+        .map(|(kind, name, attest)| {
+            (
+                WorkloadId {
+                    kind,
+                    name: name.clone(),
+                },
+                attest,
+            )
+        })
 }
 
 /// What a stranger is told, whether the name exists or not.
@@ -106,15 +143,29 @@ fn not_yours(name: &str) -> Refusal {
 
 fn other_user(workload: &WorkloadId, attest: &Attest, owner: Owner, uid: u32) -> Refusal {
     let hint = if owner.0 == 0 {
-        format!("run it as that user, for example `sudo -u '#{}' ringfence run …`", attest.uid)
+        format!(
+            "run it as that user, for example `sudo -u '#{}' ringfence run …`",
+            attest.uid
+        )
     } else {
-        "`attest.uid` of other users works only on a node of root: start `ringfence up` as root".to_owned()
+        "`attest.uid` of other users works only on a node of root: start `ringfence up` as root"
+            .to_owned()
     };
-    Refusal::new(format!("{workload} is for uid {}, and you are uid {uid}", attest.uid), hint)
+    Refusal::new(
+        format!(
+            "{workload} is for uid {}, and you are uid {uid}",
+            attest.uid
+        ),
+        hint,
+    )
 }
 
 fn unknown(estate: &Estate, name: &str) -> Refusal {
-    let names = estate.agents.iter().map(|agent| &agent.name).chain(estate.services.iter().map(|service| &service.name));
+    let names = estate
+        .agents
+        .iter()
+        .map(|agent| &agent.name)
+        .chain(estate.services.iter().map(|service| &service.name));
     let nearest = names
         .map(|candidate| (distance(name, candidate.as_str()), candidate))
         .min_by_key(|(distance, candidate)| (*distance, (*candidate).clone()))
@@ -123,18 +174,17 @@ fn unknown(estate: &Estate, name: &str) -> Refusal {
         format!("there is no agent or service {name:?}"),
         match nearest {
             Some((_, nearest)) => format!("did you mean `{nearest}`?"),
-            None => "declare it in the configuration directory; it is picked up when saved".to_owned(),
+            None => {
+                "declare it in the configuration directory; it is picked up when saved".to_owned()
+            }
         },
     )
 }
 
-/// Longest name of a resource, in bytes (one DNS label).
-const NAME_BYTES: usize = 63;
-
 /// Edits (insert, delete, replace) between two texts. Names are short; a longer text is no near miss anyway.
 fn distance(from: &str, to: &str) -> usize {
     let (from, to) = (from.as_bytes(), to.as_bytes());
-    if from.len() > 2 * NAME_BYTES {
+    if from.len() > 2 * NAME_MAX {
         return usize::MAX;
     }
     let mut row: Vec<usize> = (0..=to.len()).collect();

@@ -23,11 +23,16 @@ pub(crate) struct Counters {
 impl Counters {
     /// Those of the state directory `dir`, with this start counted.
     pub(crate) fn next_start(dir: &Path) -> Result<Self, NodeError> {
-        let fix = "put back a copy; without it, numbers of generations and instances would be used twice";
+        let fix =
+            "put back a copy; without it, numbers of generations and instances would be used twice";
         let mut counters: Self = persist::read_json(dir, FILE, fix)?.unwrap_or_default();
         counters.starts += 1;
         counters.store(dir).map_err(|error| {
-            NodeError::io(format!("write {}", dir.join(FILE).display()), error, "make room in the state directory")
+            NodeError::io(
+                format!("write {}", dir.join(FILE).display()),
+                error,
+                "make room in the state directory",
+            )
         })?;
         Ok(counters)
     }
@@ -48,6 +53,12 @@ mod tests {
         let mut counters = Counters::next_start(dir.path()).unwrap();
         counters.generation = Generation(7);
         counters.store(dir.path()).unwrap();
-        assert_eq!(Counters::next_start(dir.path()).unwrap(), Counters { generation: Generation(7), starts: 3 });
+        assert_eq!(
+            Counters::next_start(dir.path()).unwrap(),
+            Counters {
+                generation: Generation(7),
+                starts: 3
+            }
+        );
     }
 }

@@ -48,7 +48,12 @@ pub(crate) struct Enforcer {
 
 impl Enforcer {
     /// Starts `exe ARGS…` and reports what comes of it to `inputs`.
-    pub(crate) fn start(exe: &Path, args: &[OsString], epoch: Epoch, inputs: Inputs) -> io::Result<Self> {
+    pub(crate) fn start(
+        exe: &Path,
+        args: &[OsString],
+        epoch: Epoch,
+        inputs: Inputs,
+    ) -> io::Result<Self> {
         let (ours, theirs) = channel::pair()?;
         let channel = Channel::new(ours)?;
         let child = spawn_enforcer(exe, args, theirs)?;
@@ -56,7 +61,12 @@ impl Enforcer {
         let (outbox, queue) = mpsc::channel(ENFORCER_BACKLOG);
         let (kill, killed) = mpsc::channel(1);
         tokio::spawn(live(child, channel, queue, killed, epoch, inputs));
-        Ok(Self { epoch, pid, outbox, kill })
+        Ok(Self {
+            epoch,
+            pid,
+            outbox,
+            kill,
+        })
     }
 
     pub(crate) fn say(&self, message: FromNode) {
@@ -67,8 +77,23 @@ impl Enforcer {
         self.put(Outgoing::Load(serving));
     }
 
-    pub(crate) fn adopt(&self, instance: InstanceId, workload: WorkloadId, uid: u32, pid: u32, link: OwnedFd) {
-        self.put(Outgoing::With(FromNode::Adopt { instance, workload, uid, pid }, link));
+    pub(crate) fn adopt(
+        &self,
+        instance: InstanceId,
+        workload: WorkloadId,
+        uid: u32,
+        pid: u32,
+        link: OwnedFd,
+    ) {
+        self.put(Outgoing::With(
+            FromNode::Adopt {
+                instance,
+                workload,
+                uid,
+                pid,
+            },
+            link,
+        ));
     }
 
     /// Ends it at once. Its end is reported like any other.
@@ -137,7 +162,10 @@ async fn live(
     if fault.is_some()
         && let Err(error) = child.kill()
     {
-        crate::say::warn(&format!("the enforcer (process {}) cannot be killed: {error}", child.pid()));
+        crate::say::warn(&format!(
+            "the enforcer (process {}) cannot be killed: {error}",
+            child.pid()
+        ));
     }
     let end = tokio::task::spawn_blocking(move || child.wait()).await;
     let end = match end {
@@ -158,8 +186,18 @@ async fn deliver(channel: &Channel, message: Outgoing) -> io::Result<()> {
         Outgoing::With(message, descriptor) => channel.send(&message, &[descriptor.as_fd()]).await,
         Outgoing::Load(serving) => {
             let Generation(number) = serving.generation;
-            let file = memfd::sealed(&format!("ringfence-generation-{number}"), &serving.assignment)?;
-            channel.send(&FromNode::Load { generation: serving.generation }, &[file.as_fd()]).await
+            let file = memfd::sealed(
+                &format!("ringfence-generation-{number}"),
+                &serving.assignment,
+            )?;
+            channel
+                .send(
+                    &FromNode::Load {
+                        generation: serving.generation,
+                    },
+                    &[file.as_fd()],
+                )
+                .await
         }
     }
 }

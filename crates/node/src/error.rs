@@ -59,7 +59,8 @@ pub enum NodeError {
 }
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    pid.map(|pid| format!(" (process {pid})"))
+        .unwrap_or_default()
 }
 
 impl NodeError {
@@ -81,6 +82,10 @@ impl NodeError {
     }
 
     pub(crate) fn io(what: impl Into<String>, cause: impl Into<std::io::Error>, fix: &str) -> Self {
-        NodeError::Io { what: what.into(), cause: cause.into(), fix: fix.to_owned() }
+        NodeError::Io {
+            what: what.into(),
+            cause: cause.into(),
+            fix: fix.to_owned(),
+        }
     }
 }

@@ -88,7 +88,9 @@ impl Desk {
         let fix = "move it away; the configuration directory is read anew, and with no valid one everything is denied";
         let good: Option<Good> = persist::read_json(state, FILE, fix)?;
         let mut counters = counters;
-        counters.generation = counters.generation.max(good.as_ref().map_or(Generation(0), |good| good.generation));
+        counters.generation = counters
+            .generation
+            .max(good.as_ref().map_or(Generation(0), |good| good.generation));
         Ok(Self {
             addresses: Addresses::load(state)?,
             good: good.filter(|good| good.config == config && good.zone == zone),
@@ -123,7 +125,10 @@ impl Desk {
             Ok(()) => Attempt::Offer(Box::new(serving)),
             Err(error) => Attempt::Rejected(Diagnostics(vec![Diagnostic {
                 at: None,
-                message: format!("the state directory {} cannot be written: {error}", self.state.display()),
+                message: format!(
+                    "the state directory {} cannot be written: {error}",
+                    self.state.display()
+                ),
                 text: None,
                 help: Some("make room there, then send the node SIGHUP".to_owned()),
                 also: None,
@@ -132,7 +137,7 @@ impl Desk {
     }
 
     fn make(&mut self, current: &str) -> Result<Option<Serving>, Diagnostics> {
-        let estate: Estate = Err::<Estate, Diagnostics>(Diagnostics(Vec::new()))?; // TEMP
+        let estate = ringfence_model::load::directory(&self.config)?.estate;
         let (files, mut errors) = pem::read(&self.config, &estate);
         self.watched.clone_from(&files.watched);
         let digest = digest(&self.zone, &estate, &files.contents)?;
@@ -141,7 +146,9 @@ impl Desk {
         }
         let generation = match &self.good {
             // After a restart, the same content goes on under the same number.
-            Some(good) if good.digest == digest && good.generation == self.counters.generation => good.generation,
+            Some(good) if good.digest == digest && good.generation == self.counters.generation => {
+                good.generation
+            }
             _ => Generation(self.counters.generation.0 + 1),
         };
         let mut addresses = self.addresses.clone();
@@ -178,15 +185,27 @@ impl Desk {
             files: files.contents,
         };
         let json = serde_json::to_vec(&assignment).map_err(|error| not_json(&error))?;
-        let Assignment { estate, addresses, .. } = assignment;
-        Ok(Serving { generation, origin, digest, estate, addresses, assignment: json })
+        let Assignment {
+            estate, addresses, ..
+        } = assignment;
+        Ok(Serving {
+            generation,
+            origin,
+            digest,
+            estate,
+            addresses,
+            assignment: json,
+        })
     }
 
     /// Numbers and addresses reach the disk before anyone is told of them.
     fn write_down(&mut self, serving: &Serving) -> std::io::Result<()> {
         self.addresses.store(&self.state)?;
         if serving.generation > self.counters.generation {
-            let counters = Counters { generation: serving.generation, ..self.counters };
+            let counters = Counters {
+                generation: serving.generation,
+                ..self.counters
+            };
             counters.store(&self.state)?;
             self.counters = counters;
         }
@@ -201,13 +220,24 @@ impl Desk {
         Some(self.revive(generation, estate))
     }
 
-    fn revive(&mut self, generation: Generation, estate: Estate) -> Result<(Serving, Vec<Diagnostic>), Diagnostics> {
+    fn revive(
+        &mut self,
+        generation: Generation,
+        estate: Estate,
+    ) -> Result<(Serving, Vec<Diagnostic>), Diagnostics> {
         let (files, missing) = pem::read(&self.config, &estate);
         self.addresses.allocate(&estate)?;
         let book = self.addresses.of(&estate);
         Snapshot::compile(generation, &self.zone, &estate, &book)?;
         // No digest: as soon as the files are acceptable they are offered, also when they say the same.
-        let serving = self.serving(generation, Origin::LastGood, String::new(), estate, book, files)?;
+        let serving = self.serving(
+            generation,
+            Origin::LastGood,
+            String::new(),
+            estate,
+            book,
+            files,
+        )?;
         Ok((serving, missing))
     }
 
@@ -225,7 +255,12 @@ impl Desk {
 }
 
 /// Keeps `serving`, which an enforcer has taken, for a later start with files that are not acceptable.
-pub(crate) fn keep(state: &Path, config: &Path, zone: &HostName, serving: &Serving) -> std::io::Result<()> {
+pub(crate) fn keep(
+    state: &Path,
+    config: &Path,
+    zone: &HostName,
+    serving: &Serving,
+) -> std::io::Result<()> {
     let good = Good {
         generation: serving.generation,
         config: config.to_owned(),
@@ -237,7 +272,11 @@ pub(crate) fn keep(state: &Path, config: &Path, zone: &HostName, serving: &Servi
 }
 
 /// SHA-256 over everything a generation is made of. Equal digests mean equal generations.
-fn digest(zone: &HostName, estate: &Estate, files: &BTreeMap<PathBuf, String>) -> Result<String, Diagnostics> {
+fn digest(
+    zone: &HostName,
+    estate: &Estate,
+    files: &BTreeMap<PathBuf, String>,
+) -> Result<String, Diagnostics> {
     let mut hash = Sha256::new();
     let mut part = |bytes: &[u8]| {
         hash.update((bytes.len() as u64).to_be_bytes());
@@ -250,7 +289,11 @@ fn digest(zone: &HostName, estate: &Estate, files: &BTreeMap<PathBuf, String>) -
         part(path.as_os_str().as_encoded_bytes());
         part(text.as_bytes());
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 fn not_json(error: &serde_json::Error) -> Diagnostics {
@@ -262,3 +305,6 @@ fn not_json(error: &serde_json::Error) -> Diagnostics {
         also: None,
     }])
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,9 @@ const OVERFLOW_ID: u32 = 65534;
 impl IdMap {
     /// Those that both `uid_map` and `gid_map` of this process cover.
     pub(crate) fn of_this_process() -> std::io::Result<(Self, Self)> {
-        let read = |which: &str| fs::read_to_string(format!("/proc/self/{which}")).map(|text| Self::parse(&text));
+        let read = |which: &str| {
+            fs::read_to_string(format!("/proc/self/{which}")).map(|text| Self::parse(&text))
+        };
         Ok((read("uid_map")?, read("gid_map")?))
     }
 
@@ -53,7 +55,11 @@ mod tests {
         assert!(host.covers(2_000_000_000, 1_000_000) && host.identifies(65534));
         let container = IdMap::parse("0 100000 65536\n");
         assert!(container.covers(0, 65536) && !container.covers(1, 65536));
-        assert!(!container.covers(2_000_000_000, 1) && !container.identifies(65534) && container.identifies(1000));
+        assert!(
+            !container.covers(2_000_000_000, 1)
+                && !container.identifies(65534)
+                && container.identifies(1000)
+        );
         let single = IdMap::parse("0 1000 1");
         assert!(single.covers(0, 1) && !single.covers(1000, 1));
         assert!(!IdMap::parse("").covers(0, 1));

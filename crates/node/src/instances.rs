@@ -67,20 +67,35 @@ impl Instances {
     /// Takes up those whose launchers outlived the last node. `starts` makes new names unlike all earlier ones.
     ///
     /// A damaged table is only said: it costs the launchers of the last node their instances, not anyone's safety.
-    pub(crate) fn open(dir: &Path, starts: u64) -> (Self, Vec<(InstanceId, Instance)>, Option<String>) {
-        let fix = "nothing is needed; launchers that outlived the last node have to be started again";
-        let (live, trouble) = match persist::read_json::<BTreeMap<InstanceId, Instance>>(dir, FILE, fix) {
-            Ok(live) => (live.unwrap_or_default(), None),
-            Err(error) => (BTreeMap::new(), Some(format!("{error}\n= help: {fix}"))),
+    pub(crate) fn open(
+        dir: &Path,
+        starts: u64,
+    ) -> (Self, Vec<(InstanceId, Instance)>, Option<String>) {
+        let fix =
+            "nothing is needed; launchers that outlived the last node have to be started again";
+        let (live, trouble) =
+            match persist::read_json::<BTreeMap<InstanceId, Instance>>(dir, FILE, fix) {
+                Ok(live) => (live.unwrap_or_default(), None),
+                Err(error) => (BTreeMap::new(), Some(format!("{error}\n= help: {fix}"))),
+            };
+        let mut instances = Self {
+            dir: dir.to_owned(),
+            starts,
+            given: 0,
+            next_outer: 0,
+            live,
         };
-        let mut instances = Self { dir: dir.to_owned(), starts, given: 0, next_outer: 0, live };
         let gone = instances.sweep(|_| true);
         (instances, gone, trouble)
     }
 
     /// A new one, with a name that was never given before in this state directory.
     pub(crate) fn grant(&mut self, instance: Instance) -> Result<InstanceId, Refusal> {
-        let alike = self.live.values().filter(|other| other.workload == instance.workload).count();
+        let alike = self
+            .live
+            .values()
+            .filter(|other| other.workload == instance.workload)
+            .count();
         if alike >= INSTANCES_PER_WORKLOAD || self.live.len() >= INSTANCES_MAX {
             return Err(Refusal::new(
                 format!(
@@ -92,14 +107,19 @@ impl Instances {
             ));
         }
         self.given += 1;
-        let id = InstanceId(format!("{}-{}-{}", instance.workload.name, self.starts, self.given).into());
+        let id =
+            InstanceId(format!("{}-{}-{}", instance.workload.name, self.starts, self.given).into());
         self.live.insert(id.clone(), instance);
         Ok(id)
     }
 
     /// An uid and gid that no living compartment has.
     pub(crate) fn outer_id(&mut self) -> Option<u32> {
-        let used: BTreeSet<u32> = self.live.values().filter_map(|instance| instance.outer_id).collect();
+        let used: BTreeSet<u32> = self
+            .live
+            .values()
+            .filter_map(|instance| instance.outer_id)
+            .collect();
         for _ in 0..=used.len() {
             let id = OUTER_ID_FIRST + self.next_outer;
             self.next_outer = (self.next_outer + 1) % OUTER_IDS;
@@ -111,10 +131,18 @@ impl Instances {
     }
 
     /// The instance `id`, when it is held by this very process, run by this user, for this workload.
-    pub(crate) fn resume(&self, id: &InstanceId, name: &str, uid: u32, process: ProcessId) -> Result<&Instance, Refusal> {
+    pub(crate) fn resume(
+        &self,
+        id: &InstanceId,
+        name: &str,
+        uid: u32,
+        process: ProcessId,
+    ) -> Result<&Instance, Refusal> {
         self.live
             .get(id)
-            .filter(|held| held.workload.name.as_str() == name && held.uid == uid && held.process == process)
+            .filter(|held| {
+                held.workload.name.as_str() == name && held.uid == uid && held.process == process
+            })
             .ok_or_else(|| {
                 Refusal::new(
                     format!("instance {:?} of {name:?} is not yours to resume", id.0),
@@ -136,14 +164,19 @@ impl Instances {
     }
 
     /// Takes out those of `candidates` whose process has ended.
-    pub(crate) fn sweep(&mut self, candidates: impl Fn(&InstanceId) -> bool) -> Vec<(InstanceId, Instance)> {
+    pub(crate) fn sweep(
+        &mut self,
+        candidates: impl Fn(&InstanceId) -> bool,
+    ) -> Vec<(InstanceId, Instance)> {
         let gone: Vec<InstanceId> = self
             .live
             .iter()
             .filter(|(id, instance)| candidates(id) && !instance.process.lives())
             .map(|(id, _)| id.clone())
             .collect();
-        gone.into_iter().filter_map(|id| self.live.remove(&id).map(|instance| (id, instance))).collect()
+        gone.into_iter()
+            .filter_map(|id| self.live.remove(&id).map(|instance| (id, instance)))
+            .collect()
     }
 
     /// Writes the table down. It has to survive the node, not the machine: that takes the launchers along.
@@ -162,7 +195,10 @@ mod tests {
 
     fn instance(name: &str, process: ProcessId, outer_id: Option<u32>) -> Instance {
         Instance {
-            workload: WorkloadId { kind: Kind::Agent, name: Name::new(name).unwrap() },
+            workload: WorkloadId {
+                kind: Kind::Agent,
+                name: Name::new(name).unwrap(),
+            },
             uid: 1000,
             process,
             outer_id,
@@ -198,19 +234,30 @@ mod tests {
         let (instances, gone, trouble) = Instances::open(dir.path(), 2);
         assert!(gone.is_empty() && trouble.is_none());
         instances.resume(&id, "a", 1000, me()).unwrap();
-        let earlier = ProcessId { started: me().started - 1, ..me() };
+        let earlier = ProcessId {
+            started: me().started - 1,
+            ..me()
+        };
         instances.resume(&id, "a", 1000, earlier).unwrap_err();
         instances.resume(&id, "a", 1001, me()).unwrap_err();
         instances.resume(&id, "b", 1000, me()).unwrap_err();
-        instances.resume(&InstanceId("a-1-2".into()), "a", 1000, me()).unwrap_err();
+        instances
+            .resume(&InstanceId("a-1-2".into()), "a", 1000, me())
+            .unwrap_err();
     }
 
     #[test]
     fn launchers_that_died_with_the_last_node_are_swept() {
         let dir = tempfile::tempdir().unwrap();
-        let mut child = Command::new("sleep").arg("60").stdout(Stdio::null()).spawn().unwrap();
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
         let (mut instances, _, _) = Instances::open(dir.path(), 1);
-        let id = instances.grant(instance("a", ProcessId::of(child.id()).unwrap(), None)).unwrap();
+        let id = instances
+            .grant(instance("a", ProcessId::of(child.id()).unwrap(), None))
+            .unwrap();
         let kept = instances.grant(instance("a", me(), None)).unwrap();
         instances.store().unwrap();
         child.kill().unwrap();
@@ -240,7 +287,13 @@ mod tests {
         for _ in 0..INSTANCES_PER_WORKLOAD {
             instances.grant(instance("a", me(), None)).unwrap();
         }
-        assert!(instances.grant(instance("a", me(), None)).unwrap_err().reason.contains("256"));
+        assert!(
+            instances
+                .grant(instance("a", me(), None))
+                .unwrap_err()
+                .reason
+                .contains("256")
+        );
         instances.grant(instance("b", me(), None)).unwrap();
     }
 

@@ -63,16 +63,27 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
 
     let counters = Counters::next_start(state.dir())?;
     let node = options.node.unwrap_or_else(host_name);
-    let desk = Desk::open(state.dir(), config.clone(), options.zone.clone(), node.clone(), counters)?;
+    let desk = Desk::open(
+        state.dir(),
+        config.clone(),
+        options.zone.clone(),
+        node.clone(),
+        counters,
+    )?;
     if !desk.has_last_good() && !config.is_dir() {
         return Err(NodeError::Config {
             dir: config,
             what: "is not there".to_owned(),
-            fix: "make one with `ringfence init DIR`, or name another with `--config DIR`".to_owned(),
+            fix: "make one with `ringfence init DIR`, or name another with `--config DIR`"
+                .to_owned(),
         });
     }
     let nothing = desk.nothing().map_err(|errors| {
-        NodeError::io("prepare a node without policy", std::io::Error::other(errors), "name the node with `--node NAME`")
+        NodeError::io(
+            "prepare a node without policy",
+            std::io::Error::other(errors),
+            "name the node with `--node NAME`",
+        )
     })?;
 
     let owner = Owner(rustix::process::geteuid().as_raw());
@@ -83,7 +94,8 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     let run = listen(&sockets, RUN_SOCKET, run_mode)?;
     let admin = listen(&sockets, ADMIN_SOCKET, 0o600)?;
 
-    let mut enforcer_args: Vec<OsString> = vec!["enforcer".into(), "--log".into(), state.log_dir().into()];
+    let mut enforcer_args: Vec<OsString> =
+        vec!["enforcer".into(), "--log".into(), state.log_dir().into()];
     if owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1) {
         enforcer_args.extend(["--run-as".into(), ENFORCER_ID.to_string().into()]);
     }
@@ -108,13 +120,24 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| NodeError::io("start the node", error, "free some descriptors and memory"))?;
+        .map_err(|error| {
+            NodeError::io("start the node", error, "free some descriptors and memory")
+        })?;
     let ran = runtime.block_on(async move {
         let (inputs, queue) = mpsc::channel(INPUTS);
         let inputs = Inputs(inputs);
         watch_signals(&inputs)?;
-        let register = |error| NodeError::io("listen on the node's sockets", error, "free some descriptors");
-        let (run, admin) = (Listener::new(run).map_err(register)?, Listener::new(admin).map_err(register)?);
+        let register = |error| {
+            NodeError::io(
+                "listen on the node's sockets",
+                error,
+                "free some descriptors",
+            )
+        };
+        let (run, admin) = (
+            Listener::new(run).map_err(register)?,
+            Listener::new(admin).map_err(register)?,
+        );
         let (watched, others) = watch::channel(Vec::new());
         tokio::spawn(crate::watch::serve(config, others, inputs.clone()));
         tokio::spawn(crate::run_socket::serve(run, uids, inputs.clone()));
@@ -131,12 +154,18 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         // The next start replaces what is left.
         let _ = std::fs::remove_file(sockets.join(name));
     }
+    if sockets != state.dir() {
+        let _ = std::fs::remove_dir(&sockets);
+    }
     drop(state);
     ran
 }
 
 fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
+    rustix::system::uname()
+        .nodename()
+        .to_string_lossy()
+        .into_owned()
 }
 
 fn listen(directory: &Path, name: &str, mode: u32) -> Result<std::os::fd::OwnedFd, NodeError> {
@@ -153,8 +182,13 @@ fn listen(directory: &Path, name: &str, mode: u32) -> Result<std::os::fd::OwnedF
 /// made here, and refused when somebody else could exchange what is in it.
 fn socket_dir(state: &Path, owner: Owner) -> Result<PathBuf, NodeError> {
     let fix = "make /run writable for root, or run the node as an ordinary user";
-    let dir = sockets::socket_dir(state)
-        .map_err(|error| NodeError::io(format!("find the sockets of {}", state.display()), error, fix))?;
+    let dir = sockets::socket_dir(state).map_err(|error| {
+        NodeError::io(
+            format!("find the sockets of {}", state.display()),
+            error,
+            fix,
+        )
+    })?;
     if dir == state {
         return Ok(dir);
     }
@@ -189,8 +223,8 @@ fn socket_dir(state: &Path, owner: Owner) -> Result<PathBuf, NodeError> {
 
 fn watch_signals(inputs: &Inputs) -> Result<(), NodeError> {
     let on = |kind: SignalKind, make: fn() -> Input| {
-        let mut stream =
-            signal(kind).map_err(|error| NodeError::io("listen to signals", error, "free some descriptors"))?;
+        let mut stream = signal(kind)
+            .map_err(|error| NodeError::io("listen to signals", error, "free some descriptors"))?;
         let inputs = inputs.clone();
         tokio::spawn(async move {
             while stream.recv().await.is_some() {

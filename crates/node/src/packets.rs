@@ -24,11 +24,18 @@ pub(crate) struct Channel(AsyncFd<OwnedFd>);
 impl Channel {
     pub(crate) fn new(socket: OwnedFd) -> io::Result<Self> {
         rustix::io::ioctl_fionbio(&socket, true)?;
-        Ok(Self(register(socket, Interest::READABLE | Interest::WRITABLE)?))
+        Ok(Self(register(
+            socket,
+            Interest::READABLE | Interest::WRITABLE,
+        )?))
     }
 
     /// Sends one message, waiting for room.
-    pub(crate) async fn send<T: Serialize>(&self, message: &T, beside: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) async fn send<T: Serialize>(
+        &self,
+        message: &T,
+        beside: &[BorrowedFd<'_>],
+    ) -> io::Result<()> {
         loop {
             let mut guard = self.0.writable().await?;
             match guard.try_io(|socket| channel::send(socket.get_ref(), message, beside)) {
@@ -69,7 +76,10 @@ impl Listener {
         loop {
             let mut guard = self.0.readable().await?;
             let accepted = guard.try_io(|socket| {
-                Ok(rustix::net::accept_with(socket.get_ref(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
+                Ok(rustix::net::accept_with(
+                    socket.get_ref(),
+                    SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+                )?)
             });
             match accepted {
                 Ok(done) => return done,

@@ -39,8 +39,16 @@ pub(crate) fn read(config: &Path, estate: &Estate) -> (PemFiles, Vec<Diagnostic>
         if files.contents.contains_key(&named) {
             continue;
         }
-        let places = if named == Path::new(SYSTEM_ANCHORS) { system_bundles() } else { vec![config.join(&named)] };
-        let read = match places.iter().find(|place| place.exists()).or(places.first()) {
+        let places = if named == Path::new(SYSTEM_ANCHORS) {
+            system_bundles()
+        } else {
+            vec![config.join(&named)]
+        };
+        let read = match places
+            .iter()
+            .find(|place| place.exists())
+            .or(places.first())
+        {
             Some(place) if place.exists() || places.len() == 1 => read_one(place),
             _ => Err((
                 "this machine has no bundle of trust anchors".to_owned(),
@@ -65,16 +73,27 @@ pub(crate) fn read(config: &Path, estate: &Estate) -> (PemFiles, Vec<Diagnostic>
 }
 
 fn error(at: &Position, message: String, help: &str) -> Diagnostic {
-    Diagnostic { at: Some(at.clone()), message, text: None, help: Some(help.to_owned()), also: None }
+    Diagnostic {
+        at: Some(at.clone()),
+        message,
+        text: None,
+        help: Some(help.to_owned()),
+        also: None,
+    }
 }
 
 fn wanted(estate: &Estate) -> Vec<(PathBuf, &Position)> {
-    let endpoints = estate.services.iter().flat_map(|service| &service.endpoints);
+    let endpoints = estate
+        .services
+        .iter()
+        .flat_map(|service| &service.endpoints);
     endpoints.flat_map(wanted_by).collect()
 }
 
 fn wanted_by(endpoint: &Endpoint) -> Vec<(PathBuf, &Position)> {
-    let Some(tls) = &endpoint.tls else { return Vec::new() };
+    let Some(tls) = &endpoint.tls else {
+        return Vec::new();
+    };
     let mut paths = vec![match &tls.ca {
         TrustAnchors::System => PathBuf::from(SYSTEM_ANCHORS),
         TrustAnchors::File(path) => path.clone(),
@@ -95,22 +114,37 @@ fn system_bundles() -> Vec<PathBuf> {
 fn read_one(path: &Path) -> Result<String, (String, &'static str)> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
-        (format!("{shown} cannot be read: {error}"), "name a PEM file that the node's user can read")
+        (
+            format!("{shown} cannot be read: {error}"),
+            "name a PEM file that the node's user can read",
+        )
     };
     // Non-blocking, so that a FIFO in the place of a file cannot hold the node up.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path).map_err(unreadable)?;
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits() as i32)
+        .open(path)
+        .map_err(unreadable)?;
     if !file.metadata().map_err(unreadable)?.is_file() {
         return Err((format!("{shown} is not a regular file"), "name a PEM file"));
     }
     let mut bytes = Vec::new();
-    file.take(PEM_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(PEM_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
     if bytes.len() as u64 > PEM_MAX {
-        return Err((format!("{shown} is larger than {PEM_MAX} bytes"), "name a smaller bundle"));
+        return Err((
+            format!("{shown} is larger than {PEM_MAX} bytes"),
+            "name a smaller bundle",
+        ));
     }
     match String::from_utf8(bytes) {
         Ok(text) if text.contains("-----BEGIN ") => Ok(text),
-        _ => Err((format!("{shown} holds no PEM block"), "convert it, for example with `openssl x509 -inform der`")),
+        _ => Err((
+            format!("{shown} holds no PEM block"),
+            "convert it, for example with `openssl x509 -inform der`",
+        )),
     }
 }
 
@@ -129,9 +163,16 @@ mod tests {
         let tls = EndpointTls {
             ca,
             name: HostName::new("db.internal").unwrap(),
-            client_cert: client.map(|(cert, key)| ClientCert { cert: cert.into(), key: key.into() }),
+            client_cert: client.map(|(cert, key)| ClientCert {
+                cert: cert.into(),
+                key: key.into(),
+            }),
         };
-        let at = Position { file: "a.yaml".into(), line: 7, column: 3 };
+        let at = Position {
+            file: "a.yaml".into(),
+            line: 7,
+            column: 3,
+        };
         Estate {
             services: vec![Service {
                 name: Name::new("db").unwrap(),
@@ -161,7 +202,10 @@ mod tests {
         for name in ["ca.pem", "cert.pem", "key.pem"] {
             fs::write(dir.path().join(name), PEM).unwrap();
         }
-        let estate = estate(TrustAnchors::File("ca.pem".into()), Some(("cert.pem", "key.pem")));
+        let estate = estate(
+            TrustAnchors::File("ca.pem".into()),
+            Some(("cert.pem", "key.pem")),
+        );
         let (files, errors) = read(dir.path(), &estate);
         assert_eq!(errors, []);
         assert_eq!(files.contents.len(), 3);
@@ -182,13 +226,20 @@ mod tests {
             0,
         )
         .unwrap();
-        for (name, why) in
-            [("absent", "cannot be read"), ("der", "no PEM block"), ("huge", "larger"), ("fifo", "not a regular file")]
-        {
+        for (name, why) in [
+            ("absent", "cannot be read"),
+            ("der", "no PEM block"),
+            ("huge", "larger"),
+            ("fifo", "not a regular file"),
+        ] {
             let (files, errors) = read(dir.path(), &estate(TrustAnchors::File(name.into()), None));
             assert!(files.contents.is_empty(), "{name}");
             assert_eq!(errors.len(), 1, "{name}");
-            assert!(errors[0].message.contains(why), "{name}: {}", errors[0].message);
+            assert!(
+                errors[0].message.contains(why),
+                "{name}: {}",
+                errors[0].message
+            );
             assert_eq!(errors[0].at.as_ref().map(|at| at.line), Some(7));
         }
     }

@@ -21,7 +21,12 @@ pub(crate) enum Durability {
 }
 
 /// Writes `bytes` as `dir/name`, mode 0600, replacing what was there in one step.
-pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durability) -> io::Result<()> {
+pub(crate) fn replace(
+    dir: &Path,
+    name: &str,
+    bytes: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
     let temporary = dir.join(format!(".{name}.new"));
     let mut file = OpenOptions::new()
         .write(true)
@@ -42,27 +47,44 @@ pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8], durability: Durabili
 }
 
 /// As [`replace`], for a value as JSON.
-pub(crate) fn replace_json<T: Serialize>(dir: &Path, name: &str, value: &T, durability: Durability) -> io::Result<()> {
+pub(crate) fn replace_json<T: Serialize>(
+    dir: &Path,
+    name: &str,
+    value: &T,
+    durability: Durability,
+) -> io::Result<()> {
     let mut bytes = serde_json::to_vec(value)?;
     bytes.push(b'\n');
     replace(dir, name, &bytes, durability)
 }
 
 /// Reads `dir/name`. `None`: it was never written.
-pub(crate) fn read_json<T: DeserializeOwned>(dir: &Path, name: &str, fix: &str) -> Result<Option<T>, NodeError> {
+pub(crate) fn read_json<T: DeserializeOwned>(
+    dir: &Path,
+    name: &str,
+    fix: &str,
+) -> Result<Option<T>, NodeError> {
     let path: PathBuf = dir.join(name);
-    let damaged = |what: String| NodeError::Damaged { file: path.clone(), what, fix: fix.to_owned() };
+    let damaged = |what: String| NodeError::Damaged {
+        file: path.clone(),
+        what,
+        fix: fix.to_owned(),
+    };
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(damaged(error.to_string())),
     };
     let mut bytes = Vec::new();
-    file.take(STATE_FILE_MAX + 1).read_to_end(&mut bytes).map_err(|error| damaged(error.to_string()))?;
+    file.take(STATE_FILE_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| damaged(error.to_string()))?;
     if bytes.len() as u64 > STATE_FILE_MAX {
         return Err(damaged(format!("it is larger than {STATE_FILE_MAX} bytes")));
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string()))
+    serde_json::from_slice(&bytes)
+        .map(Some)
+        .map_err(|error| damaged(error.to_string()))
 }
 
 #[cfg(test)]
@@ -75,17 +97,29 @@ mod tests {
         replace_json(dir.path(), "a.json", &vec![1, 2, 3], Durability::Machine).unwrap();
         // What a crash between write and rename leaves behind.
         fs::write(dir.path().join(".a.json.new"), b"[1, 2").unwrap();
-        assert_eq!(read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(), Some(vec![1, 2, 3]));
+        assert_eq!(
+            read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(),
+            Some(vec![1, 2, 3])
+        );
         replace_json(dir.path(), "a.json", &vec![4], Durability::Machine).unwrap();
-        assert_eq!(read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(), Some(vec![4]));
+        assert_eq!(
+            read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(),
+            Some(vec![4])
+        );
     }
 
     #[test]
     fn damage_is_an_error_and_absence_is_not() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(), None);
+        assert_eq!(
+            read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(),
+            None
+        );
         fs::write(dir.path().join("a.json"), b"[1, 2").unwrap();
         let error = read_json::<Vec<u32>>(dir.path(), "a.json", "move it away").unwrap_err();
-        assert!(matches!(&error, NodeError::Damaged { fix, .. } if fix == "move it away"), "{error}");
+        assert!(
+            matches!(&error, NodeError::Damaged { fix, .. } if fix == "move it away"),
+            "{error}"
+        );
     }
 }

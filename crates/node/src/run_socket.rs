@@ -15,7 +15,9 @@ use tokio::time::timeout;
 use crate::claim::{Refusal, check_version};
 use crate::ids::IdMap;
 use crate::instances::ProcessId;
-use crate::limits::{CLAIM_WITHIN, COMMAND_MAX, CONNECTIONS_MAX, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER};
+use crate::limits::{
+    CLAIM_WITHIN, COMMAND_MAX, CONNECTIONS_MAX, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER,
+};
 use crate::packets::{Channel, Listener, Process};
 use crate::supervisor::{Input, Inputs};
 
@@ -52,9 +54,17 @@ pub(crate) async fn serve(listener: Listener, ids: IdMap, inputs: Inputs) {
     for number in 0.. {
         match listener.accept().await {
             Ok(socket) => {
-                let Ok(peer) = sockets::peer(&socket) else { continue };
-                let Some(place) = Door::enter(&door, peer.uid) else { continue };
-                let launcher = Launcher { id: ConnectionId(number), ids: Arc::clone(&ids), inputs: inputs.clone() };
+                let Ok(peer) = sockets::peer(&socket) else {
+                    continue;
+                };
+                let Some(place) = Door::enter(&door, peer.uid) else {
+                    continue;
+                };
+                let launcher = Launcher {
+                    id: ConnectionId(number),
+                    ids: Arc::clone(&ids),
+                    inputs: inputs.clone(),
+                };
                 tokio::spawn(launcher.serve(socket, peer, place));
             }
             Err(error) => {
@@ -92,7 +102,11 @@ impl Door {
         }
         counts.all += 1;
         counts.unclaimed.insert(uid, unclaimed + 1);
-        Some(Place { door: Arc::clone(door), uid, claimed: false })
+        Some(Place {
+            door: Arc::clone(door),
+            uid,
+            claimed: false,
+        })
     }
 }
 
@@ -133,21 +147,28 @@ struct Launcher {
 impl Launcher {
     async fn serve(self, socket: OwnedFd, peer: sockets::Peer, mut place: Place) {
         // A launcher that goes away in the middle of this is its own business: nothing was granted yet.
-        let Ok(channel) = Channel::new(socket) else { return };
+        let Ok(channel) = Channel::new(socket) else {
+            return;
+        };
         let claimed = self.claim(&channel, peer).await;
         let (links, mut handed) = mpsc::channel(LAUNCHER_BACKLOG);
         let granted = match claimed {
             Ok(None) => return,
-            Ok(Some((process, watched, claim))) => {
-                self.ask(peer.uid, process, claim, links).await.map(|grant| (watched, grant))
-            }
+            Ok(Some((process, watched, claim))) => self
+                .ask(peer.uid, process, claim, links)
+                .await
+                .map(|grant| (watched, grant)),
             Err(refusal) => Err(refusal),
         };
         let (watched, grant) = match granted {
             Ok(granted) => granted,
             Err(Refusal { reason, hint }) => {
                 // Gone before it heard: nobody is left to tell.
-                let _ = timeout(CLAIM_WITHIN, channel.send(&ToLauncher::Refused { reason, hint }, &[])).await;
+                let _ = timeout(
+                    CLAIM_WITHIN,
+                    channel.send(&ToLauncher::Refused { reason, hint }, &[]),
+                )
+                .await;
                 return;
             }
         };
@@ -161,7 +182,12 @@ impl Launcher {
         drop(channel);
         // A launcher that exits closes this connection a moment before it has ended. Later is looked after elsewhere.
         let _ = timeout(LAST_BREATH, watched.ended()).await;
-        self.inputs.send(Input::Departed(Departure { connection: self.id, instance })).await;
+        self.inputs
+            .send(Input::Departed(Departure {
+                connection: self.id,
+                instance,
+            }))
+            .await;
     }
 
     /// Waits for the claim. `None`: the launcher said nothing, or left.
@@ -195,8 +221,13 @@ impl Launcher {
                 "start `ringfence run` in the same pid namespace as `ringfence up`",
             )
         };
-        let pid = u32::try_from(peer.pid).ok().filter(|pid| *pid != 0).ok_or_else(unseen)?;
-        let watched = sockets::peer_pidfd(channel.as_fd()).and_then(Process::new).map_err(|_| unseen())?;
+        let pid = u32::try_from(peer.pid)
+            .ok()
+            .filter(|pid| *pid != 0)
+            .ok_or_else(unseen)?;
+        let watched = sockets::peer_pidfd(channel.as_fd())
+            .and_then(Process::new)
+            .map_err(|_| unseen())?;
         let process = ProcessId::of(pid).ok_or_else(unseen)?;
         // The descriptor is of the process that connected. While that lives, so does its id.
         if watched.has_ended() {
@@ -212,14 +243,33 @@ impl Launcher {
         claim: FromLauncher,
         links: mpsc::Sender<OwnedFd>,
     ) -> Result<Grant, Refusal> {
-        let FromLauncher::Claim { name, mut command, resume, .. } = claim;
+        let FromLauncher::Claim {
+            name,
+            mut command,
+            resume,
+            ..
+        } = claim;
         if let Some((cut, _)) = command.char_indices().nth(COMMAND_MAX) {
             command.truncate(cut);
         }
         let (answer, answered) = oneshot::channel();
-        let claim = Claim { connection: self.id, uid, process, name, command, resume, links, answer };
+        let claim = Claim {
+            connection: self.id,
+            uid,
+            process,
+            name,
+            command,
+            resume,
+            links,
+            answer,
+        };
         self.inputs.send(Input::Claim(claim)).await;
-        answered.await.unwrap_or_else(|_| Err(Refusal::new("the node is stopping", "start it again with `ringfence up`")))
+        answered.await.unwrap_or_else(|_| {
+            Err(Refusal::new(
+                "the node is stopping",
+                "start it again with `ringfence up`",
+            ))
+        })
     }
 }
 
@@ -247,7 +297,9 @@ mod tests {
     #[test]
     fn one_user_cannot_take_all_places() {
         let door = Arc::new(Door::default());
-        let mut places: Vec<_> = (0..UNCLAIMED_PER_USER).map(|_| Door::enter(&door, 1000).unwrap()).collect();
+        let mut places: Vec<_> = (0..UNCLAIMED_PER_USER)
+            .map(|_| Door::enter(&door, 1000).unwrap())
+            .collect();
         assert!(Door::enter(&door, 1000).is_none());
         assert!(Door::enter(&door, 1001).is_some());
         places[0].claimed();

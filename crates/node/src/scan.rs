@@ -21,13 +21,23 @@ pub(crate) struct Fingerprint {
 impl Fingerprint {
     /// Looks at the directory `config` and at the files `others`.
     pub(crate) fn take(config: &Path, others: &[PathBuf]) -> Self {
-        let root = fs::metadata(config).ok().filter(Metadata::is_dir).map(|meta| (meta.dev(), meta.ino()));
-        let mut walk = Walk { hash: Sha256::new(), entries: 0, directories: BTreeSet::new() };
+        let root = fs::metadata(config)
+            .ok()
+            .filter(Metadata::is_dir)
+            .map(|meta| (meta.dev(), meta.ino()));
+        let mut walk = Walk {
+            hash: Sha256::new(),
+            entries: 0,
+            directories: BTreeSet::new(),
+        };
         walk.look_at(config, 0);
         for path in others {
             walk.look_at(path, SCAN_DEPTH_MAX);
         }
-        Self { hash: walk.hash.finalize().into(), root }
+        Self {
+            hash: walk.hash.finalize().into(),
+            root,
+        }
     }
 }
 
@@ -46,18 +56,24 @@ impl Walk {
         for meta in [fs::symlink_metadata(path), fs::metadata(path)] {
             match meta {
                 Ok(meta) => self.note(&meta),
-                Err(error) => self.hash.update(error.raw_os_error().unwrap_or(-1).to_be_bytes()),
+                Err(error) => self
+                    .hash
+                    .update(error.raw_os_error().unwrap_or(-1).to_be_bytes()),
             }
         }
         let Ok(meta) = fs::metadata(path) else { return };
-        let fresh = meta.is_dir() && depth < SCAN_DEPTH_MAX && self.directories.insert((meta.dev(), meta.ino()));
+        let fresh = meta.is_dir()
+            && depth < SCAN_DEPTH_MAX
+            && self.directories.insert((meta.dev(), meta.ino()));
         if !fresh {
             return;
         }
         match fs::read_dir(path) {
             Ok(entries) => {
-                let mut names: Vec<PathBuf> =
-                    entries.take(SCAN_ENTRIES_MAX).filter_map(|entry| Some(entry.ok()?.path())).collect();
+                let mut names: Vec<PathBuf> = entries
+                    .take(SCAN_ENTRIES_MAX)
+                    .filter_map(|entry| Some(entry.ok()?.path()))
+                    .collect();
                 names.retain(|name| !passing(name));
                 names.sort();
                 for name in names {
@@ -67,12 +83,19 @@ impl Walk {
                     self.look_at(&name, depth + 1);
                 }
             }
-            Err(error) => self.hash.update(error.raw_os_error().unwrap_or(-1).to_be_bytes()),
+            Err(error) => self
+                .hash
+                .update(error.raw_os_error().unwrap_or(-1).to_be_bytes()),
         }
     }
 
     fn note(&mut self, meta: &Metadata) {
-        let mut facts = vec![i128::from(meta.dev()), i128::from(meta.ino()), i128::from(meta.mode()), i128::from(meta.uid())];
+        let mut facts = vec![
+            i128::from(meta.dev()),
+            i128::from(meta.ino()),
+            i128::from(meta.mode()),
+            i128::from(meta.uid()),
+        ];
         // A directory's own times change with every temporary file of an editor; its entries tell all that counts.
         if !meta.is_dir() {
             facts.extend([
@@ -138,6 +161,9 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(temp.path(), temp.path().join("again")).unwrap();
         std::os::unix::fs::symlink("self", temp.path().join("self")).unwrap();
-        assert_eq!(Fingerprint::take(temp.path(), &[]), Fingerprint::take(temp.path(), &[]));
+        assert_eq!(
+            Fingerprint::take(temp.path(), &[]),
+            Fingerprint::take(temp.path(), &[])
+        );
     }
 }

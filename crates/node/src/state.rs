@@ -20,7 +20,11 @@ pub fn default_dir() -> Result<PathBuf, NodeError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/ringfence"));
     }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     match (absolute("XDG_STATE_HOME"), absolute("HOME")) {
         (Some(state), _) => Ok(state.join("ringfence")),
         (None, Some(home)) => Ok(home.join(".local/state/ringfence")),
@@ -38,11 +42,23 @@ pub(crate) struct State {
 impl State {
     /// Creates `dir` where it is missing, checks owner and mode, takes the lock.
     pub(crate) fn open(dir: &Path) -> Result<Self, NodeError> {
-        let fault = |what: &str, fix: String| NodeError::State { dir: dir.to_owned(), what: what.to_owned(), fix };
+        let fault = |what: &str, fix: String| NodeError::State {
+            dir: dir.to_owned(),
+            what: what.to_owned(),
+            fix,
+        };
         if let Some(parent) = dir.parent() {
-            DirBuilder::new().recursive(true).mode(0o755).create(parent).map_err(|error| {
-                NodeError::io(format!("create {}", parent.display()), error, "name another place with `--state DIR`")
-            })?;
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(parent)
+                .map_err(|error| {
+                    NodeError::io(
+                        format!("create {}", parent.display()),
+                        error,
+                        "name another place with `--state DIR`",
+                    )
+                })?;
         }
         match DirBuilder::new().mode(0o700).create(dir) {
             Ok(()) => {}
@@ -55,18 +71,37 @@ impl State {
                 ));
             }
         }
-        let dir = fs::canonicalize(dir)
-            .map_err(|error| NodeError::io(format!("open {}", dir.display()), error, "name another place with `--state DIR`"))?;
-        let meta = fs::metadata(&dir)
-            .map_err(|error| NodeError::io(format!("look at {}", dir.display()), error, "name another place with `--state DIR`"))?;
+        let dir = fs::canonicalize(dir).map_err(|error| {
+            NodeError::io(
+                format!("open {}", dir.display()),
+                error,
+                "name another place with `--state DIR`",
+            )
+        })?;
+        let meta = fs::metadata(&dir).map_err(|error| {
+            NodeError::io(
+                format!("look at {}", dir.display()),
+                error,
+                "name another place with `--state DIR`",
+            )
+        })?;
         let me = rustix::process::geteuid().as_raw();
         if !meta.is_dir() {
-            return Err(fault("is not a directory", "name another place with `--state DIR`".to_owned()));
+            return Err(fault(
+                "is not a directory",
+                "name another place with `--state DIR`".to_owned(),
+            ));
         }
         if meta.uid() != me {
             return Err(fault(
-                &format!("belongs to uid {}, and this node runs as uid {me}", meta.uid()),
-                format!("start the node as its owner, give it away with `chown {me} {}`, or use another `--state DIR`", dir.display()),
+                &format!(
+                    "belongs to uid {}, and this node runs as uid {me}",
+                    meta.uid()
+                ),
+                format!(
+                    "start the node as its owner, give it away with `chown {me} {}`, or use another `--state DIR`",
+                    dir.display()
+                ),
             ));
         }
         if meta.mode() & 0o077 != 0 {
@@ -99,14 +134,24 @@ impl State {
             }
             other => other,
         };
-        made.map_err(|error| NodeError::io(format!("prepare {}", path.display()), error, "move what is there away"))
+        made.map_err(|error| {
+            NodeError::io(
+                format!("prepare {}", path.display()),
+                error,
+                "move what is there away",
+            )
+        })
     }
 }
 
 fn lock(dir: &Path) -> Result<File, NodeError> {
     let path = dir.join(LOCK);
     let cannot = |error: std::io::Error| {
-        NodeError::io(format!("lock {}", path.display()), error, "move the file away; it holds only a process id")
+        NodeError::io(
+            format!("lock {}", path.display()),
+            error,
+            "move the file away; it holds only a process id",
+        )
     };
     let mut file = OpenOptions::new()
         .read(true)
@@ -121,8 +166,15 @@ fn lock(dir: &Path) -> Result<File, NodeError> {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut text = String::new();
-            let pid = file.take(32).read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(NodeError::Locked { dir: dir.to_owned(), pid });
+            let pid = file
+                .take(32)
+                .read_to_string(&mut text)
+                .ok()
+                .and_then(|_| text.trim().parse().ok());
+            return Err(NodeError::Locked {
+                dir: dir.to_owned(),
+                pid,
+            });
         }
         Err(error) => return Err(cannot(error.into())),
     }
@@ -136,7 +188,10 @@ fn lock(dir: &Path) -> Result<File, NodeError> {
 /// symbolic links, and its own last component as given.
 pub(crate) fn config_path(dir: &Path) -> PathBuf {
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-    match (absolute.parent().map(fs::canonicalize), absolute.file_name()) {
+    match (
+        absolute.parent().map(fs::canonicalize),
+        absolute.file_name(),
+    ) {
         (Some(Ok(parent)), Some(name)) => parent.join(name),
         _ => fs::canonicalize(&absolute).unwrap_or(absolute),
     }
@@ -150,8 +205,12 @@ pub(crate) fn keep_apart(state: &Path, config: &Path) -> Result<(), NodeError> {
     if state.starts_with(&config) || config.starts_with(&state) {
         return Err(NodeError::State {
             dir: state,
-            what: format!("and the configuration directory {} lie inside one another", config.display()),
-            fix: "keep them apart: name another place with `--state DIR` or `--config DIR`".to_owned(),
+            what: format!(
+                "and the configuration directory {} lie inside one another",
+                config.display()
+            ),
+            fix: "keep them apart: name another place with `--state DIR` or `--config DIR`"
+                .to_owned(),
         });
     }
     Ok(())
@@ -167,7 +226,10 @@ mod tests {
         let dir = temp.path().join("a/b/state");
         let state = State::open(&dir).unwrap();
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o7777, 0o700);
-        assert_eq!(fs::metadata(state.log_dir()).unwrap().mode() & 0o7777, 0o700);
+        assert_eq!(
+            fs::metadata(state.log_dir()).unwrap().mode() & 0o7777,
+            0o700
+        );
     }
 
     #[test]
@@ -176,7 +238,10 @@ mod tests {
         let dir = temp.path().join("state");
         let first = State::open(&dir).unwrap();
         let error = State::open(&dir).unwrap_err();
-        assert!(matches!(error, NodeError::Locked { pid: Some(pid), .. } if pid == std::process::id()), "{error}");
+        assert!(
+            matches!(error, NodeError::Locked { pid: Some(pid), .. } if pid == std::process::id()),
+            "{error}"
+        );
         assert!(error.fix().contains("kill"), "{}", error.fix());
         drop(first);
         State::open(&dir).unwrap();
@@ -221,7 +286,12 @@ mod tests {
             (state.clone(), state.join("inner")),
             (state.clone(), state.clone()),
         ] {
-            assert!(keep_apart(&state, &config).is_err(), "{} {}", state.display(), config.display());
+            assert!(
+                keep_apart(&state, &config).is_err(),
+                "{} {}",
+                state.display(),
+                config.display()
+            );
         }
         std::os::unix::fs::symlink(&config, temp.path().join("link")).unwrap();
         assert!(keep_apart(&config.join("inner"), &temp.path().join("link")).is_err());

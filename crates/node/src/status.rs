@@ -132,6 +132,9 @@ pub struct Degraded {
 impl Degraded {
     /// A reason with its fix.
     pub fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { reason: reason.into(), fix: fix.into() }
+        Self {
+            reason: reason.into(),
+            fix: fix.into(),
+        }
     }
 }

@@ -151,7 +151,12 @@ impl Supervisor {
 
     /// Deals with inputs until told to stop, and then sees the enforcer out.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
-        self.record("node started", format!("version {}", env!("CARGO_PKG_VERSION")), None, true);
+        self.record(
+            "node started",
+            format!("version {}", env!("CARGO_PKG_VERSION")),
+            None,
+            true,
+        );
         self.start_reading();
         let signal = loop {
             match inputs.recv().await {
@@ -186,7 +191,12 @@ impl Supervisor {
 
     /// Records something the node did. Kept until an enforcer can write it.
     fn record(&mut self, operation: &str, reason: String, subject: Option<String>, ok: bool) {
-        let event = FromNode::Event { operation: operation.to_owned(), reason, subject, ok };
+        let event = FromNode::Event {
+            operation: operation.to_owned(),
+            reason,
+            subject,
+            ok,
+        };
         if let Some(enforcer) = self.child.serving() {
             enforcer.say(event);
             return;
@@ -206,7 +216,12 @@ impl Supervisor {
             }
         }
         if lost > 0 {
-            self.record("events lost", format!("{lost} events while no enforcer could record them"), None, false);
+            self.record(
+                "events lost",
+                format!("{lost} events while no enforcer could record them"),
+                None,
+                false,
+            );
         }
     }
 
@@ -214,9 +229,13 @@ impl Supervisor {
         crate::say::warn(&format!("stopping on {signal}"));
         self.record("node stopped", format!("on {signal}"), None, true);
         if let Err(error) = self.instances.store() {
-            crate::say::warn(&format!("the table of instances cannot be written: {error}"));
+            crate::say::warn(&format!(
+                "the table of instances cannot be written: {error}"
+            ));
         }
-        let Some(epoch) = self.child.ask_to_stop() else { return };
+        let Some(epoch) = self.child.ask_to_stop() else {
+            return;
+        };
         let deadline = Instant::now() + STOP_WITHIN;
         loop {
             match tokio::time::timeout_at(deadline, inputs.recv()).await {

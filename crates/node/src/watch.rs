@@ -16,7 +16,11 @@ use crate::scan::Fingerprint;
 use crate::supervisor::{Input, Inputs};
 
 /// Reports changes of the directory `config` and of the `others` until the node ends.
-pub(crate) async fn serve(config: PathBuf, mut others: watch::Receiver<Vec<PathBuf>>, inputs: Inputs) {
+pub(crate) async fn serve(
+    config: PathBuf,
+    mut others: watch::Receiver<Vec<PathBuf>>,
+    inputs: Inputs,
+) {
     let stirred = Arc::new(Notify::new());
     let mut eye = Eye::new(&stirred);
     let mut rescan = interval(RESCAN);
@@ -29,7 +33,9 @@ pub(crate) async fn serve(config: PathBuf, mut others: watch::Receiver<Vec<PathB
             changed = others.changed() => if changed.is_err() { return },
         }
         let files = others.borrow_and_update().clone();
-        let Some(now) = look(&config, files).await else { continue };
+        let Some(now) = look(&config, files).await else {
+            continue;
+        };
         eye.keep_on(&config, now.root);
         if seen.as_ref() != Some(&now) {
             // The first look is only something to compare with: the start reads the files anyway.
@@ -67,12 +73,19 @@ struct Eye {
 impl Eye {
     fn new(stirred: &Arc<Notify>) -> Self {
         let stirred = Arc::clone(stirred);
-        let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| match event {
-            // Our own reading is no change.
-            Ok(event) if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) => {}
-            Ok(_) | Err(_) => stirred.notify_one(),
+        let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            match event {
+                // Our own reading is no change.
+                Ok(event) if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) =>
+                    {}
+                Ok(_) | Err(_) => stirred.notify_one(),
+            }
         });
-        let mut eye = Self { watcher: None, on: None, complained: false };
+        let mut eye = Self {
+            watcher: None,
+            on: None,
+            complained: false,
+        };
         match made {
             Ok(watcher) => eye.watcher = Some(watcher),
             Err(error) => eye.complain(&error),
@@ -85,7 +98,9 @@ impl Eye {
         if root == self.on {
             return;
         }
-        let Some(watcher) = &mut self.watcher else { return };
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
         if self.on.take().is_some() {
             // The old directory is gone, and most often its watch with it.
             let _ = watcher.unwatch(config);

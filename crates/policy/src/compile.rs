@@ -8,21 +8,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use jiff::Timestamp;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use ringfence_model::operation::Pattern;
 use ringfence_model::path::Allowances;
-use ringfence_model::resource::{Agent, Endpoint, Entry, OperationPattern, Policy, Service};
+use ringfence_model::resource::{Entry, OperationPattern, Policy};
 use ringfence_model::{
     Diagnostic, Diagnostics, Estate, Generation, HostName, Kind, Name, Position, Protocol,
     VirtualAddr, WorkloadId,
 };
 
 use crate::names::endpoint_key;
-use crate::snapshot::{
-    AddressBook, Facts, Lapse, List, Others, Rule, Snapshot, Workload, pair_key,
-};
+use crate::snapshot::{AddressBook, List, Others, Rule, Snapshot, pair_key};
+use crate::source::Source;
 use crate::trie::Root;
 
 /// A number no other snapshot of this process has, until 2³² of them were made.
@@ -294,6 +290,12 @@ impl<'a> Compiler<'a> {
                 Side::Receive,
             );
         }
+        let listed: HashMap<&WorkloadId, &Policy> = estate
+            .policies
+            .iter()
+            .filter(|policy| policy.receive.is_some())
+            .map(|policy| (&policy.subject, policy))
+            .collect();
         for service in &estate.services {
             let id = WorkloadId {
                 kind: Kind::Service,
@@ -302,8 +304,7 @@ impl<'a> Compiler<'a> {
             let (Some(index), Some(entries)) = (self.index(&id), &service.receive) else {
                 continue;
             };
-            let both = |policy: &&Policy| policy.subject == id && policy.receive.is_some();
-            if let Some(policy) = estate.policies.iter().find(both) {
+            if let Some(policy) = listed.get(&id) {
                 let message = format!("{id} has a receive list, and its policy has one too");
                 self.error(&policy.at, message, "keep one of them");
                 continue;
@@ -455,132 +456,4 @@ fn flags(allowances: Allowances) -> [bool; 5] {
 enum Side {
     Initiate,
     Receive,
-}
-
-/// A workload's resource.
-#[derive(Clone, Copy)]
-enum Source<'a> {
-    Service(&'a Service),
-    Agent(&'a Agent),
-}
-
-impl<'a> Source<'a> {
-    fn name(&self) -> &'a Name {
-        match self {
-            Self::Service(service) => &service.name,
-            Self::Agent(agent) => &agent.name,
-        }
-    }
-
-    fn at(&self) -> &'a Position {
-        match self {
-            Self::Service(service) => &service.at,
-            Self::Agent(agent) => &agent.at,
-        }
-    }
-
-    fn id(&self) -> WorkloadId {
-        let kind = match self {
-            Self::Service(_) => Kind::Service,
-            Self::Agent(_) => Kind::Agent,
-        };
-        WorkloadId {
-            kind,
-            name: self.name().clone(),
-        }
-    }
-
-    fn hosts(&self) -> &'a [HostName] {
-        match self {
-            Self::Service(service) => &service.hosts,
-            Self::Agent(agent) => &agent.hosts,
-        }
-    }
-
-    fn endpoints(&self) -> &'a [Endpoint] {
-        match self {
-            Self::Service(service) => &service.endpoints,
-            Self::Agent(_) => &[],
-        }
-    }
-
-    /// Before any policy is known.
-    fn facts(&self) -> Facts {
-        let (others, lapse) = match self {
-            Self::Agent(_) => (Others::NoPolicy, None),
-            Self::Service(service) => {
-                let others = match service.receive {
-                    None => Others::Welcome,
-                    Some(_) => Others::NotListed,
-                };
-                (others, lapse(service))
-            }
-        };
-        Facts {
-            policy: None,
-            others,
-            lapse,
-            initiate: Vec::new(),
-            receive: Vec::new(),
-        }
-    }
-
-    fn workload(&self, address: VirtualAddr, names: Vec<HostName>) -> Workload {
-        let (serves, path_allowances, purpose) = match self {
-            Self::Service(service) => (
-                Some((service.protocol, service.port)),
-                service.path_allowances,
-                None,
-            ),
-            Self::Agent(agent) => (
-                agent
-                    .serves
-                    .as_ref()
-                    .map(|serves| (serves.protocol, serves.port)),
-                agent
-                    .serves
-                    .as_ref()
-                    .map(|serves| serves.path_allowances)
-                    .unwrap_or_default(),
-                agent.purpose.clone(),
-            ),
-        };
-        Workload {
-            id: self.id(),
-            address,
-            serves,
-            names,
-            path_allowances,
-            endpoints: self.endpoints().to_vec(),
-            purpose,
-        }
-    }
-}
-
-/// When a service that has an endpoint without mutual authentication is denied. One without an exemption always is.
-fn lapse(service: &Service) -> Option<Lapse> {
-    let mutual =
-        |endpoint: &Endpoint| matches!(&endpoint.tls, Some(tls) if tls.client_cert.is_some());
-    let unproven = service
-        .endpoints
-        .iter()
-        .find(|endpoint| !mutual(endpoint))?;
-    let never = Lapse {
-        from: Timestamp::MIN,
-        last_day: Date::MIN,
-        at: unproven.at.clone(),
-    };
-    let Some(exemption) = &service.mutual_auth else {
-        return Some(never);
-    };
-    let from = exemption
-        .until
-        .tomorrow()
-        .and_then(|day| day.to_zoned(TimeZone::UTC))
-        .map_or(never.from, |midnight| midnight.timestamp());
-    Some(Lapse {
-        from,
-        last_day: exemption.until,
-        at: exemption.at.clone(),
-    })
 }

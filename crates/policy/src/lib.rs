@@ -18,6 +18,7 @@ mod names;
 mod nearest;
 mod selftest;
 mod snapshot;
+mod source;
 mod trie;
 mod verdict;
 

@@ -197,6 +197,32 @@ fn nothing_in_a_record_reaches_the_terminal_raw() {
     );
 }
 
+#[test]
+fn colours_only_on_a_terminal_and_not_with_no_color() {
+    let (state, _log) = bank();
+    let on_a_terminal = |no_color: &str| {
+        let shown = command(state.path(), &["--last", "1"]);
+        let words: Vec<&str> = std::iter::once(shown.get_program())
+            .chain(shown.get_args())
+            .map(|word| word.to_str().unwrap())
+            .collect();
+        let output = Command::new("script")
+            .args(["-qec", &words.join(" "), "/dev/null"])
+            .env("TERM", "xterm")
+            .env("NO_COLOR", no_color)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(on_a_terminal("").contains("\x1b[35merror     \x1b[0m"));
+    let plain = on_a_terminal("1");
+    assert!(
+        plain.contains("error") && !plain.contains('\x1b'),
+        "{plain:?}"
+    );
+}
+
 /// A follower, and its lines with the time they came.
 struct Follower {
     child: Child,
@@ -271,7 +297,12 @@ fn ends_quietly_when_its_reader_leaves() {
         .map(|_| flow("a", "b", "GET /customers/1", Outcome::Allow))
         .collect();
     let (state, _log) = state(&many);
-    for args in [&["-o", "json"][..], &["-f", "-o", "json"]] {
+    // While it writes; while it has more to write and would wait then; and while it waits.
+    for (args, seq) in [
+        (&["-o", "json"][..], 0),
+        (&["-f", "-o", "json"], 0),
+        (&["-f", "-o", "json", "--last", "1"], 4999),
+    ] {
         let mut child = command(state.path(), args)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -281,7 +312,7 @@ fn ends_quietly_when_its_reader_leaves() {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut first)
             .unwrap();
-        assert!(first.starts_with("{\"seq\":0,"));
+        assert!(first.starts_with(&format!("{{\"seq\":{seq},")), "{first}");
         // The reader is dropped here. Nothing is written to the log, so `-f` must notice by itself.
         let since = Instant::now();
         let status = loop {

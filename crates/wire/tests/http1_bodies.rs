@@ -1,4 +1,8 @@
 //! Bodies: what is accepted, what is refused, and that the pieces they arrive in make no difference.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a test that fails should panic"
+)]
 
 use proptest::prelude::*;
 use ringfence_wire::http1::{BodyReader, Framing, Refusal, Step, write_chunk, write_last_chunk};

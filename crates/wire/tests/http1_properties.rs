@@ -1,5 +1,9 @@
 //! Heads: that the pieces they arrive in make no difference, that what is written is what was understood, and that no
 //! bytes make a reader panic.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a test that fails should panic"
+)]
 
 use proptest::prelude::*;
 use ringfence_wire::http1::{

@@ -1,6 +1,12 @@
 //! What is accepted, changed and refused in request heads.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a test that fails should panic"
+)]
 
-use ringfence_wire::http1::{Framing, Onward, Read, Refusal, RequestHead, Version, read_request};
+use ringfence_wire::http1::{
+    Framing, Onward, Read, Refusal, RequestHead, Version, read_request, replace_authority,
+};
 
 fn read(bytes: &[u8]) -> Result<RequestHead<'_>, Refusal> {
     match read_request(bytes)? {
@@ -588,4 +594,28 @@ fn writes_nothing_when_what_is_to_be_inserted_is_unsound() {
         assert!(out.is_empty());
     }
     assert_eq!(head.write(sound, &mut Vec::new()), Ok(()));
+}
+
+#[test]
+fn replaces_the_authority_of_a_written_head_and_nothing_else() {
+    let mut head =
+        written(b"GET /host:%20x?host:%20y HTTP/1.1\r\nHost: h\r\nA: host: z\r\n\r\n").into_bytes();
+    let before = String::from_utf8(head.clone()).unwrap();
+    replace_authority(&mut head, "api.example.com:8443").unwrap();
+    let after = String::from_utf8(head.clone()).unwrap();
+    assert_eq!(
+        after,
+        before.replace("\r\nhost: h\r\n", "\r\nhost: api.example.com:8443\r\n")
+    );
+    for unsound in ["", "a b", "a\r\nb: c"] {
+        assert_eq!(
+            replace_authority(&mut head, unsound),
+            Err(Refusal::Insertion)
+        );
+        assert_eq!(String::from_utf8(head.clone()).unwrap(), after);
+    }
+    assert_eq!(
+        replace_authority(&mut b"GET / HTTP/1.1\r\nA: b\r\n\r\n".to_vec(), "h"),
+        Err(Refusal::Insertion)
+    );
 }

@@ -1,4 +1,8 @@
 //! What is accepted, changed and refused in response heads.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests; a test that fails should panic"
+)]
 
 use ringfence_wire::http1::{
     Backward, Framing, Read, Refusal, ResponseHead, Version, read_response,
@@ -226,4 +230,21 @@ fn interim_responses_never_announce_the_end() {
             .unwrap()
             .is_interim()
     );
+}
+
+#[test]
+fn finds_out_another_protocol_by_its_first_bytes() {
+    for text in [
+        "S",
+        "SSH-2.0-OpenSSH",
+        "HTTPS",
+        "220 smtp",
+        "\x15\x03",
+        "\r\nHTTP/1.1 200 OK\r\n\r\n",
+    ] {
+        refused(text, Refusal::StatusLine);
+    }
+    for end in 0..=5 {
+        assert_eq!(read_response(&b"HTTP/"[..end], false), Ok(Read::Partial));
+    }
 }

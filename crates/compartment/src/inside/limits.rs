@@ -1,5 +1,8 @@
 //! How much of the host one compartment may take.
 
+use std::fs::File;
+use std::io::{self, Write};
+
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{OrRefuse, Refusal};
@@ -39,21 +42,40 @@ pub(super) fn apply() -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A second lock behind seccomp: this user namespace may have no further namespaces beneath it.
-pub(super) fn no_more_namespaces() -> Result<(), Refusal> {
-    for kind in ["user", "mnt", "pid", "ipc", "uts", "net", "cgroup", "time"] {
-        let path = format!("/proc/sys/user/max_{kind}_namespaces");
-        match std::fs::write(&path, "0") {
-            Ok(()) => {}
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-            Err(cause) => {
-                return Err(Refusal::wall(
-                    "the bound on namespaces",
-                    &cause,
-                    "run ringfence where /proc/sys may be written from a new user namespace",
-                ));
+/// A second lock behind seccomp: the switches by which this user namespace gets no further namespaces beneath it.
+///
+/// Opened while the host's `/proc` is there; used when the last mount is made, since even a detached mount counts as
+/// a namespace.
+pub(super) struct NamespaceSwitches(Vec<File>);
+
+impl NamespaceSwitches {
+    /// Opens them.
+    pub(super) fn open() -> Result<Self, Refusal> {
+        let mut switches = Vec::new();
+        for kind in ["user", "mnt", "pid", "ipc", "uts", "net", "cgroup", "time"] {
+            let path = format!("/proc/sys/user/max_{kind}_namespaces");
+            match File::options().write(true).open(path) {
+                Ok(switch) => switches.push(switch),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(Self::refusal(&cause)),
             }
         }
+        Ok(Self(switches))
     }
-    Ok(())
+
+    /// No more from now on.
+    pub(super) fn close(self) -> Result<(), Refusal> {
+        for mut switch in self.0 {
+            switch.write_all(b"0").map_err(|cause| Self::refusal(&cause))?;
+        }
+        Ok(())
+    }
+
+    fn refusal(cause: &io::Error) -> Refusal {
+        Refusal::wall(
+            "the bound on namespaces",
+            cause,
+            "run ringfence where /proc/sys may be written from a new user namespace",
+        )
+    }
 }

@@ -13,7 +13,7 @@ const TCP_BUFFERS: &str = "4096 65536 262144";
 /// Connections inside that wait in TIME_WAIT; older ones are dropped early.
 const TCP_TIME_WAIT: &str = "16384";
 
-/// Settings of this network namespace. Later ones may rely on earlier ones.
+/// Settings of this network namespace. (ICMP sockets need none: `ping_group_range` of a new one is empty.) Later ones may rely on earlier ones.
 const SETTINGS: &[(&str, &str)] = &[
     // A host may hand its own settings on to new namespaces: IPv6 must be there for its doors to be there.
     ("net/ipv6/conf/all/disable_ipv6", "0"),
@@ -24,8 +24,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv4/conf/lo/rp_filter", "0"),
     // A service listens where its resource says, without a capability.
     ("net/ipv4/ip_unprivileged_port_start", "0"),
-    // No group may open ICMP sockets.
-    ("net/ipv4/ping_group_range", "1 0"),
     ("net/ipv4/tcp_rmem", TCP_BUFFERS),
     ("net/ipv4/tcp_wmem", TCP_BUFFERS),
     ("net/ipv4/tcp_max_tw_buckets", TCP_TIME_WAIT),

@@ -12,4 +12,4 @@ mod rules;
 mod tests;
 
 pub(crate) use filter::{enforcer_program, keeper_program, workload_program};
-pub(crate) use rules::{Refusal, judge};
+pub(crate) use rules::judge;

@@ -255,3 +255,38 @@ pub(crate) fn ignore(signal: c_int) {
     // SAFETY: integers only.
     unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
+
+/// Waits for any signal.
+pub(crate) fn pause() {
+    // SAFETY: takes nothing, touches nothing.
+    unsafe { libc::pause() };
+}
+
+/// Waits until a child has ended, and lets the kernel forget it.
+pub(crate) fn reap(pid: i32) -> io::Result<()> {
+    // SAFETY: a null status pointer means that the status is not wanted.
+    check(i64::from(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }))?;
+    Ok(())
+}
+
+/// Another descriptor for the same file, numbered `least` or more, close-on-exec.
+pub(crate) fn duplicate_above(descriptor: RawFd, least: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: integers only.
+    let raw = check(i64::from(unsafe {
+        libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, least)
+    }))?;
+    // SAFETY: fresh, owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw as RawFd) })
+}
+
+/// Whether a descriptor has nobody at its other end any more, and nothing to read.
+pub(crate) fn is_hung_up(descriptor: BorrowedFd<'_>) -> bool {
+    let mut poll = libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    // SAFETY: one structure, as stated; a time-out of zero does not wait.
+    let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
+    ready == 1 && poll.revents & libc::POLLIN == 0 && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
+}

@@ -108,3 +108,19 @@ pub(crate) fn refuse_call(listener: BorrowedFd<'_>, id: u64, errno: i32) -> io::
         Err(cause) => Err(cause),
     }
 }
+
+/// The version of Landlock that the kernel enforces, if any.
+pub(crate) fn landlock_version() -> Option<i64> {
+    /// `LANDLOCK_CREATE_RULESET_VERSION`.
+    const VERSION: u32 = 1;
+    // SAFETY: with this flag the kernel takes a null pointer and a zero size, and makes nothing.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::null::<libc::c_void>(),
+            0_usize,
+            VERSION,
+        )
+    })
+    .ok()
+}

@@ -30,13 +30,21 @@ pub(crate) fn answer(
         home.refused(subject, Kind::Operation, operation, &ruling, 0);
     };
     if !home.dns_rate.allows() {
-        refuse(&subject, "resolve", plain(&force, "too many queries within a second"));
+        refuse(
+            &subject,
+            "resolve",
+            plain(&force, "too many queries within a second"),
+        );
         return None;
     }
     let query = match dns::read(message) {
         Ok(query) => query,
         Err(rejected) => {
-            refuse(&subject, "resolve", plain(&force, &rejected.reason.to_string()));
+            refuse(
+                &subject,
+                "resolve",
+                plain(&force, &rejected.reason.to_string()),
+            );
             return rejected.answer;
         }
     };
@@ -61,7 +69,10 @@ pub(crate) fn answer(
     if node.recorder.before(&flow).is_err() {
         return Some(query.answer(Answer::ServFail, transport));
     }
-    let canonical = force.zone.as_ref().map(|zone| format!("{}.{zone}", workload.id.name));
+    let canonical = force
+        .zone
+        .as_ref()
+        .map(|zone| format!("{}.{zone}", workload.id.name));
     let answer = match (query.kind(), query.reverse(), &canonical) {
         (dns::Kind::A, None, _) => Answer::A(workload.address.v4),
         (dns::Kind::Aaaa, None, _) => Answer::Aaaa(workload.address.v6),
@@ -84,7 +95,10 @@ fn find(
         None => snapshot.resolve(query.name()),
     };
     let Some(to) = to else {
-        return Err(Denied { to: None, ruling: plain(force, "no workload answers to this name") });
+        return Err(Denied {
+            to: None,
+            ruling: plain(force, "no workload answers to this name"),
+        });
     };
     if from == to {
         return Ok((to, plain(force, "its own name")));
@@ -94,5 +108,10 @@ fn find(
 
 fn plain(force: &InForce, reason: &str) -> Ruling {
     let generation = force.snapshot.generation();
-    Ruling { reason: reason.to_owned(), rule: String::new(), generation, mode: "enforce" }
+    Ruling {
+        reason: reason.to_owned(),
+        rule: String::new(),
+        generation,
+        mode: "enforce",
+    }
 }

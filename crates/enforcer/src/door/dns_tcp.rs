@@ -27,7 +27,10 @@ pub(crate) async fn serve(
     let began = Instant::now();
     let (mut subject, generation) = {
         let force = node.current.load();
-        (home.subject(&force.node, server, "dns"), force.snapshot.generation())
+        (
+            home.subject(&force.node, server, "dns"),
+            force.snapshot.generation(),
+        )
     };
     subject.connection = node.recorder.connection_id();
     let ruling = |reason: &str| Ruling {
@@ -86,7 +89,9 @@ async fn converse(
             Next::Oversized => return Ended::Cut("a query longer than any name"),
             Next::Message { message, consumed } => {
                 let answer = dns::answer(node, home, server, connection, message, Transport::Tcp);
-                let Some(answer) = answer else { return Ended::Cut("a message without answer") };
+                let Some(answer) = answer else {
+                    return Ended::Cut("a message without answer");
+                };
                 reply.clear();
                 if !write_framed(&answer, &mut reply) {
                     return Ended::Cut("an answer longer than a message");

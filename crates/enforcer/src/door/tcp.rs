@@ -67,54 +67,76 @@ fn is_want_of_resources(cause: &io::Error) -> bool {
 }
 
 async fn arrive(node: Arc<Node>, home: Arc<Compartment>, client: TcpStream, peer: SocketAddr) {
-    // A connection that has gone already has no address left; its attempt is on record all the same.
-    let original = client.local_addr().map(OriginalDst::new);
-    let (original, reason) = match original {
-        Ok(original) => (original, None),
+    match client.local_addr().map(OriginalDst::new) {
+        Ok(original) if is_door(peer) => {
+            let reason = "it came from the enforcer's own address".to_owned();
+            turn_away(&node, &home, client, original, reason);
+        }
+        Ok(original) => receive(&node, &home, client, original).await,
+        // Gone already, and its address with it; the attempt is on record all the same.
         Err(cause) => {
             let nowhere = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
-            (OriginalDst::new(nowhere), Some(format!("where it was going is not known: {cause}")))
+            let reason = format!("where it was going is not known: {cause}");
+            turn_away(&node, &home, client, OriginalDst::new(nowhere), reason);
         }
-    };
-    let reason = reason.or_else(|| {
-        is_door(peer).then(|| "it came from the enforcer's own address".to_owned())
-    });
-    let slots = match reason {
-        Some(reason) => Err(reason),
-        None => places(&node, &home),
-    };
-    match slots {
-        Err(reason) => {
-            let force = node.current.load();
-            let ruling = Ruling {
-                reason,
-                rule: String::new(),
-                generation: force.snapshot.generation(),
-                mode: "enforce",
-            };
-            let mut subject = home.subject(&force.node, original, "tcp");
-            subject.connection = node.recorder.connection_id();
-            home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
-            reset(client);
-        }
-        Ok(_held) if original.port() == DNS_PORT && !is_door(original.socket_addr()) => {
-            dns_tcp::serve(&node, &home, client, original).await;
-        }
-        Ok(_held) => match Connection::open(&node, &home, original) {
-            Opened::Denied | Opened::Failed => reset(client),
-            Opened::Yes(connection) => serve(&connection, client).await,
-        },
     }
+}
+
+/// One connection that was going to `original`, to its end.
+pub(super) async fn receive(
+    node: &Arc<Node>,
+    home: &Arc<Compartment>,
+    client: TcpStream,
+    original: OriginalDst,
+) {
+    let _held = match places(node, home) {
+        Ok(places) => places,
+        Err(reason) => return turn_away(node, home, client, original, reason),
+    };
+    if original.port() == DNS_PORT && !is_door(original.socket_addr()) {
+        return dns_tcp::serve(node, home, client, original).await;
+    }
+    match Connection::open(node, home, original) {
+        Opened::Denied | Opened::Failed => reset(client),
+        Opened::Yes(connection) => serve(&connection, client).await,
+    }
+}
+
+/// Refuses a connection before policy is asked.
+fn turn_away(
+    node: &Node,
+    home: &Compartment,
+    client: TcpStream,
+    original: OriginalDst,
+    reason: String,
+) {
+    let force = node.current.load();
+    let generation = force.snapshot.generation();
+    let ruling = Ruling {
+        reason,
+        rule: String::new(),
+        generation,
+        mode: "enforce",
+    };
+    let mut subject = home.subject(&force.node, original, "tcp");
+    subject.connection = node.recorder.connection_id();
+    home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
+    reset(client);
 }
 
 /// A place among the compartment's connections and one among all.
 fn places(node: &Node, home: &Compartment) -> Result<(Slot, Slot), String> {
     let own = home.slots.take().ok_or_else(|| {
-        format!("{} has {} connections already", home.instance, home.slots.limit())
+        format!(
+            "{} has {} connections already",
+            home.instance,
+            home.slots.limit()
+        )
     })?;
-    let all = node.slots.take().ok_or_else(|| {
-        format!("the node has {} connections already", node.slots.limit())
-    })?;
+    let all = node
+        .slots
+        .take()
+        .ok_or_else(|| format!("the node has {} connections already", node.slots.limit()))?;
     Ok((own, all))
 }
 

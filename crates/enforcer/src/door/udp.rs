@@ -8,7 +8,8 @@ use ringfence_compartment::address::{DNS_PORT, is_door};
 use ringfence_compartment::datagram::{Received, recv_original, send_from};
 use ringfence_model::flow::Kind;
 use ringfence_wire::dns::Transport;
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
 
 use crate::compartment::Compartment;
 use crate::door::dns;
@@ -19,36 +20,39 @@ use crate::record::Ruling;
 
 /// One UDP door, with the socket that answers DNS for it.
 pub(crate) struct UdpDoor {
-    door: AsyncFd<OwnedFd>,
+    door: UdpSocket,
     reply: OwnedFd,
 }
 
 impl UdpDoor {
     /// Takes the two sockets, checked.
     pub(crate) fn new(door: OwnedFd, reply: OwnedFd) -> io::Result<Self> {
-        rustix::io::ioctl_fionbio(&door, true)?;
+        let door = std::net::UdpSocket::from(door);
+        door.set_nonblocking(true)?;
         rustix::io::ioctl_fionbio(&reply, true)?;
-        Ok(Self { door: AsyncFd::new(door)?, reply })
+        Ok(Self {
+            door: UdpSocket::from_std(door)?,
+            reply,
+        })
     }
 }
 
 /// Takes datagrams until dropped. Returns only when the door itself is broken.
 pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, door: UdpDoor) -> io::Error {
     let mut buffer = vec![0; DNS_DATAGRAM];
+    let socket = &door.door;
     loop {
-        let mut ready = match door.door.readable().await {
-            Ok(ready) => ready,
-            Err(cause) => return cause,
-        };
+        if let Err(cause) = socket.readable().await {
+            return cause;
+        }
         for _ in 0..DATAGRAMS_PER_TURN {
-            match ready.try_io(|socket| recv_original(socket.get_ref(), &mut buffer)) {
-                Err(_nothing_more) => break,
-                Ok(Ok(received)) => arrive(&node, &home, &door.reply, &received, &buffer),
-                Ok(Err(cause)) if is_of_one_datagram(&cause) => {}
-                Ok(Err(cause)) => return cause,
+            match socket.try_io(Interest::READABLE, || recv_original(socket, &mut buffer)) {
+                Ok(received) => arrive(&node, &home, &door.reply, &received, &buffer),
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => break,
+                Err(cause) if is_of_one_datagram(&cause) => {}
+                Err(cause) => return cause,
             }
         }
-        drop(ready);
         tokio::task::yield_now().await;
     }
 }
@@ -70,13 +74,7 @@ fn is_of_one_datagram(cause: &io::Error) -> bool {
         || Errno::from_io_error(cause).is_some_and(|errno| OF_ONE.contains(&errno))
 }
 
-fn arrive(
-    node: &Node,
-    home: &Compartment,
-    reply: &OwnedFd,
-    received: &Received,
-    buffer: &[u8],
-) {
+fn arrive(node: &Node, home: &Compartment, reply: &OwnedFd, received: &Received, buffer: &[u8]) {
     let asked = received.destination;
     let to_door = is_door(asked.socket_addr());
     if asked.port() != DNS_PORT || to_door {
@@ -94,7 +92,7 @@ fn arrive(
     }
 }
 
-fn silence(node: &Node, home: &Compartment, received: &Received) {
+pub(super) fn silence(node: &Node, home: &Compartment, received: &Received) {
     let force = node.current.load();
     let snapshot = &force.snapshot;
     let original = received.destination;
@@ -110,5 +108,11 @@ fn silence(node: &Node, home: &Compartment, received: &Received) {
         generation: snapshot.generation(),
         mode: "enforce",
     };
-    home.refused(&subject, Kind::Connection, "send", &ruling, received.source.port());
+    home.refused(
+        &subject,
+        Kind::Connection,
+        "send",
+        &ruling,
+        received.source.port(),
+    );
 }

@@ -7,11 +7,19 @@ pub(super) fn answer(status: u16, to_head: bool, close: bool) -> Vec<u8> {
         408 => ("Request Timeout", "request not complete in time", true),
         414 => ("URI Too Long", "request target too long", false),
         417 => ("Expectation Failed", "expectation not supported", false),
-        431 => ("Request Header Fields Too Large", "header fields too large", false),
+        431 => (
+            "Request Header Fields Too Large",
+            "header fields too large",
+            false,
+        ),
         502 => ("Bad Gateway", "service not available", true),
         503 => ("Service Unavailable", "temporarily unavailable", true),
         504 => ("Gateway Timeout", "service did not answer in time", true),
-        505 => ("HTTP Version Not Supported", "http version not supported", false),
+        505 => (
+            "HTTP Version Not Supported",
+            "http version not supported",
+            false,
+        ),
         _ => ("Bad Request", "malformed request", false),
     };
     let body = format!(r#"{{"error":"{error}","retry":{retry}}}"#);

@@ -21,7 +21,10 @@ pub(super) struct Buffer {
 
 impl Default for Buffer {
     fn default() -> Self {
-        Self { bytes: BytesMut::new(), room: BUFFER_MIN }
+        Self {
+            bytes: BytesMut::new(),
+            room: BUFFER_MIN,
+        }
     }
 }
 
@@ -39,10 +42,10 @@ impl Buffer {
         self.bytes.advance(count.min(self.bytes.len()));
     }
 
-    /// Gives the memory back, if nothing unread is in it.
+    /// Gives the memory back, if nothing unread is in it, and remembers how much was of use.
     pub(super) fn release(&mut self) {
         if self.bytes.is_empty() {
-            *self = Self::default();
+            self.bytes = BytesMut::new();
         }
     }
 
@@ -56,6 +59,8 @@ impl Buffer {
         let count = ready!(pin!(source.read_buf(&mut self.bytes)).poll(cx))?;
         if count >= self.room {
             self.room = (self.room * 2).min(BUFFER_MAX);
+        } else if count < self.room / 4 {
+            self.room = (self.room / 2).max(BUFFER_MIN);
         }
         Poll::Ready(Ok(count))
     }

@@ -32,15 +32,37 @@ pub(super) enum Outcome {
     NoAnswer {
         /// The request went through whole, so the client is at the start of its next one.
         request_whole: bool,
+        /// What was wrong.
+        fault: Fault,
     },
     /// The request's body is framed unsoundly; the client has seen nothing of an answer.
     BadBody(Refusal),
     /// The client broke off.
     ClientGone,
-    /// The service, or the client's framing, broke off in the middle of the answer.
-    Cut,
+    /// One side broke its message off, or framed it unsoundly, when a part of the answer had been passed on.
+    Cut(Fault),
     /// No byte moved for too long. `started`: the client has seen a part of the answer.
     Stalled { started: bool },
+}
+
+/// What was wrong with an answer, or with the rest of a request whose answer had begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Fault {
+    /// The connection ended too early.
+    #[error("service closed the connection before its answer was complete")]
+    Ended,
+    /// Unsound bytes from the service.
+    #[error("unsound answer: {0}")]
+    Answer(Refusal),
+    /// Unsound bytes from the client.
+    #[error("unsound request body: {0}")]
+    Request(Refusal),
+    /// 101, which nobody asked for: what follows it would be read by no one.
+    #[error("service switched protocols unasked")]
+    Switched,
+    /// More than [`INTERIM_MAX`] interim answers.
+    #[error("too many interim answers")]
+    Interims,
 }
 
 /// The two ends of an exchange, with what was read from each and not yet passed on.
@@ -58,7 +80,11 @@ pub(super) async fn exchange<G: Gate>(
     head: Vec<u8>,
     stall: Duration,
 ) -> Outcome {
-    let Ends { client, inbound, upstream } = ends;
+    let Ends {
+        client,
+        inbound,
+        upstream,
+    } = ends;
     let mut exchange = Exchange::new(outline, head, inbound);
     let mut timer = pin!(sleep_until(Instant::now() + stall));
     std::future::poll_fn(|cx| {
@@ -72,7 +98,9 @@ pub(super) async fn exchange<G: Gate>(
             return outcome;
         }
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Outcome::Stalled { started: exchange.answer_started() })
+        Poll::Ready(Outcome::Stalled {
+            started: exchange.answer_started(),
+        })
     })
     .await
 }
@@ -99,9 +127,17 @@ enum Upload {
 
 enum Download {
     /// Waiting for the head of the answer, passing on interim ones.
-    Head { scanner: Scanner, interim: Pump, interims: u32 },
+    Head {
+        scanner: Scanner,
+        interim: Pump,
+        interims: u32,
+    },
     /// Passing the answer on.
-    Body { pump: Pump, close: bool, upstream_lives: bool },
+    Body {
+        pump: Pump,
+        close: bool,
+        upstream_lives: bool,
+    },
 }
 
 impl Exchange {
@@ -109,7 +145,11 @@ impl Exchange {
         Self {
             upload: Upload::Moving(Pump::new(head, outline.framing, outline.framing, inbound)),
             answer: Buffer::default(),
-            download: Download::Head { scanner: Scanner::new(), interim: Pump::bare(Vec::new()), interims: 0 },
+            download: Download::Head {
+                scanner: Scanner::response(),
+                interim: Pump::bare(Vec::new()),
+                interims: 0,
+            },
             outline,
             client_ended: false,
             moved: (0, 0),
@@ -146,7 +186,12 @@ impl Exchange {
         if let Some(outcome) = ready!(self.poll_answer_head(cx, client, upstream)) {
             return Poll::Ready(outcome);
         }
-        let Download::Body { pump, close, upstream_lives } = &mut self.download else {
+        let Download::Body {
+            pump,
+            close,
+            upstream_lives,
+        } = &mut self.download
+        else {
             return Poll::Pending;
         };
         let (close, upstream_lives) = (*close, *upstream_lives);
@@ -160,7 +205,8 @@ impl Exchange {
             },
             Ok(()) => Outcome::Early,
             Err(Broken::Sink) => Outcome::ClientGone,
-            Err(Broken::Source | Broken::Malformed(_)) => Outcome::Cut,
+            Err(Broken::Source) => Outcome::Cut(Fault::Ended),
+            Err(Broken::Malformed(refusal)) => Outcome::Cut(Fault::Answer(refusal)),
         })
     }
 
@@ -183,8 +229,12 @@ impl Exchange {
                 Poll::Ready(Ok(())) => self.upload = Upload::Whole,
                 Poll::Ready(Err(Broken::Sink)) => self.upload = Upload::Refused,
                 Poll::Ready(Err(Broken::Source)) => return Some(Outcome::ClientGone),
-                Poll::Ready(Err(Broken::Malformed(_))) if self.answer_started() => return Some(Outcome::Cut),
-                Poll::Ready(Err(Broken::Malformed(refusal))) => return Some(Outcome::BadBody(refusal)),
+                Poll::Ready(Err(Broken::Malformed(refusal))) if self.answer_started() => {
+                    return Some(Outcome::Cut(Fault::Request(refusal)));
+                }
+                Poll::Ready(Err(Broken::Malformed(refusal))) => {
+                    return Some(Outcome::BadBody(refusal));
+                }
             }
         }
         // The request is out of our hands. Look after the client, to learn when it has gone. What it sends ahead stays
@@ -211,7 +261,12 @@ impl Exchange {
         U: AsyncRead + Unpin,
     {
         loop {
-            let Download::Head { scanner, interim, interims } = &mut self.download else {
+            let Download::Head {
+                scanner,
+                interim,
+                interims,
+            } = &mut self.download
+            else {
                 return Poll::Ready(None);
             };
             let polled = interim.poll(cx, upstream, &mut self.answer, client);
@@ -220,10 +275,10 @@ impl Exchange {
                 return Poll::Ready(Some(Outcome::ClientGone));
             }
             match scanner.find(self.answer.unread()) {
-                Err(_) => return self.no_answer(),
+                Err(refusal) => return self.no_answer(Fault::Answer(refusal)),
                 Ok(None) => match self.answer.poll_fill(cx, upstream) {
                     Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(Ok(0) | Err(_)) => return self.no_answer(),
+                    Poll::Ready(Ok(0) | Err(_)) => return self.no_answer(Fault::Ended),
                     Poll::Pending => {
                         self.answer.release();
                         return Poll::Pending;
@@ -231,37 +286,61 @@ impl Exchange {
                 },
                 Ok(Some(scanned)) => {
                     let length = scanned.len();
-                    let Ok(head) = http1::parse_response(scanned, self.outline.to_head) else {
-                        return self.no_answer();
+                    let head = match http1::parse_response(scanned, self.outline.to_head) {
+                        Ok(head) => head,
+                        Err(refusal) => return self.no_answer(Fault::Answer(refusal)),
                     };
                     let mut staged = Vec::with_capacity(length + 64);
                     if head.is_interim() {
                         *interims += 1;
-                        // Nobody has asked to switch protocols: what follows a 101 would be read by no one.
-                        if head.status == 101 || *interims > INTERIM_MAX {
-                            return self.no_answer();
+                        if head.status == 101 {
+                            return self.no_answer(Fault::Switched);
+                        }
+                        if *interims > INTERIM_MAX {
+                            return self.no_answer(Fault::Interims);
                         }
                         if self.outline.version == Version::Http11 {
-                            head.write(Backward { version: Version::Http11, close: false }, &mut staged);
+                            head.write(
+                                Backward {
+                                    version: Version::Http11,
+                                    close: false,
+                                },
+                                &mut staged,
+                            );
                         }
                         *interim = Pump::bare(staged);
-                        *scanner = Scanner::new();
+                        *scanner = Scanner::response();
                         self.answer.consume(length);
                     } else {
                         let (from, to) = (head.framing, head.framing_for(self.outline.version));
-                        let close = !self.outline.keep_alive || self.client_ended || !self.request_whole();
-                        head.write(Backward { version: self.outline.version, close }, &mut staged);
+                        let close =
+                            !self.outline.keep_alive || self.client_ended || !self.request_whole();
+                        head.write(
+                            Backward {
+                                version: self.outline.version,
+                                close,
+                            },
+                            &mut staged,
+                        );
                         let upstream_lives = head.keep_alive;
                         self.answer.consume(length);
                         let pump = Pump::new(staged, from, to, &mut self.answer);
-                        self.download = Download::Body { pump, close, upstream_lives };
+                        self.download = Download::Body {
+                            pump,
+                            close,
+                            upstream_lives,
+                        };
                     }
                 }
             }
         }
     }
 
-    fn no_answer(&self) -> Poll<Option<Outcome>> {
-        Poll::Ready(Some(Outcome::NoAnswer { request_whole: self.request_whole() }))
+    fn no_answer(&self, fault: Fault) -> Poll<Option<Outcome>> {
+        let request_whole = self.request_whole();
+        Poll::Ready(Some(Outcome::NoAnswer {
+            request_whole,
+            fault,
+        }))
     }
 }

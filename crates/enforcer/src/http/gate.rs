@@ -33,14 +33,15 @@ pub(crate) trait Gate: Send + Sync {
     /// Records a request that was refused before it could be decided (outcome deny).
     ///
     /// `what` is the request as far as it could be read (`GET /a/../b`, or the start of its first line), printable
-    /// ASCII of at most [`super::WHAT_MAX`] bytes; `reason` is for operators only.
+    /// ASCII of at most [`super::limits::WHAT_MAX`] bytes; `reason` is for operators only.
     fn refuse_malformed(&self, what: &str, reason: &str);
 
     /// Opens a fresh connection to the receiver. [`io::ErrorKind::TimedOut`] is answered with 504, any other
-    /// error with 502. The relay gives up after [`super::DIAL_TIMEOUT`] by itself.
+    /// error with 502. The relay gives up after [`super::limits::DIAL_TIMEOUT`] by itself.
     fn dial(&self) -> impl Future<Output = io::Result<Self::Upstream>> + Send;
 
-    /// The authority to send on instead of the client's own (endpoints outside); `None` keeps the client's.
+    /// The authority to send on instead of the client's own (endpoints outside); `None` keeps the client's. Asked
+    /// before a request is admitted, and again behind every dial, which may have settled it otherwise.
     fn upstream_authority(&self) -> Option<String>;
 
     /// The value of `x-forwarded-client-cert` that names the caller. Control bytes in it make every request 503.
@@ -49,6 +50,12 @@ pub(crate) trait Gate: Send + Sync {
     /// Resolves when the request (`Some`), or the connection between requests (`None`), is no longer allowed.
     /// The relay then stops at once and resets the client. Must resolve immediately when that is already so.
     fn revoked(&self, permit: Option<&Self::Permit>) -> impl Future<Output = ()> + Send;
+
+    /// The service has let an admitted request down: no answer, a broken one, or one that could be read two ways.
+    /// `reason` is for operators only, and concerns the last request admitted.
+    fn upstream_failed(&self, reason: &str) {
+        let _ = reason;
+    }
 
     /// Bytes just relayed, heads included: `sent` towards the receiver, `received` towards the client. Called as
     /// they move, so a relay that is dropped half-way has still counted. Answers of our own are not counted.
@@ -69,9 +76,9 @@ pub(crate) enum Refusal {
 pub(crate) enum Ended {
     /// The last exchange was complete and the client, or the way it framed its request, asked for the end.
     Finished,
-    /// The client sent nothing for [`super::IDLE_TIMEOUT`].
+    /// The client sent nothing for [`super::limits::IDLE_TIMEOUT`].
     Idle,
-    /// The client began a request head and did not finish it within [`super::HEAD_TIMEOUT`].
+    /// The client began a request head and did not finish it within [`super::limits::HEAD_TIMEOUT`].
     HeadTimeout,
     /// The client went away in the middle of a request or of its answer.
     ClientGone,
@@ -83,7 +90,7 @@ pub(crate) enum Ended {
     EarlyAnswer,
     /// The receiver broke off in the middle of its answer, or framed it unsoundly.
     UpstreamBroke,
-    /// No byte moved in either direction for [`super::STALL_TIMEOUT`].
+    /// No byte moved in either direction for [`super::limits::STALL_TIMEOUT`].
     Stalled,
     /// [`Gate::revoked`] resolved.
     Revoked,

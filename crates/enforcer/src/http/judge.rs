@@ -60,20 +60,28 @@ pub(super) fn judge<G: Gate>(gate: &G, scanned: Scanned<'_>, bytes: &[u8]) -> Ju
         Ok(request) => request,
         Err(refusal) => {
             gate.refuse_malformed(&first_line(bytes), &refusal.to_string());
-            return Judged::Malformed { status: refusal.status() };
+            return Judged::Malformed {
+                status: refusal.status(),
+            };
         }
     };
     let outline = Outline::of(&request);
     if !gate.authority_ok(request.authority) {
         let reason = format!("authority {} is not this service's", request.authority);
         gate.refuse_malformed(&in_words(&request), &reason);
-        return Judged::Refused { status: 403, outline };
+        return Judged::Refused {
+            status: 403,
+            outline,
+        };
     }
     let path = match CanonicalPath::new(request.path, gate.allowances()) {
         Ok(path) => path,
         Err(error) => {
             gate.refuse_malformed(&in_words(&request), &error.to_string());
-            return Judged::Refused { status: 400, outline };
+            return Judged::Refused {
+                status: 400,
+                outline,
+            };
         }
     };
     // Written before the decision: what cannot be sent must not stand in the record as allowed.
@@ -87,24 +95,48 @@ pub(super) fn judge<G: Gate>(gate: &G, scanned: Scanned<'_>, bytes: &[u8]) -> Ju
     };
     if let Err(refusal) = request.write(onward, &mut head) {
         gate.refuse_malformed(&in_words(&request), &refusal.to_string());
-        return Judged::Refused { status: refusal.status(), outline };
+        return Judged::Refused {
+            status: refusal.status(),
+            outline,
+        };
     }
     match gate.admit(request.method, &path) {
-        Ok(permit) => Judged::Admitted { permit, outline, head },
-        Err(Refusal::Refused) => Judged::Refused { status: 403, outline },
-        Err(Refusal::Unavailable) => Judged::Refused { status: 503, outline },
+        Ok(permit) => Judged::Admitted {
+            permit,
+            outline,
+            head,
+        },
+        Err(Refusal::Refused) => Judged::Refused {
+            status: 403,
+            outline,
+        },
+        Err(Refusal::Unavailable) => Judged::Refused {
+            status: 503,
+            outline,
+        },
     }
 }
 
 /// `METHOD /path`, for the record.
 fn in_words(request: &RequestHead<'_>) -> String {
-    cut(format!("{} {}", request.method, request.path.escape_ascii()))
+    cut(format!(
+        "{} {}",
+        request.method,
+        request.path.escape_ascii()
+    ))
 }
 
 /// The start of something that is no request, for the record.
 pub(super) fn first_line(bytes: &[u8]) -> String {
-    let line = bytes.split(|b| matches!(b, b'\r' | b'\n')).next().unwrap_or_default();
-    cut(line.get(..WHAT_MAX).unwrap_or(line).escape_ascii().to_string())
+    let line = bytes
+        .split(|b| matches!(b, b'\r' | b'\n'))
+        .next()
+        .unwrap_or_default();
+    cut(line
+        .get(..WHAT_MAX)
+        .unwrap_or(line)
+        .escape_ascii()
+        .to_string())
 }
 
 /// Cuts to the bound of a record; the text is ASCII.

@@ -20,5 +20,4 @@ mod session;
 mod tests;
 
 pub(crate) use gate::{Ended, Gate, Refusal};
-pub(crate) use limits::{DIAL_TIMEOUT, HEAD_TIMEOUT, IDLE_TIMEOUT, STALL_TIMEOUT, WHAT_MAX};
 pub(crate) use session::relay;

@@ -73,7 +73,10 @@ impl Pump {
 
     /// Whether all of the message was written (though perhaps not flushed).
     pub(super) fn is_written(&self) -> bool {
-        self.body.is_complete() && self.direct == 0 && (self.ended || !self.chunked) && self.written == self.staged.len()
+        self.body.is_complete()
+            && self.direct == 0
+            && (self.ended || !self.chunked)
+            && self.written == self.staged.len()
     }
 
     /// Bytes given to the sink since the last call.
@@ -151,8 +154,16 @@ impl Pump {
         Ok(!self.staged.is_empty())
     }
 
-    fn poll_staged<W: AsyncWrite + Unpin>(&mut self, cx: &mut Context<'_>, sink: &mut W) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.staged.get(self.written..).filter(|rest| !rest.is_empty()) {
+    fn poll_staged<W: AsyncWrite + Unpin>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sink: &mut W,
+    ) -> Poll<io::Result<()>> {
+        while let Some(rest) = self
+            .staged
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
             let count = ready!(poll_some(cx, sink, rest))?;
             self.written += count;
             self.moved += count as u64;
@@ -180,7 +191,11 @@ impl Pump {
 }
 
 /// Writes at least one byte.
-fn poll_some<W: AsyncWrite + Unpin>(cx: &mut Context<'_>, sink: &mut W, bytes: &[u8]) -> Poll<io::Result<usize>> {
+fn poll_some<W: AsyncWrite + Unpin>(
+    cx: &mut Context<'_>,
+    sink: &mut W,
+    bytes: &[u8],
+) -> Poll<io::Result<usize>> {
     match ready!(Pin::new(sink).poll_write(cx, bytes))? {
         0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
         count => Poll::Ready(Ok(count)),

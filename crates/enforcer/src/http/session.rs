@@ -5,14 +5,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::Poll;
 
-use ringfence_wire::http1::Scanner;
+use ringfence_wire::http1::{Scanner, replace_authority};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::answer;
 use super::buffer::Buffer;
-use super::exchange::{Ends, Outcome, exchange};
+use super::exchange::{Ends, Fault, Outcome, exchange};
 use super::gate::{Ended, Gate};
 use super::judge::{Judged, Outline, first_line, judge};
 use super::limits::Timeouts;
@@ -24,8 +24,18 @@ pub(crate) async fn relay<G: Gate>(client: TcpStream, gate: &G) -> Ended {
     relay_within(client, gate, Timeouts::STANDARD).await
 }
 
-pub(super) async fn relay_within<G: Gate>(client: TcpStream, gate: &G, timeouts: Timeouts) -> Ended {
-    let mut session = Session { gate, client, inbound: Buffer::default(), upstream: None, timeouts };
+pub(super) async fn relay_within<G: Gate>(
+    client: TcpStream,
+    gate: &G,
+    timeouts: Timeouts,
+) -> Ended {
+    let mut session = Session {
+        gate,
+        client,
+        inbound: Buffer::default(),
+        upstream: None,
+        timeouts,
+    };
     let end = session.run().await;
     session.close(end.close).await;
     end.ended
@@ -83,7 +93,11 @@ impl<G: Gate> Session<'_, G> {
                 end(Ended::Malformed, Close::Linger)
             }
             Judged::Refused { status, outline } => self.refuse(status, outline).await,
-            Judged::Admitted { permit, outline, head } => self.serve(permit, outline, head).await,
+            Judged::Admitted {
+                permit,
+                outline,
+                head,
+            } => self.serve(permit, outline, head).await,
         }
     }
 
@@ -92,7 +106,12 @@ impl<G: Gate> Session<'_, G> {
         let deadline = Instant::now() + self.timeouts.idle;
         while self.inbound.is_empty() {
             self.inbound.release();
-            let Self { gate, client, upstream, .. } = self;
+            let Self {
+                gate,
+                client,
+                upstream,
+                ..
+            } = self;
             tokio::select! {
                 biased;
                 () = gate.revoked(None) => return end(Ended::Revoked, Close::Reset),
@@ -129,10 +148,17 @@ impl<G: Gate> Session<'_, G> {
                 Ok(None) => {}
                 Err(refusal) => {
                     self.malformed(&refusal.to_string());
-                    return Ok(Judged::Malformed { status: refusal.status() });
+                    return Ok(Judged::Malformed {
+                        status: refusal.status(),
+                    });
                 }
             }
-            let Self { gate, client, inbound, .. } = self;
+            let Self {
+                gate,
+                client,
+                inbound,
+                ..
+            } = self;
             tokio::select! {
                 biased;
                 () = gate.revoked(None) => return end(Ended::Revoked, Close::Reset),
@@ -152,11 +178,17 @@ impl<G: Gate> Session<'_, G> {
     }
 
     fn malformed(&self, reason: &str) {
-        self.gate.refuse_malformed(&first_line(self.inbound.unread()), reason);
+        self.gate
+            .refuse_malformed(&first_line(self.inbound.unread()), reason);
     }
 
     /// Dials if need be, and lets the request through.
-    async fn serve(&mut self, permit: G::Permit, outline: Outline, head: Vec<u8>) -> Result<(), End> {
+    async fn serve(
+        &mut self,
+        permit: G::Permit,
+        outline: Outline,
+        mut head: Vec<u8>,
+    ) -> Result<(), End> {
         if touched(&mut self.upstream).await {
             self.upstream = None;
         }
@@ -168,12 +200,29 @@ impl<G: Gate> Session<'_, G> {
                 dialled = timeout(self.timeouts.dial, gate.dial()) => dialled,
             };
             match dialled {
-                Ok(Ok(upstream)) => self.upstream = Some(upstream),
-                Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => return self.refuse(502, outline).await,
+                Ok(Ok(upstream)) => {
+                    // Only now is it certain which of several endpoints it is, and by what name that goes.
+                    if let Some(authority) = gate.upstream_authority()
+                        && replace_authority(&mut head, &authority).is_err()
+                    {
+                        return self.refuse(503, outline).await;
+                    }
+                    self.upstream = Some(upstream);
+                }
+                Ok(Err(error)) if error.kind() != io::ErrorKind::TimedOut => {
+                    return self.refuse(502, outline).await;
+                }
                 Ok(Err(_)) | Err(_) => return self.refuse(504, outline).await,
             }
         }
-        let Self { client, inbound, upstream: Some(upstream), timeouts, .. } = self else {
+        let Self {
+            client,
+            inbound,
+            upstream: Some(upstream),
+            timeouts,
+            ..
+        } = self
+        else {
             return self.refuse(502, outline).await;
         };
         let outcome = tokio::select! {
@@ -186,25 +235,53 @@ impl<G: Gate> Session<'_, G> {
 
     /// Whether, after an exchange, there can be another.
     async fn settle(&mut self, outcome: Outcome, outline: Outline) -> Result<(), End> {
-        if !matches!(outcome, Outcome::Complete { upstream_lives: true, .. }) {
+        if !matches!(
+            outcome,
+            Outcome::Complete {
+                upstream_lives: true,
+                ..
+            }
+        ) {
             self.upstream = None;
         }
         match outcome {
-            Outcome::Complete { client_lives: true, .. } => Ok(()),
-            Outcome::Complete { client_lives: false, .. } => end(Ended::Finished, Close::Linger),
+            Outcome::Complete {
+                client_lives: true, ..
+            } => Ok(()),
+            Outcome::Complete {
+                client_lives: false,
+                ..
+            } => end(Ended::Finished, Close::Linger),
             Outcome::Early => end(Ended::EarlyAnswer, Close::Linger),
-            Outcome::NoAnswer { request_whole } => {
+            Outcome::NoAnswer {
+                request_whole,
+                fault,
+            } => {
+                self.gate.upstream_failed(&fault.to_string());
                 let close = !(request_whole && outline.keep_alive);
                 self.say(502, outline.to_head, close).await?;
-                if close { end(Ended::UpstreamBroke, Close::Linger) } else { Ok(()) }
+                if close {
+                    end(Ended::UpstreamBroke, Close::Linger)
+                } else {
+                    Ok(())
+                }
             }
             Outcome::BadBody(refusal) => {
-                self.gate.refuse_malformed("request body", &refusal.to_string());
+                self.gate
+                    .refuse_malformed("request body", &refusal.to_string());
                 self.say(refusal.status(), outline.to_head, true).await?;
                 end(Ended::Malformed, Close::Linger)
             }
             Outcome::ClientGone => end(Ended::ClientGone, Close::Reset),
-            Outcome::Cut => end(Ended::UpstreamBroke, Close::Reset),
+            Outcome::Cut(Fault::Request(refusal)) => {
+                self.gate
+                    .refuse_malformed("request body", &refusal.to_string());
+                end(Ended::Malformed, Close::Reset)
+            }
+            Outcome::Cut(fault) => {
+                self.gate.upstream_failed(&fault.to_string());
+                end(Ended::UpstreamBroke, Close::Reset)
+            }
             Outcome::Stalled { started: true } => end(Ended::Stalled, Close::Reset),
             Outcome::Stalled { started: false } => {
                 self.say(504, outline.to_head, true).await?;
@@ -218,7 +295,11 @@ impl<G: Gate> Session<'_, G> {
         let skip = outline.skippable();
         self.say(status, outline.to_head, skip.is_none()).await?;
         let Some(left) = skip else {
-            let ended = if outline.keep_alive { Ended::RefusedBody } else { Ended::Finished };
+            let ended = if outline.keep_alive {
+                Ended::RefusedBody
+            } else {
+                Ended::Finished
+            };
             return end(ended, Close::Linger);
         };
         match timeout(self.timeouts.answer, self.skip(left)).await {
@@ -283,7 +364,9 @@ async fn until_touched<U: AsyncRead + Unpin>(upstream: &mut Option<U>) {
     poll_fn(|cx| match upstream {
         Some(upstream) => {
             let mut byte = [0];
-            Pin::new(upstream).poll_read(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+            Pin::new(upstream)
+                .poll_read(cx, &mut ReadBuf::new(&mut byte))
+                .map(drop)
         }
         None => Poll::Pending,
     })

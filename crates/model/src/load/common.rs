@@ -335,7 +335,7 @@ impl Reader<'_> {
         if !text.starts_with('/') || text.chars().any(char::is_control) {
             self.error(node.at, format!("{text:?} is not an absolute path"), help);
         } else if parts.iter().any(|part| matches!(*part, "." | "..")) {
-            self.error(node.at, format!("{text:?} holds . or .."), help);
+            self.error(node.at, format!("{text:?} holds a dot segment"), help);
         } else if parts.is_empty() {
             let help = "name the directories that are needed";
             self.error(node.at, "/ is the whole host", help);

@@ -5,9 +5,11 @@
 //!
 //! The way: `files.rs` reads the directory within bounds and never blocks · `tree.rs` makes a tree with positions of each
 //! document · `fields.rs` takes a mapping apart · `service.rs`, `agent.rs`, `policy.rs` read one kind each ·
-//! `cross.rs` checks what needs more than one resource.
+//! `cross.rs` puts
+//! the documents together, `checks.rs` checks what needs more than one of them.
 
 mod agent;
+mod checks;
 mod common;
 mod cross;
 mod fields;

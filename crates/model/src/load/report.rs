@@ -82,13 +82,15 @@ fn visible(character: char) -> char {
 pub(super) struct Report {
     texts: HashMap<Arc<str>, Text>,
     found: Vec<Diagnostic>,
+    /// Errors beyond [`DIAGNOSTICS_MAX`], of which only the number is kept.
+    more: usize,
 }
 
 impl Report {
     pub(super) fn with(found: Vec<Diagnostic>) -> Self {
         Self {
-            texts: HashMap::new(),
             found,
+            ..Self::default()
         }
     }
 
@@ -114,6 +116,10 @@ impl Report {
         help: String,
         also: Option<Position>,
     ) {
+        if self.is_full() {
+            self.more += 1;
+            return;
+        }
         self.found.push(Diagnostic {
             at: Some(at),
             message,
@@ -121,6 +127,16 @@ impl Report {
             help: Some(help),
             also,
         });
+    }
+
+    /// Errors that nobody kept.
+    pub(super) fn count(&mut self, more: usize) {
+        self.more += more;
+    }
+
+    /// Enough is wrong; further errors are only counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.found.len() > DIAGNOSTICS_MAX
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -131,7 +147,7 @@ impl Report {
     pub(super) fn finish(mut self) -> Diagnostics {
         self.found.sort_by(|a, b| place(a).cmp(&place(b)));
         self.found.dedup();
-        let all = self.found.len();
+        let all = self.found.len() + self.more;
         if all > DIAGNOSTICS_MAX {
             self.found.truncate(DIAGNOSTICS_MAX);
             self.found.push(Diagnostic {

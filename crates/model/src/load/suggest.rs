@@ -22,7 +22,7 @@ pub(super) fn nearest<'a>(
             )
         })
         .filter(|&(distance, _)| distance <= limit)
-        .min_by_key(|&(distance, _)| distance)
+        .min()
         .map(|(_, word)| word)
 }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use granit_parser::{ErrorKind, Event, Marker, Parser, ScalarStyle, Span};
 
-use super::{NESTING_MAX, VALUES_MAX};
+use super::{DIAGNOSTICS_MAX, NESTING_MAX, VALUES_MAX};
 
 /// Line and column, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +74,18 @@ pub(super) struct Trees {
     pub(super) faults: Vec<Fault>,
     /// Reading ended before the end of the file.
     pub(super) broken: bool,
+    /// Faults beyond [`DIAGNOSTICS_MAX`], of which only the number is kept.
+    pub(super) more: usize,
+}
+
+impl Trees {
+    fn blame(&mut self, fault: Fault) {
+        if self.faults.len() > DIAGNOSTICS_MAX {
+            self.more += 1;
+        } else {
+            self.faults.push(fault);
+        }
+    }
 }
 
 pub(super) fn parse(text: &str) -> Trees {
@@ -90,7 +102,7 @@ pub(super) fn parse(text: &str) -> Trees {
             Err(error) => Err(syntax(error.kind(), (*error.marker()).into(), error.info())),
         };
         if let Err(fault) = taken {
-            builder.out.faults.push(fault);
+            builder.out.blame(fault);
             builder.out.broken = true;
             break;
         }
@@ -186,7 +198,7 @@ impl Builder {
         };
         if tagged {
             let at = span.tag_start.map_or(at, Mark::from);
-            self.out.faults.push(fault(
+            self.out.blame(fault(
                 at,
                 "a tag is not supported",
                 "remove the word that starts with !",
@@ -267,9 +279,6 @@ impl Builder {
                 (Value::Map(entries), sum)
             }
         };
-        if weight > VALUES_MAX {
-            return Err(too_many(at));
-        }
         if depth > NESTING_MAX {
             return Err(syntax(
                 &ErrorKind::RecursionLimitExceeded,
@@ -315,7 +324,7 @@ impl Builder {
                         _ => {
                             let message = "a key is not a text";
                             let help = "write `name: value`; a text that starts with {, [, * or & needs quotes";
-                            self.out.faults.push(fault(at, message, help));
+                            self.out.blame(fault(at, message, help));
                             String::new()
                         }
                     };
@@ -325,7 +334,7 @@ impl Builder {
                     None => entries.push((key, node)),
                     Some(first) => {
                         seen.insert(key.text.clone(), first);
-                        self.out.faults.push(Fault {
+                        self.out.blame(Fault {
                             also: Some(first),
                             ..fault(
                                 key.at,

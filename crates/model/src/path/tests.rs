@@ -142,6 +142,24 @@ fn refuses_what_is_too_long_before_and_after() {
     assert_eq!(strict(&grows), Err(PathError::TooLong));
 }
 
+/// Every byte, raw and escaped, against the words of the specification.
+#[test]
+fn knows_every_byte() {
+    for byte in 0..=u8::MAX {
+        let taken = |raw: &[u8]| CanonicalPath::new(raw, Allowances::default()).is_ok();
+        let control = byte < 0x20 || byte == 0x7F;
+        // A lone dot is a segment of its own kind, so the byte stands between others.
+        let raw = control || b" \\;?#%/".contains(&byte) && byte != b'/' || byte >= 0x80;
+        assert_eq!(taken(&[b'/', b'a', byte, b'b']), !raw, "raw {byte:#x}");
+        let escaped = control || b"/\\;".contains(&byte);
+        assert_eq!(
+            taken(format!("/a%{byte:02x}b").as_bytes()),
+            !escaped,
+            "escaped {byte:#x}"
+        );
+    }
+}
+
 #[test]
 fn splits_into_segments() {
     let of = |raw: &str| {

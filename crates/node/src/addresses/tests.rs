@@ -13,7 +13,12 @@ fn service(name: &str, endpoint: Option<IpAddr>) -> Service {
         owner: None,
         path_allowances: Default::default(),
         endpoints: endpoint
-            .map(|ip| Endpoint { host: EndpointHost::Ip(ip), port: 443, tls: None, at: Position::default() })
+            .map(|ip| Endpoint {
+                host: EndpointHost::Ip(ip),
+                port: 443,
+                tls: None,
+                at: Position::default(),
+            })
             .into_iter()
             .collect(),
         mutual_auth: None,
@@ -24,7 +29,10 @@ fn service(name: &str, endpoint: Option<IpAddr>) -> Service {
 }
 
 fn estate(names: &[String]) -> Estate {
-    Estate { services: names.iter().map(|name| service(name, None)).collect(), ..Estate::default() }
+    Estate {
+        services: names.iter().map(|name| service(name, None)).collect(),
+        ..Estate::default()
+    }
 }
 
 proptest! {
@@ -69,7 +77,11 @@ fn an_endpoint_literal_is_never_given_to_a_workload() {
     };
     let mut addresses = Addresses::default();
     addresses.allocate(&estate).unwrap();
-    let given: Vec<_> = addresses.of(&estate).values().map(|pair| pair.v4.to_string()).collect();
+    let given: Vec<_> = addresses
+        .of(&estate)
+        .values()
+        .map(|pair| pair.v4.to_string())
+        .collect();
     assert_eq!(given, ["100.64.0.3", "100.64.0.4"]);
 }
 
@@ -77,9 +89,15 @@ fn an_endpoint_literal_is_never_given_to_a_workload() {
 fn an_endpoint_literal_that_was_given_before_is_an_error_there() {
     let mut addresses = Addresses::default();
     addresses.allocate(&estate(&["a".to_owned()])).unwrap();
-    let clash = Estate { services: vec![service("b", Some("100.64.0.1".parse().unwrap()))], ..Estate::default() };
+    let clash = Estate {
+        services: vec![service("b", Some("100.64.0.1".parse().unwrap()))],
+        ..Estate::default()
+    };
     let errors = addresses.allocate(&clash).unwrap_err();
-    assert!(errors.0[0].at.is_some() && errors.0[0].message.contains("100.64.0.1"), "{errors}");
+    assert!(
+        errors.0[0].at.is_some() && errors.0[0].message.contains("100.64.0.1"),
+        "{errors}"
+    );
 }
 
 #[test]
@@ -90,5 +108,8 @@ fn a_file_with_one_pair_given_twice_is_damaged() {
     let stolen = addresses.addresses[&Name::new("a").unwrap()];
     addresses.addresses.insert(Name::new("b").unwrap(), stolen);
     addresses.store(dir.path()).unwrap();
-    assert!(matches!(Addresses::load(dir.path()), Err(NodeError::Damaged { .. })));
+    assert!(matches!(
+        Addresses::load(dir.path()),
+        Err(NodeError::Damaged { .. })
+    ));
 }

@@ -20,7 +20,12 @@ fn agent(name: &str, uid: Option<u32>) -> Agent {
 
 fn service(name: &str, endpoint: bool) -> Service {
     let at = Position::default();
-    let real = Endpoint { host: EndpointHost::Ip([10, 0, 0, 1].into()), port: 443, tls: None, at };
+    let real = Endpoint {
+        host: EndpointHost::Ip([10, 0, 0, 1].into()),
+        port: 443,
+        tls: None,
+        at,
+    };
     Service {
         name: Name::new(name).unwrap(),
         protocol: Protocol::Http,
@@ -37,10 +42,16 @@ fn service(name: &str, endpoint: bool) -> Service {
 }
 
 fn zone() -> (Estate, BTreeMap<Name, VirtualAddr>) {
-    let subject = WorkloadId { kind: Kind::Agent, name: Name::new("customer-service").unwrap() };
+    let subject = WorkloadId {
+        kind: Kind::Agent,
+        name: Name::new("customer-service").unwrap(),
+    };
     let estate = Estate {
         services: vec![service("model-api", true), service("payments", false)],
-        agents: vec![agent("customer-service", None), agent("clerk", Some(STRANGER))],
+        agents: vec![
+            agent("customer-service", None),
+            agent("clerk", Some(STRANGER)),
+        ],
         policies: vec![Policy {
             name: subject.name.clone(),
             subject,
@@ -49,7 +60,10 @@ fn zone() -> (Estate, BTreeMap<Name, VirtualAddr>) {
             initiate: Vec::new(),
             receive: None,
             tests: Vec::new(),
-            filesystem: Filesystem { read: vec!["/srv/data".into()], ..Filesystem::default() },
+            filesystem: Filesystem {
+                read: vec!["/srv/data".into()],
+                ..Filesystem::default()
+            },
             at: Position::default(),
         }],
     };
@@ -69,9 +83,15 @@ fn a_resource_without_attest_is_for_owner_and_root_only() {
     for uid in [OWNER, 0] {
         let claimed = claim(OWNER, uid, "customer-service").unwrap();
         assert_eq!(claimed.workload.kind, Kind::Agent);
-        assert_eq!(claimed.filesystem.read, [std::path::PathBuf::from("/srv/data")]);
+        assert_eq!(
+            claimed.filesystem.read,
+            [std::path::PathBuf::from("/srv/data")]
+        );
     }
-    assert_eq!(claim(OWNER, OWNER, "payments").unwrap().workload.kind, Kind::Service);
+    assert_eq!(
+        claim(OWNER, OWNER, "payments").unwrap().workload.kind,
+        Kind::Service
+    );
     claim(OWNER, STRANGER, "customer-service").unwrap_err();
     claim(0, STRANGER, "payments").unwrap_err();
 }
@@ -83,43 +103,89 @@ fn attest_uid_is_who_calls_run_and_nobody_else() {
         claim(owner, uid, "clerk").unwrap_err();
     }
     assert!(claim(0, 0, "clerk").unwrap_err().hint.contains("#2000"));
-    assert!(claim(OWNER, OWNER, "clerk").unwrap_err().hint.contains("root"));
+    assert!(
+        claim(OWNER, OWNER, "clerk")
+            .unwrap_err()
+            .hint
+            .contains("root")
+    );
 }
 
 #[test]
 fn a_stranger_learns_nothing_from_a_refusal() {
     let plain = |name: &str| claim(0, STRANGER + 1, name).unwrap_err();
-    for name in ["customer-service", "clerk", "payments", "model-api", "nobody", "custmer-service"] {
+    for name in [
+        "customer-service",
+        "clerk",
+        "payments",
+        "model-api",
+        "nobody",
+        "custmer-service",
+    ] {
         let refusal = plain(name);
-        assert_eq!(refusal.reason.replace(name, "X"), plain("nobody").reason.replace("nobody", "X"));
+        assert_eq!(
+            refusal.reason.replace(name, "X"),
+            plain("nobody").reason.replace("nobody", "X")
+        );
         assert_eq!(refusal.hint, plain("nobody").hint);
     }
 }
 
 #[test]
 fn the_owner_is_told_the_nearest_name() {
-    assert_eq!(claim(OWNER, OWNER, "custmer-service").unwrap_err().hint, "did you mean `customer-service`?");
-    assert_eq!(claim(OWNER, 0, "payment").unwrap_err().hint, "did you mean `payments`?");
-    assert!(claim(OWNER, OWNER, "zzzzzz").unwrap_err().hint.contains("declare it"));
+    assert_eq!(
+        claim(OWNER, OWNER, "custmer-service").unwrap_err().hint,
+        "did you mean `customer-service`?"
+    );
+    assert_eq!(
+        claim(OWNER, 0, "payment").unwrap_err().hint,
+        "did you mean `payments`?"
+    );
+    assert!(
+        claim(OWNER, OWNER, "zzzzzz")
+            .unwrap_err()
+            .hint
+            .contains("declare it")
+    );
     claim(OWNER, OWNER, "").unwrap_err();
     claim(OWNER, OWNER, &"x".repeat(60_000)).unwrap_err();
 }
 
 #[test]
 fn a_service_outside_compartments_cannot_be_run() {
-    assert!(claim(OWNER, OWNER, "model-api").unwrap_err().reason.contains("endpoints"));
+    assert!(
+        claim(OWNER, OWNER, "model-api")
+            .unwrap_err()
+            .reason
+            .contains("endpoints")
+    );
 }
 
 #[test]
 fn another_version_of_the_link_is_refused_with_the_older_side_named() {
     check_version(LINK_VERSION).unwrap();
-    assert!(check_version(LINK_VERSION - 1).unwrap_err().hint.contains("ringfence run"));
-    assert!(check_version(LINK_VERSION + 1).unwrap_err().hint.contains("ringfence up"));
+    assert!(
+        check_version(LINK_VERSION - 1)
+            .unwrap_err()
+            .hint
+            .contains("ringfence run")
+    );
+    assert!(
+        check_version(LINK_VERSION + 1)
+            .unwrap_err()
+            .hint
+            .contains("ringfence up")
+    );
 }
 
 #[test]
 fn counts_edits() {
-    for (a, b, expected) in [("", "", 0), ("a", "", 1), ("kitten", "sitting", 3), ("payments", "paymnets", 2)] {
+    for (a, b, expected) in [
+        ("", "", 0),
+        ("a", "", 1),
+        ("kitten", "sitting", 3),
+        ("payments", "paymnets", 2),
+    ] {
         assert_eq!(distance(a, b), expected, "{a} {b}");
         assert_eq!(distance(b, a), expected, "{b} {a}");
     }

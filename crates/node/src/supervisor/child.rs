@@ -85,7 +85,12 @@ impl Supervisor {
         }
         self.child.started += 1;
         let epoch = Epoch(self.child.started);
-        match Enforcer::start(&self.fixed.exe, &self.fixed.enforcer_args, epoch, self.inputs.clone()) {
+        match Enforcer::start(
+            &self.fixed.exe,
+            &self.fixed.enforcer_args,
+            epoch,
+            self.inputs.clone(),
+        ) {
             Ok(enforcer) => {
                 self.child.ready_by = Some(Instant::now() + READY_WITHIN);
                 self.child.current = Some(enforcer);
@@ -115,7 +120,12 @@ impl Supervisor {
                 self.not_taken(generation, &reason);
             }
             EnforcerNews::Said(ToNode::Status {
-                id, log_head, log_trouble, connections, compartments, ..
+                id,
+                log_head,
+                log_trouble,
+                connections,
+                compartments,
+                ..
             }) => {
                 self.child.log_head = Some(log_head);
                 self.child.connections = connections;
@@ -127,7 +137,12 @@ impl Supervisor {
     }
 
     fn answered(&mut self, generation: Generation) {
-        if self.child.pending.take_if(|(pending, _)| *pending == generation).is_some() {
+        if self
+            .child
+            .pending
+            .take_if(|(pending, _)| *pending == generation)
+            .is_some()
+        {
             self.child.late = false;
         }
     }
@@ -148,7 +163,9 @@ impl Supervisor {
         let now = Instant::now();
         if self.child.ready_by.is_some_and(|by| by < now) {
             self.child.ready_by = None;
-            crate::say::warn(&format!("the enforcer is not ready after {READY_WITHIN:?}; it is killed"));
+            crate::say::warn(&format!(
+                "the enforcer is not ready after {READY_WITHIN:?}; it is killed"
+            ));
             self.child.kill();
         }
         if let Some((generation, by)) = self.child.pending
@@ -156,8 +173,15 @@ impl Supervisor {
             && !self.child.late
         {
             self.child.late = true;
-            crate::say::warn(&format!("the enforcer has not taken generation {generation} after {LOADED_WITHIN:?}"));
-            self.record("reload late", format!("generation {generation}"), None, false);
+            crate::say::warn(&format!(
+                "the enforcer has not taken generation {generation} after {LOADED_WITHIN:?}"
+            ));
+            self.record(
+                "reload late",
+                format!("generation {generation}"),
+                None,
+                false,
+            );
             self.claims_due();
         }
     }
@@ -165,7 +189,9 @@ impl Supervisor {
     /// Everything is down until the next one is up; the launchers reset what is tried meanwhile.
     fn ended(&mut self, how: &str) {
         let child = &mut self.child;
-        let healthy = child.loaded.is_some_and(|(_, since)| since.elapsed() >= HEALTHY_AFTER);
+        let healthy = child
+            .loaded
+            .is_some_and(|(_, since)| since.elapsed() >= HEALTHY_AFTER);
         let pending = child.pending.take().map(|(generation, _)| generation);
         let taking = pending.filter(|generation| !child.has(*generation));
         child.deaths = if healthy { 0 } else { child.deaths };
@@ -181,9 +207,17 @@ impl Supervisor {
         child.log_head = None;
         child.armed.clear();
         child.last_end = Some(how.to_owned());
-        let who = pid.map(|pid| format!(" (process {pid})")).unwrap_or_default();
-        let wait = if pause.is_zero() { String::new() } else { format!(" in {pause:?}") };
-        crate::say::warn(&format!("the enforcer{who} has ended: {how}; nothing passes until it is started again{wait}"));
+        let who = pid
+            .map(|pid| format!(" (process {pid})"))
+            .unwrap_or_default();
+        let wait = if pause.is_zero() {
+            String::new()
+        } else {
+            format!(" in {pause:?}")
+        };
+        crate::say::warn(&format!(
+            "the enforcer{who} has ended: {how}; nothing passes until it is started again{wait}"
+        ));
         self.record("enforcer ended", how.to_owned(), None, false);
         self.note_log(None);
         self.answer_all_questions();
@@ -197,9 +231,15 @@ impl Supervisor {
     fn died_taking(&mut self, generation: Generation, how: &str) {
         let deaths = self.child.poisoned.entry(generation).or_default();
         *deaths += 1;
-        let offered = self.offer.as_ref().is_some_and(|offer| offer.generation == generation);
+        let offered = self
+            .offer
+            .as_ref()
+            .is_some_and(|offer| offer.generation == generation);
         if *deaths >= POISON_DEATHS && offered {
-            self.not_taken(generation, &format!("it ended {POISON_DEATHS} times while taking it, last: {how}"));
+            self.not_taken(
+                generation,
+                &format!("it ended {POISON_DEATHS} times while taking it, last: {how}"),
+            );
         }
     }
 }

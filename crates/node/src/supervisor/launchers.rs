@@ -34,7 +34,10 @@ pub(super) struct Waiting {
 
 impl Supervisor {
     pub(super) fn claim(&mut self, claim: Claim) {
-        let until = claim.resume.is_none().then(|| Instant::now() + ENFORCER_WAIT);
+        let until = claim
+            .resume
+            .is_none()
+            .then(|| Instant::now() + ENFORCER_WAIT);
         self.waiting.push(Waiting { claim, until });
         self.claims_due();
     }
@@ -57,7 +60,13 @@ impl Supervisor {
             .partition(|waiting: &Waiting| waiting.until.is_some_and(|until| until < now));
         self.waiting = rest;
         for Waiting { claim, .. } in late {
-            refuse(claim, Refusal::new("the enforcer is not up", "`ringfence status` says why; try again when it is"));
+            refuse(
+                claim,
+                Refusal::new(
+                    "the enforcer is not up",
+                    "`ringfence status` says why; try again when it is",
+                ),
+            );
         }
     }
 
@@ -65,7 +74,10 @@ impl Supervisor {
         match self.admit(&claim) {
             Ok((grant, fresh)) => self.grant(&mut claim, grant, fresh),
             Err(refusal) => {
-                let text = format!("{} (uid {}, process {})", refusal.reason, claim.uid, claim.process.pid);
+                let text = format!(
+                    "{} (uid {}, process {})",
+                    refusal.reason, claim.uid, claim.process.pid
+                );
                 self.record("claim refused", text, Some(claim.name.clone()), false);
                 refuse(claim, refusal);
             }
@@ -77,20 +89,33 @@ impl Supervisor {
         if self.serving.origin == Origin::Nothing {
             return Err(Refusal::new(
                 "no policy is in force on this node: everything is denied",
-                format!("mend the configuration; `ringfence status{}` says what is wrong", self.fixed.state_option),
+                format!(
+                    "mend the configuration; `ringfence status{}` says what is wrong",
+                    self.fixed.state_option
+                ),
             ));
         }
         let estate = &self.serving.estate;
-        let claimed = claim::check(estate, &self.serving.addresses, self.fixed.owner, claim.uid, &claim.name)?;
+        let claimed = claim::check(
+            estate,
+            &self.serving.addresses,
+            self.fixed.owner,
+            claim.uid,
+            &claim.name,
+        )?;
         let (instance, outer_id, fresh) = match &claim.resume {
             Some(id) => {
-                let held = self.instances.resume(id, &claim.name, claim.uid, claim.process)?;
+                let held = self
+                    .instances
+                    .resume(id, &claim.name, claim.uid, claim.process)?;
                 (id.clone(), held.outer_id, false)
             }
             None => {
                 let outer_id = if claim.uid == 0 && self.fixed.outer_ids {
                     let id = self.instances.outer_id();
-                    Some(id.ok_or_else(|| Refusal::new("all outer ids are in use", "stop some workloads"))?)
+                    Some(id.ok_or_else(|| {
+                        Refusal::new("all outer ids are in use", "stop some workloads")
+                    })?)
                 } else {
                     None
                 };
@@ -121,7 +146,11 @@ impl Supervisor {
     /// What no compartment may be given: whoever writes there writes policy, or the record of what happened.
     fn forbidden(&self) -> Vec<std::path::PathBuf> {
         let fixed = &self.fixed;
-        let mut paths = vec![fixed.state.clone(), fixed.config.clone(), fixed.sockets.clone()];
+        let mut paths = vec![
+            fixed.state.clone(),
+            fixed.config.clone(),
+            fixed.sockets.clone(),
+        ];
         paths.extend(std::fs::canonicalize(&fixed.config));
         paths.sort();
         paths.dedup();
@@ -142,10 +171,21 @@ impl Supervisor {
         }
         self.store_instances();
         // An earlier connection of the same launcher is cut by this.
-        let link = Link { connection: claim.connection, handed: claim.links.clone(), made_for: None };
+        let link = Link {
+            connection: claim.connection,
+            handed: claim.links.clone(),
+            made_for: None,
+        };
         self.links.insert(id.clone(), link);
-        let what = if fresh { "workload started" } else { "workload resumed" };
-        let reason = format!("{id}, uid {}, process {}: {}", claim.uid, claim.process.pid, claim.command);
+        let what = if fresh {
+            "workload started"
+        } else {
+            "workload resumed"
+        };
+        let reason = format!(
+            "{id}, uid {}, process {}: {}",
+            claim.uid, claim.process.pid, claim.command
+        );
         self.record(what, reason, Some(name), true);
         self.make_link(&id);
     }
@@ -159,9 +199,11 @@ impl Supervisor {
     }
 
     fn make_link(&mut self, id: &InstanceId) {
-        let (Some(enforcer), Some(link), Some(instance)) =
-            (self.child.serving(), self.links.get_mut(id), self.instances.get(id))
-        else {
+        let (Some(enforcer), Some(link), Some(instance)) = (
+            self.child.serving(),
+            self.links.get_mut(id),
+            self.instances.get(id),
+        ) else {
             return;
         };
         if link.made_for == Some(enforcer.epoch) {
@@ -184,7 +226,9 @@ impl Supervisor {
                 );
             }
             Err(error) => {
-                crate::say::warn(&format!("{id} cannot be linked to the enforcer: {error}; it is cut off for now"));
+                crate::say::warn(&format!(
+                    "{id} cannot be linked to the enforcer: {error}; it is cut off for now"
+                ));
                 self.links.remove(id);
             }
         }
@@ -217,8 +261,16 @@ impl Supervisor {
 
     pub(crate) fn record_stopped(&mut self, gone: Vec<(InstanceId, Instance)>) {
         for (id, instance) in gone {
-            let reason = format!("{id}, uid {}, process {}", instance.uid, instance.process.pid);
-            self.record("workload stopped", reason, Some(instance.workload.name.to_string()), true);
+            let reason = format!(
+                "{id}, uid {}, process {}",
+                instance.uid, instance.process.pid
+            );
+            self.record(
+                "workload stopped",
+                reason,
+                Some(instance.workload.name.to_string()),
+                true,
+            );
         }
     }
 

@@ -71,17 +71,24 @@ impl Supervisor {
 
     /// What a fresh node begins with: the configuration, else what an earlier run left, else nothing.
     fn choose_first(&mut self) {
-        let Some(desk) = self.desk.as_mut() else { return };
+        let Some(desk) = self.desk.as_mut() else {
+            return;
+        };
         let revived = match desk.last_good() {
             None => return,
             Some(Ok((last, missing))) => {
                 if self.offer.is_none() && !missing.is_empty() {
-                    crate::say::warn(&format!("for the last good generation:\n{}", Diagnostics(missing)));
+                    crate::say::warn(&format!(
+                        "for the last good generation:\n{}",
+                        Diagnostics(missing)
+                    ));
                 }
                 Arc::new(last)
             }
             Some(Err(errors)) => {
-                crate::say::warn(&format!("the last good generation cannot be used any more:\n{errors}"));
+                crate::say::warn(&format!(
+                    "the last good generation cannot be used any more:\n{errors}"
+                ));
                 return;
             }
         };
@@ -95,7 +102,10 @@ impl Supervisor {
         if self.rejected.take().is_some() {
             let text = match &self.offer {
                 Some(offer) => format!("generation {} is on its way", offer.generation),
-                None => format!("generation {} is what the files say again", self.serving.generation),
+                None => format!(
+                    "generation {} is what the files say again",
+                    self.serving.generation
+                ),
             };
             crate::say::warn(&text);
             self.record("reload accepted", text, None, true);
@@ -104,7 +114,11 @@ impl Supervisor {
 
     pub(super) fn reject(&mut self, errors: &Diagnostics) {
         let shown: Vec<String> = errors.0.iter().map(ToString::to_string).collect();
-        if self.rejected.as_ref().is_some_and(|earlier| earlier.errors == shown) {
+        if self
+            .rejected
+            .as_ref()
+            .is_some_and(|earlier| earlier.errors == shown)
+        {
             return;
         }
         let in_force = self.in_force();
@@ -119,12 +133,22 @@ impl Supervisor {
         });
         self.record(
             "reload rejected",
-            format!("{} errors; {}; {in_force}", shown.len(), first.unwrap_or_default()),
+            format!(
+                "{} errors; {}; {in_force}",
+                shown.len(),
+                first.unwrap_or_default()
+            ),
             None,
             false,
         );
-        let since = self.rejected.as_ref().map_or_else(Timestamp::now, |earlier| earlier.since);
-        self.rejected = Some(Rejected { since, errors: shown });
+        let since = self
+            .rejected
+            .as_ref()
+            .map_or_else(Timestamp::now, |earlier| earlier.since);
+        self.rejected = Some(Rejected {
+            since,
+            errors: shown,
+        });
     }
 
     fn in_force(&self) -> String {
@@ -150,6 +174,7 @@ impl Supervisor {
 
     /// The enforcer has taken `generation`.
     pub(super) fn taken(&mut self, generation: Generation) {
+        self.flush_events();
         if let Some(offer) = self.offer.take_if(|offer| offer.generation == generation) {
             self.fallback = None;
             if offer.origin == Origin::Config {
@@ -159,7 +184,6 @@ impl Supervisor {
             self.say_taken();
         }
         self.links_due();
-        self.flush_events();
         self.announce();
         self.claims_due();
     }
@@ -195,7 +219,11 @@ impl Supervisor {
 
     /// The enforcer does not take `generation`: it is dropped, and the next best is tried.
     pub(super) fn not_taken(&mut self, generation: Generation, reason: &str) {
-        if self.offer.take_if(|offer| offer.generation == generation).is_some() {
+        if self
+            .offer
+            .take_if(|offer| offer.generation == generation)
+            .is_some()
+        {
             self.reject(&Diagnostics(vec![ringfence_model::Diagnostic {
                 at: None,
                 message: format!("the enforcer does not take generation {generation}: {reason}"),
@@ -208,7 +236,12 @@ impl Supervisor {
             crate::say::warn(&format!(
                 "the enforcer does not take generation {generation} again: {reason}; everything is denied"
             ));
-            self.record("policy lost", format!("generation {generation}: {reason}"), None, false);
+            self.record(
+                "policy lost",
+                format!("generation {generation}: {reason}"),
+                None,
+                false,
+            );
             let nothing = self.desk.as_ref().map(|desk| desk.nothing());
             match nothing {
                 Some(Ok(nothing)) => self.serving = Arc::new(nothing),

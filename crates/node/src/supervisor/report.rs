@@ -22,7 +22,11 @@ pub(super) struct Question {
 impl Supervisor {
     pub(super) fn status_asked(&mut self, answer: oneshot::Sender<Status>) {
         self.asked += 1;
-        self.questions.push(Question { id: self.asked, until: Instant::now() + ADMIN_WITHIN, answer });
+        self.questions.push(Question {
+            id: self.asked,
+            until: Instant::now() + ADMIN_WITHIN,
+            answer,
+        });
         match self.child.serving() {
             Some(enforcer) => enforcer.say(FromNode::AskStatus { id: self.asked }),
             None => self.answer_all_questions(),
@@ -32,8 +36,9 @@ impl Supervisor {
     /// Keeps what is known of the enforcer fresh, and notices when it stops answering.
     pub(super) fn ask_enforcer(&mut self) {
         let now = Instant::now();
-        let (late, rest) =
-            std::mem::take(&mut self.questions).into_iter().partition(|question: &Question| question.until < now);
+        let (late, rest) = std::mem::take(&mut self.questions)
+            .into_iter()
+            .partition(|question: &Question| question.until < now);
         self.questions = rest;
         for question in late {
             let mut status = self.status();
@@ -49,7 +54,9 @@ impl Supervisor {
     }
 
     pub(super) fn answer_questions(&mut self, id: u64) {
-        let (now, rest) = std::mem::take(&mut self.questions).into_iter().partition(|question: &Question| question.id <= id);
+        let (now, rest) = std::mem::take(&mut self.questions)
+            .into_iter()
+            .partition(|question: &Question| question.id <= id);
         self.questions = rest;
         for question in now {
             reply(question, self.status());
@@ -133,7 +140,10 @@ impl Supervisor {
                 last_end: child.last_end.clone(),
                 connections: child.connections,
             },
-            log: LogStatus { head: child.log_head, trouble: self.log_trouble.clone() },
+            log: LogStatus {
+                head: child.log_head,
+                trouble: self.log_trouble.clone(),
+            },
             workloads: self.workloads(),
             notes: self.notes(),
             degraded: self.degraded(),
@@ -189,25 +199,37 @@ impl Supervisor {
             ));
         }
         if !self.child.is_loaded() {
-            let how = self.child.last_end.as_ref().map(|end| format!(" (the last one: {end})")).unwrap_or_default();
+            let how = self
+                .child
+                .last_end
+                .as_ref()
+                .map(|end| format!(" (the last one: {end})"))
+                .unwrap_or_default();
             reasons.push(Degraded::new(
                 format!("the enforcer is not up{how}; nothing passes"),
                 "it is started again by itself; what it says is on the standard error of `ringfence up`",
             ));
         } else if self.child.is_late() {
             reasons.push(Degraded::new(
-                format!("the enforcer has not taken generation {} yet", self.target().generation),
+                format!(
+                    "the enforcer has not taken generation {} yet",
+                    self.target().generation
+                ),
                 "wait, or end it with `kill -9`: it is started again within a second",
             ));
         }
         if let Some(rejected) = &self.rejected {
-            let first = rejected.errors.first().and_then(|error| error.lines().next()).unwrap_or_default();
+            let first = rejected
+                .errors
+                .first()
+                .and_then(|error| error.lines().next())
+                .unwrap_or_default();
             let more = match rejected.errors.len() {
                 0 | 1 => String::new(),
                 errors => format!(" (and {} more)", errors - 1),
             };
             reasons.push(Degraded::new(
-                format!("the configuration is rejected since {}: {first}{more}", rejected.since),
+                format!("the configuration is rejected since {:.0}: {first}{more}", rejected.since),
                 format!(
                     "see all of it with `ringfence policy lint --config {}`, and mend it; it is picked up when saved",
                     self.fixed.config.display()
@@ -217,13 +239,10 @@ impl Supervisor {
         if self.serving.origin == Origin::Nothing {
             reasons.push(Degraded::new(
                 "no policy is in force: everything is denied",
-                format!("put a valid configuration into {}", self.fixed.config.display()),
-            ));
-        }
-        for (id, _) in self.instances.iter().filter(|(id, _)| !self.links.contains_key(*id)) {
-            reasons.push(Degraded::new(
-                format!("the launcher of {id} is not connected; it resets everything its workload tries"),
-                "it comes back by itself; if it does not, start the workload again",
+                format!(
+                    "put a valid configuration into {}",
+                    self.fixed.config.display()
+                ),
             ));
         }
         reasons

@@ -368,7 +368,7 @@ fn bytes(count: u64) -> String {
     match units.into_iter().find(|(shift, _)| count >> shift > 0) {
         // Tenths, rounded down, in whole numbers.
         Some((shift, unit)) => {
-            let tenths = u128::from(count) * 10 >> shift;
+            let tenths = (u128::from(count) * 10) >> shift;
             format!("{}.{} {unit}", tenths / 10, tenths % 10)
         }
         None => format!("{count} B"),

@@ -39,7 +39,7 @@ pub use body::{BodyReader, Step, write_chunk, write_last_chunk};
 pub use field::Field;
 pub use framing::Framing;
 pub use refusal::Refusal;
-pub use request::{Onward, RequestHead, parse_request, read_request};
+pub use request::{Onward, RequestHead, parse_request, read_request, replace_authority};
 pub use response::{Backward, ResponseHead, parse_response, read_response};
 pub use scan::{Scanned, Scanner};
 

@@ -159,3 +159,22 @@ impl RequestHead<'_> {
         Ok(())
     }
 }
+
+/// Puts another authority into a head that [`RequestHead::write`] has written, for a service that turned out to answer
+/// to another name than expected when it was dialled. Errors leave `head` as it was: nothing may be sent then.
+pub fn replace_authority(head: &mut Vec<u8>, authority: &str) -> Result<(), Refusal> {
+    const FIELD: &[u8] = b"\r\nhost: ";
+    if parse_authority(authority.as_bytes()).is_none() {
+        return Err(Refusal::Insertion);
+    }
+    // Host is always written first, right behind the request line.
+    let line = memchr::memchr(b'\r', head).ok_or(Refusal::Insertion)?;
+    let start = line + FIELD.len();
+    let rest = head.get(start..).ok_or(Refusal::Insertion)?;
+    if head.get(line..start) != Some(FIELD) {
+        return Err(Refusal::Insertion);
+    }
+    let length = memchr::memchr(b'\r', rest).ok_or(Refusal::Insertion)?;
+    head.splice(start..start + length, authority.bytes());
+    Ok(())
+}

@@ -35,7 +35,7 @@ pub struct Backward {
 
 /// Reads the response head at the start of `bytes`. `to_head`: the request was HEAD.
 pub fn read_response(bytes: &[u8], to_head: bool) -> Result<Read<ResponseHead<'_>>, Refusal> {
-    match Scanner::new().find(bytes)? {
+    match Scanner::response().find(bytes)? {
         Some(scanned) => Ok(Read::Complete {
             head: parse_response(scanned, to_head)?,
             consumed: scanned.len(),

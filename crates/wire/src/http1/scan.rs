@@ -4,12 +4,16 @@ use super::Refusal;
 use super::bytes::is_control;
 use super::limits::HEAD_MAX;
 
+/// What every response starts with.
+const RESPONSE_START: &[u8] = b"HTTP/";
+
 /// Looks for the end of a head in a growing buffer, and refuses unsound line ends and control bytes as soon as they
 /// are there. Every byte is looked at once, however the head is cut up.
 #[derive(Clone, Debug, Default)]
 pub struct Scanner {
     scanned: usize,
     lines: LineEnds,
+    response: bool,
 }
 
 /// The bytes of a head up to and with its empty line, in which every CR is followed by LF, every LF preceded by CR,
@@ -36,9 +40,18 @@ impl<'a> Scanned<'a> {
 }
 
 impl Scanner {
-    /// At the start of a head.
+    /// At the start of a request head.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// At the start of a response head. A service that speaks another protocol is found out by its first bytes, not
+    /// waited for until its head is complete.
+    pub fn response() -> Self {
+        Self {
+            response: true,
+            ..Self::default()
+        }
     }
 
     /// Looks on. `bytes` is the whole buffer from the start of the head: what was given before, and more.
@@ -46,6 +59,13 @@ impl Scanner {
     pub fn find<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Scanned<'a>>, Refusal> {
         let window = bytes.get(..HEAD_MAX).unwrap_or(bytes);
         for &byte in window.get(self.scanned..).unwrap_or_default() {
+            if self.response
+                && RESPONSE_START
+                    .get(self.scanned)
+                    .is_some_and(|&due| due != byte)
+            {
+                return Err(Refusal::StatusLine);
+            }
             self.scanned += 1;
             match self.lines.push(byte)? {
                 Some(Line::Empty { first: true }) => return Err(Refusal::LeadingEmptyLine),

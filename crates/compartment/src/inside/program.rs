@@ -1,0 +1,252 @@
+//! Finding the program, and what it needs to start, in the tree that the workload sees.
+
+use std::ffi::{CString, OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Refusal};
+
+/// Longest `#!` line the kernel reads, in bytes.
+const SCRIPT_LINE: usize = 256;
+/// Interpreters of interpreters followed; the kernel gives up after as many.
+const INTERPRETERS_MAX: usize = 5;
+/// Most program headers looked at in an ELF file, and the longest name of a loader in it.
+const ELF_HEADERS_MAX: usize = 256;
+const ELF_LOADER_MAX: usize = 4096;
+const ELF_HEADER_BYTES: usize = 64;
+const ELF_PROGRAM_HEADER_BYTES: usize = 56;
+const PT_INTERP: u32 = 3;
+
+/// Why the program cannot be started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Missing {
+    /// As it was asked for.
+    pub(crate) command: OsString,
+    /// The path that is not there or cannot be used; the same as the command if that has no path.
+    pub(crate) path: PathBuf,
+    /// What needs `path`, if it is not the command itself.
+    pub(crate) needed_by: Option<PathBuf>,
+    /// It is there, but cannot be executed.
+    pub(crate) present: bool,
+    /// In the system's words.
+    pub(crate) cause: String,
+}
+
+impl Missing {
+    fn new(command: &OsStr, path: &Path, cause: &io::Error) -> Self {
+        Self {
+            command: command.to_owned(),
+            path: path.to_owned(),
+            needed_by: None,
+            present: cause.kind() != io::ErrorKind::NotFound,
+            cause: cause.to_string(),
+        }
+    }
+
+    /// What the user is told. `on_host` finds a path as the host sees it, if it is there.
+    pub(crate) fn refusal(&self, on_host: impl Fn(&Path) -> Option<PathBuf>) -> Refusal {
+        let command = self.command.to_string_lossy();
+        let path = self.path.display();
+        if self.present {
+            return Refusal {
+                code: EXIT_NOT_EXECUTABLE,
+                what: format!("{command} cannot be executed: {path}: {}", self.cause),
+                fix: "give a program, or make the file executable for the user of the workload".to_owned(),
+            };
+        }
+        let needed = match &self.needed_by {
+            Some(by) => format!("{command} cannot be started: {} needs {path}, which", by.display()),
+            None => format!("{command}"),
+        };
+        let (what, fix) = match on_host(&self.path) {
+            Some(host) => (
+                format!("{needed} is outside what the compartment shows"),
+                format!(
+                    "add it to the workload's policy: `filesystem: {{ read: [{}] }}`, or a directory that holds it \
+                     and what it needs",
+                    host.display()
+                ),
+            ),
+            None => (
+                format!("{needed} was not found"),
+                "give a program that exists; without a / it is looked for in PATH inside the compartment".to_owned(),
+            ),
+        };
+        Refusal {
+            code: EXIT_NOT_FOUND,
+            what,
+            fix,
+        }
+    }
+}
+
+/// The path to execute for `command`, looked up in `path` (as of `PATH`) if it has no slash. Everything it needs to
+/// start (interpreter, loader) is there when this succeeds.
+pub(crate) fn locate(command: &OsStr, path: &OsStr) -> Result<CString, Missing> {
+    let found = if command.as_bytes().contains(&b'/') {
+        let found = PathBuf::from(command);
+        executable(&found).map_err(|cause| Missing::new(command, &found, &cause))?;
+        found
+    } else {
+        search(command, path)?
+    };
+    check_needs(command, &found)?;
+    CString::new(found.into_os_string().into_vec()).map_err(|cause| {
+        Missing::new(command, Path::new(command), &io::Error::other(cause))
+    })
+}
+
+fn search(command: &OsStr, path: &OsStr) -> Result<PathBuf, Missing> {
+    let mut refused = None;
+    for directory in std::env::split_paths(path) {
+        let candidate = directory.join(command);
+        match executable(&candidate) {
+            Ok(()) => return Ok(candidate),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => {
+                refused.get_or_insert_with(|| Missing::new(command, &candidate, &cause));
+            }
+        }
+    }
+    Err(refused.unwrap_or_else(|| {
+        Missing::new(command, Path::new(command), &io::ErrorKind::NotFound.into())
+    }))
+}
+
+fn executable(path: &Path) -> io::Result<()> {
+    let found = std::fs::metadata(path)?;
+    if found.is_dir() {
+        return Err(io::Error::other("it is a directory"));
+    }
+    if !found.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(rustix::fs::accessat(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::Access::EXEC_OK,
+        rustix::fs::AtFlags::EACCESS,
+    )?)
+}
+
+fn check_needs(command: &OsStr, program: &Path) -> Result<(), Missing> {
+    let mut program = program.to_owned();
+    for _ in 0..INTERPRETERS_MAX {
+        let next = match interpreter(&program) {
+            Ok(Some(next)) => next,
+            // Not readable, or of a format we do not know: the kernel will tell.
+            Ok(None) | Err(_) => return Ok(()),
+        };
+        executable(&next).map_err(|cause| Missing {
+            needed_by: Some(program.clone()),
+            ..Missing::new(command, &next, &cause)
+        })?;
+        program = next;
+    }
+    Ok(())
+}
+
+/// What the kernel starts in place of, or before, this program: the `#!` line's, or an ELF file's loader.
+fn interpreter(program: &Path) -> io::Result<Option<PathBuf>> {
+    let mut file = File::open(program)?;
+    let mut head = vec![0; SCRIPT_LINE];
+    let mut filled = 0;
+    while filled < head.len() {
+        match file.read(&mut head[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    head.truncate(filled);
+    if let Some(line) = head.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let name = line
+            .split(|byte| matches!(byte, b' ' | b'\t' | b'\r' | 0))
+            .find(|word| !word.is_empty());
+        return Ok(name.map(|name| PathBuf::from(OsStr::from_bytes(name))));
+    }
+    elf_loader(&mut file, &head)
+}
+
+fn elf_loader(file: &mut File, head: &[u8]) -> io::Result<Option<PathBuf>> {
+    // 64-bit, little-endian: the only programs the system call filter lets run.
+    if head.len() < ELF_HEADER_BYTES || !head.starts_with(b"\x7fELF\x02\x01") {
+        return Ok(None);
+    }
+    let half = |bytes: &[u8], at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
+    let long = |bytes: &[u8], at: usize| {
+        bytes
+            .get(at..)
+            .and_then(|rest| rest.first_chunk::<8>())
+            .map_or(0, |eight| u64::from_le_bytes(*eight))
+    };
+    let (offset, size, count) = (long(head, 32), usize::from(half(head, 54)), usize::from(half(head, 56)));
+    if size != ELF_PROGRAM_HEADER_BYTES || count > ELF_HEADERS_MAX {
+        return Ok(None);
+    }
+    let mut headers = vec![0; size * count];
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(&mut headers)?;
+    for header in headers.chunks_exact(size) {
+        if u32::from_le_bytes([header[0], header[1], header[2], header[3]]) != PT_INTERP {
+            continue;
+        }
+        let (place, length) = (long(header, 8), long(header, 32) as usize);
+        if length > ELF_LOADER_MAX {
+            return Ok(None);
+        }
+        let mut name = vec![0; length];
+        file.seek(SeekFrom::Start(place))?;
+        file.read_exact(&mut name)?;
+        while name.last() == Some(&0) {
+            name.pop();
+        }
+        return Ok(Some(PathBuf::from(OsString::from_vec(name))));
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn finds_programs_and_their_loaders() {
+        let path = OsStr::new("/usr/bin:/bin");
+        assert!(locate(OsStr::new("sh"), path).is_ok());
+        assert!(locate(OsStr::new("/bin/sh"), path).is_ok());
+        let loader = interpreter(Path::new("/bin/sh")).unwrap().unwrap();
+        assert!(loader.to_string_lossy().contains("ld-"), "{loader:?}");
+    }
+
+    #[test]
+    fn tells_missing_from_not_executable() {
+        let missing = locate(OsStr::new("no-such-program"), OsStr::new("/usr/bin")).unwrap_err();
+        assert_eq!(missing.refusal(|_| None).code, EXIT_NOT_FOUND);
+        let refused = locate(OsStr::new("/etc/passwd"), OsStr::new("")).unwrap_err();
+        // Root may execute nothing that no one may.
+        assert_eq!(refused.refusal(|_| None).code, EXIT_NOT_EXECUTABLE);
+        let directory = locate(OsStr::new("/usr"), OsStr::new("")).unwrap_err();
+        assert_eq!(directory.refusal(|_| None).code, EXIT_NOT_EXECUTABLE);
+    }
+
+    #[test]
+    fn names_the_path_to_add() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("agent");
+        std::fs::write(&script, "#! /nowhere/python3 -u\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let missing = locate(script.as_os_str(), OsStr::new("")).unwrap_err();
+        assert_eq!(missing.path, Path::new("/nowhere/python3"));
+        let refusal = missing.refusal(|path| Some(path.to_owned()));
+        assert_eq!(refusal.code, EXIT_NOT_FOUND);
+        assert!(refusal.fix.contains("filesystem: { read: [/nowhere/python3] }"), "{}", refusal.fix);
+        assert!(refusal.what.contains(&*script.to_string_lossy()), "{}", refusal.what);
+    }
+}

@@ -1,0 +1,130 @@
+//! The last steps of the process that becomes the workload: session, terminal, Landlock, seccomp, exec.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+
+use super::init::Setup;
+use super::program;
+use super::talk::FromWorkload;
+use crate::error::{OrRefuse, Refusal};
+use crate::landlock::{Grant, restrict};
+use crate::root::Access;
+use crate::{channel, seccomp, sys};
+
+/// Trees of its own that a workload may write.
+const WRITABLE: &[&str] = &["/tmp", "/run", "/dev", "/proc", "/work"];
+const FIX: &str = "report this with the kernel's version (`uname -r`)";
+
+/// Becomes the workload, or tells the launcher why not and ends.
+pub(super) fn become_workload(setup: &Setup, terminal: Option<&CStr>) -> ! {
+    let report = &setup.report;
+    let message = match steps(setup, terminal) {
+        Err(Ended::Refused(refusal)) => FromWorkload::Failed(refusal),
+        Err(Ended::Missing(missing)) => FromWorkload::Missing(missing),
+    };
+    // If the launcher is gone, so is this process in a moment.
+    let _ = channel::send(report, &message, &[]);
+    sys::exit_now(crate::error::EXIT_REFUSED)
+}
+
+enum Ended {
+    Refused(Refusal),
+    Missing(program::Missing),
+}
+
+impl From<Refusal> for Ended {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
+    rustix::process::setsid().or_refuse("a session of its own", FIX)?;
+    streams(setup, terminal).or_refuse("the standard streams", FIX)?;
+    let program = program::locate(&setup.command[0], &setup.path).map_err(Ended::Missing)?;
+    let arguments = c_strings(setup.command.iter().map(|argument| argument.as_encoded_bytes()))?;
+    let environment = c_strings(setup.environment.iter().map(Vec::as_slice))?;
+    sys::close_on_exec_from(3).or_refuse("the closing of descriptors", FIX)?;
+    sys::fresh_signals(&setup.ignored_signals);
+
+    landlock(setup)?;
+    let filter = seccomp::workload_program();
+    let listener = sys::install_listener(&filter).or_refuse(
+        "seccomp",
+        "the kernel needs CONFIG_SECCOMP_FILTER and user notification (Linux 5.9 or later)",
+    )?;
+    channel::send(&setup.report, &FromWorkload::Listener, &[listener.as_fd()])
+        .or_refuse("seccomp", FIX)?;
+    drop(listener);
+
+    let cause = sys::exec(&program, &arguments, &environment);
+    Err(Ended::Missing(program::Missing {
+        command: setup.command[0].clone(),
+        path: Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(program.as_bytes())).to_owned(),
+        needed_by: None,
+        present: cause.kind() != io::ErrorKind::NotFound,
+        cause: cause.to_string(),
+    }))
+}
+
+/// Puts the streams the launcher chose at 0, 1 and 2, and the terminal where it chose that.
+fn streams(setup: &Setup, terminal: Option<&CStr>) -> io::Result<()> {
+    let slave: Option<OwnedFd> = terminal
+        .map(|path| rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()))
+        .transpose()?;
+    if let Some(slave) = &slave {
+        rustix::process::ioctl_tiocsctty(slave)?;
+    }
+    // Out of the way first: none of the sources may be 0, 1 or 2, or one would overwrite the other.
+    let mut sources = Vec::new();
+    for stream in &setup.streams {
+        let source: RawFd = match (stream, &slave) {
+            (Some(chosen), _) => chosen.as_raw_fd(),
+            (None, Some(slave)) => slave.as_raw_fd(),
+            (None, None) => return Err(io::Error::other("a stream without a source")),
+        };
+        sources.push(sys::duplicate_above(source, 3)?);
+    }
+    for (number, source) in sources.iter().enumerate() {
+        sys::place_descriptor(source.as_raw_fd(), number as RawFd)?;
+    }
+    Ok(())
+}
+
+fn landlock(setup: &Setup) -> Result<(), Refusal> {
+    let grant = |path, writable, optional| Grant {
+        path,
+        writable,
+        optional,
+    };
+    let mut grants = vec![grant(Path::new("/"), false, false)];
+    grants.extend(WRITABLE.iter().map(|path| grant(Path::new(*path), true, false)));
+    grants.extend(
+        setup
+            .plan
+            .trees
+            .iter()
+            .filter(|tree| tree.access == Access::Write)
+            .map(|tree| grant(tree.target.as_path(), true, false)),
+    );
+    restrict(&grants, true).or_refuse("Landlock", crate::landlock::FIX)?;
+    Ok(())
+}
+
+fn c_strings<'a>(texts: impl Iterator<Item = &'a [u8]>) -> Result<Vec<CString>, Refusal> {
+    texts
+        .map(|text| {
+            CString::new(text).map_err(|_| {
+                Refusal::new(
+                    "an argument or a variable of the environment holds a zero byte",
+                    "give arguments without zero bytes",
+                )
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! `ringfence run`: one workload, from the request to its exit code.
+//!
+//! The launcher stays outside the compartment for as long as the workload lives. Reading order: this file (the life),
+//! `streams` and `terminal` (what the caller gave), `node` (claim and grant), `start` (clone, maps, doors, walls),
+//! `watch` and `events` (the loop, and what each event does), `link` (the enforcer: armed or away), `away`, `spool`, `drops` and `refused` (attempts that
+//! no enforcer saw). It runs in one thread, without a runtime: it forks.
+
+mod away;
+mod drops;
+mod environment;
+mod events;
+mod hints;
+mod link;
+mod node;
+mod pump;
+mod refused;
+mod signals;
+mod spool;
+mod start;
+mod streams;
+mod terminal;
+mod watch;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::error::Refusal;
+use crate::{privileges, sys};
+
+/// What `ringfence run` was asked to do.
+#[derive(Clone, Debug)]
+pub struct LaunchRequest {
+    /// State directory of the node; its sockets are found from it.
+    pub state: PathBuf,
+    /// Agent or service.
+    pub name: String,
+    /// Program and arguments; at least the program.
+    pub command: Vec<OsString>,
+    /// Directory of the host that becomes `/work`.
+    pub workdir: Option<PathBuf>,
+    /// Variables beside the standard ones, already resolved; they win over those.
+    pub env: Vec<(OsString, OsString)>,
+}
+
+/// Runs a workload to its end. Returns the exit code of the process: the workload's, 128+N if signal N ended it, or
+/// 125, 126, 127 for a refusal, which is told on standard error.
+///
+/// To be called from a process with one thread, before anything else is started. Descriptors above 2 are closed.
+pub fn run(request: LaunchRequest) -> u8 {
+    match live(&request) {
+        Ok(code) => code,
+        Err(refusal) => {
+            say(&refusal.to_string());
+            refusal.code
+        }
+    }
+}
+
+fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
+    let fix = "start `ringfence run` as a process of its own";
+    let threads = sys::thread_count()
+        .map_err(|cause| Refusal::wall("a launcher", &cause, "mount /proc on this host"))?;
+    if threads != 1 {
+        return Err(Refusal::new(format!("the launcher has {threads} threads"), fix));
+    }
+    sys::close_all_but(&[0, 1, 2]).map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
+    privileges::close_to_others().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
+    let ignored = signals::ignored();
+    let signals = signals::catch(&ignored)?;
+    hints::preconditions()?;
+    let streams = streams::Streams::examine()?;
+    let environment = environment::build(request)?;
+    let claimed = node::claim(request, &signals)?;
+    let started = start::start(request, claimed, streams, environment, ignored, &signals)?;
+    watch::Launcher::new(request.clone(), started, signals).run()
+}
+
+/// A message for people. The terminal may be raw: lines then end with a carriage return as well.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    let end = if terminal::is_raw() { "\r\n" } else { "\n" };
+    let text = text.replace('\n', end);
+    // Standard error may be closed; there is nobody else to tell.
+    let _ = write!(std::io::stderr(), "ringfence: {text}{end}");
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn now_ns() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,164 @@
+//! The talk with the node: who am I, may I, and where is the enforcer.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags};
+use serde::de::DeserializeOwned;
+
+use super::LaunchRequest;
+use crate::channel::{self, Packet};
+use crate::error::Refusal;
+use crate::link::{FromLauncher, Grant, LINK_VERSION, ToLauncher};
+use crate::sockets::{RUN_SOCKET, connect, socket_dir};
+use crate::sys;
+
+/// How long the node, the enforcer and init may each take for one answer at the start.
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
+/// How often a launcher looks for a node that went away.
+pub(super) const RETRY: Duration = Duration::from_millis(200);
+/// Longest command told to the node, in bytes.
+const COMMAND_MAX: usize = 1024;
+
+/// What a claim gave.
+pub(super) struct Claimed {
+    pub(super) node: OwnedFd,
+    pub(super) grant: Grant,
+    /// To the enforcer.
+    pub(super) link: OwnedFd,
+}
+
+/// Claims the name of the request, and waits until the node grants it and names the enforcer.
+pub(super) fn claim(request: &LaunchRequest, signals: &OwnedFd) -> Result<Claimed, Refusal> {
+    let node = reach(request).map_err(|cause| unreachable(request, &cause))?;
+    ask(&node, request, None).map_err(|cause| broken(&cause))?;
+    let grant = match answer(&node, signals, "the node")? {
+        Packet {
+            message: ToLauncher::Granted(grant),
+            ..
+        } => grant,
+        Packet {
+            message: ToLauncher::Refused { reason, hint },
+            ..
+        } => return Err(Refusal::new(reason, hint)),
+        Packet {
+            message: ToLauncher::Link,
+            ..
+        } => return Err(broken(&"it answered a claim with a link")),
+    };
+    let link = match answer::<ToLauncher>(&node, signals, "the node")? {
+        Packet {
+            message: ToLauncher::Link,
+            mut descriptors,
+        } if descriptors.len() == 1 => descriptors.swap_remove(0),
+        Packet {
+            message: ToLauncher::Refused { reason, hint },
+            ..
+        } => return Err(Refusal::new(reason, hint)),
+        _ => return Err(broken(&"it sent no way to the enforcer")),
+    };
+    Ok(Claimed { node, grant, link })
+}
+
+/// A connection to the node, each side sure of the other's user.
+pub(super) fn reach(request: &LaunchRequest) -> io::Result<OwnedFd> {
+    connect(&socket_dir(&request.state)?, RUN_SOCKET)
+}
+
+/// Sends the claim; `resume` names the instance whose doors are held already.
+pub(super) fn ask(
+    node: &OwnedFd,
+    request: &LaunchRequest,
+    resume: Option<&Grant>,
+) -> io::Result<()> {
+    let words: Vec<_> = request.command.iter().map(|word| word.to_string_lossy()).collect();
+    let mut command = words.join(" ");
+    if command.len() > COMMAND_MAX {
+        let end = (0..=COMMAND_MAX).rev().find(|end| command.is_char_boundary(*end));
+        command.truncate(end.unwrap_or(0));
+    }
+    let claim = FromLauncher::Claim {
+        version: LINK_VERSION,
+        name: request.name.clone(),
+        command,
+        resume: resume.map(|grant| grant.instance.clone()),
+    };
+    channel::send(node, &claim, &[])
+}
+
+fn unreachable(request: &LaunchRequest, cause: &io::Error) -> Refusal {
+    let state = request.state.display();
+    match cause.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Refusal::new(
+            format!("no node is up for {state}"),
+            format!("start one: `ringfence up --config DIR --state {state}`, or give the --state of the one that is up"),
+        ),
+        io::ErrorKind::PermissionDenied => Refusal::new(
+            format!("the node of {state} is not for you: {cause}"),
+            "ask a node of your own or one of root: give its --state",
+        ),
+        _ => Refusal::new(
+            format!("the node of {state} cannot be reached: {cause}"),
+            "look at `ringfence status`",
+        ),
+    }
+}
+
+fn broken(cause: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(
+        format!("the talk with the node broke off: {cause}"),
+        "look at `ringfence status` and at what `ringfence up` says; restart the older of the two if their versions differ",
+    )
+}
+
+/// The next message on `channel`, unless a signal that ends programs comes first, or nothing comes in time.
+pub(super) fn answer<T: DeserializeOwned>(
+    channel: &OwnedFd,
+    signals: &OwnedFd,
+    who: &str,
+) -> Result<Packet<T>, Refusal> {
+    use std::os::fd::AsFd;
+    let deadline = Instant::now() + ANSWER_TIME;
+    loop {
+        match channel::try_recv(channel) {
+            Ok(Some(packet)) => return Ok(packet),
+            Ok(None) => {
+                return Err(Refusal::new(
+                    format!("{who} closed the connection"),
+                    "look at `ringfence status` and at what `ringfence up` says",
+                ));
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+            Err(cause) => return Err(broken(&cause)),
+        }
+        while let Some(found) = sys::next_signal(signals.as_fd()).map_err(|cause| broken(&cause))? {
+            if super::signals::ends(found.signal) {
+                return Err(Refusal {
+                    code: 128 + found.signal as u8,
+                    what: format!("stopped by signal {} before the workload started", found.signal),
+                    fix: "start it again".to_owned(),
+                });
+            }
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Refusal::new(
+                format!("{who} did not answer within {} s", ANSWER_TIME.as_secs()),
+                "look at `ringfence status` and at what `ringfence up` says",
+            ));
+        }
+        let mut waiting = [
+            PollFd::new(channel, PollFlags::IN),
+            PollFd::new(signals, PollFlags::IN),
+        ];
+        let left = rustix::event::Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        match rustix::event::poll(&mut waiting, Some(&left)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(cause) => return Err(broken(&io::Error::from(cause))),
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! From a grant to a compartment whose doors are armed, and whose workload may start.
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::environment::Environment;
+use super::link::Link;
+use super::node::{Claimed, answer};
+use super::pump::Pump;
+use super::streams::Streams;
+use super::terminal::Terminal;
+use super::{LaunchRequest, hints};
+use crate::doors::DOORS;
+use crate::error::{OrRefuse, Refusal};
+use crate::inside::init::{self, Setup};
+use crate::inside::keeper::{self, Keeper, Namespaces};
+use crate::inside::talk::{FromInit, ToInit};
+use crate::link::{FromEnforcer, Grant, Socket};
+use crate::root::{Identity, Plan};
+use crate::{channel, sys};
+
+/// User and group inside for a caller who is root outside: nobody is root inside.
+const INSIDE_ID: u32 = 1000;
+
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// Process 1 of the compartment, as the launcher holds it.
+pub(super) struct Init {
+    pub(super) pid: i32,
+    pub(super) process: OwnedFd,
+    pub(super) control: OwnedFd,
+}
+
+/// A compartment that stands.
+pub(super) struct Started {
+    pub(super) grant: Grant,
+    pub(super) node: OwnedFd,
+    pub(super) link: Link,
+    pub(super) init: Init,
+    /// From the workload's process, until the program runs.
+    pub(super) report: OwnedFd,
+    pub(super) keeper: Keeper,
+    /// The four doors.
+    pub(super) doors: Vec<(Socket, OwnedFd)>,
+    /// The sockets that answer DNS.
+    pub(super) answers: Vec<(Socket, OwnedFd)>,
+    pub(super) log: OwnedFd,
+    pub(super) terminal: Option<Terminal>,
+    pub(super) pumps: Vec<Pump>,
+    /// Keeps the work directory to this compartment.
+    pub(super) plan: Plan,
+}
+
+/// Builds everything, in order, and hands the doors over. The workload starts when the enforcer says it is armed.
+pub(super) fn start(
+    request: &LaunchRequest,
+    claimed: Claimed,
+    streams: Streams,
+    environment: Environment,
+    ignored_signals: Vec<i32>,
+    signals: &OwnedFd,
+) -> Result<Started, Refusal> {
+    let Claimed { node, grant, link } = claimed;
+    let ids = Ids::decide(&grant)?;
+    let plan = Plan::make(&grant, request.workdir.as_deref(), ids.dynamic)?;
+    let (control, far_control) = channel::pair().or_refuse("a channel", FIX)?;
+    let (report, far_report) = channel::pair().or_refuse("a channel", FIX)?;
+    let setup = Setup {
+        plan,
+        identity: Identity {
+            name: grant.workload.name.to_string(),
+            fqdn: grant.fqdn.clone(),
+            uid: ids.inside.0,
+            gid: ids.inside.1,
+        },
+        command: request.command.clone(),
+        environment: environment.variables,
+        path: environment.path,
+        streams: streams.given,
+        ignored_signals,
+        control: far_control,
+        report: far_report,
+    };
+    if setup.command.is_empty() {
+        return Err(Refusal::new("no program is named", "give one after --"));
+    }
+    let init = match sys::clone_process(NAMESPACES).map_err(|cause| hints::clone_refused(&cause))? {
+        sys::Cloned::Child => init::run(&setup),
+        sys::Cloned::Parent { pid, pidfd } => Init {
+            pid,
+            process: pidfd,
+            control,
+        },
+    };
+    // The child's ends, and what is the workload's alone.
+    let Setup { plan, .. } = setup;
+
+    expect_born(&init, signals)?;
+    ids.write_maps(init.pid)?;
+    let namespaces = Namespaces::of(init.pid).or_refuse("the keeper", FIX)?;
+    tell(&init, ToInit::Mapped)?;
+    let keeper = keeper::start(&namespaces, ids.inside).or_refuse("the keeper", FIX)?;
+    drop(namespaces);
+
+    let (sockets, log) = expect_doors(&init, signals)?;
+    let master = expect_built(&init, signals)?;
+    let mut pumps = streams.pumps;
+    let terminal = match (streams.terminal, master) {
+        (Some(outer), Some(master)) => {
+            let (terminal, more) = Terminal::tie(outer, master, streams.interactive)
+                .or_refuse("the terminal", "redirect the standard streams")?;
+            pumps.extend(more);
+            Some(terminal)
+        }
+        _ => None,
+    };
+
+    let mut link = Link::new(link).or_refuse("the link to the enforcer", FIX)?;
+    link.hand_over(sockets.iter().map(|(socket, descriptor)| (*socket, descriptor)))
+        .or_refuse("the hand-over of the doors", "look at what `ringfence up` says")?;
+    match answer::<FromEnforcer>(link.descriptor(), signals, "the enforcer")?.message {
+        FromEnforcer::Armed => link.armed(),
+        FromEnforcer::Rejected { reason } => {
+            return Err(Refusal::new(
+                format!("the enforcer does not take the doors: {reason}"),
+                "restart the older of `ringfence up` and `ringfence run` if their versions differ",
+            ));
+        }
+        other => {
+            return Err(Refusal::new(
+                format!("the enforcer answered {other:?} when it was to say that it is armed"),
+                "restart the older of `ringfence up` and `ringfence run` if their versions differ",
+            ));
+        }
+    }
+    let (doors, others): (Vec<_>, Vec<_>) =
+        sockets.into_iter().partition(|(socket, _)| DOORS.contains(socket));
+    let answers = others
+        .into_iter()
+        .filter(|(socket, _)| matches!(socket, Socket::DnsReply4 | Socket::DnsReply6))
+        .collect();
+    tell(&init, ToInit::Start)?;
+    Ok(Started {
+        grant,
+        node,
+        link,
+        init,
+        report,
+        keeper,
+        doors,
+        answers,
+        log,
+        terminal,
+        pumps,
+        plan,
+    })
+}
+
+const FIX: &str = "report this with the kernel's version (`uname -r`)";
+
+/// Who the workload is, inside and outside.
+struct Ids {
+    inside: (u32, u32),
+    outside: (u32, u32),
+    /// The outer id, when it is the workload's alone.
+    dynamic: Option<u32>,
+}
+
+impl Ids {
+    fn decide(grant: &Grant) -> Result<Self, Refusal> {
+        let own = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        let inside = |id| if id == 0 { INSIDE_ID } else { id };
+        let inside = (inside(own.0), inside(own.1));
+        if own.0 != 0 {
+            return Ok(Self {
+                inside,
+                outside: own,
+                dynamic: None,
+            });
+        }
+        let Some(outer) = grant.outer_id.filter(|id| *id != 0) else {
+            return Err(Refusal::new(
+                "the node gave no user of its own to a workload that root starts",
+                "use a node of root (`sudo ringfence up`), or start the workload as the node's user",
+            ));
+        };
+        // Root's groups would come along otherwise.
+        rustix::thread::set_thread_groups(&[]).or_refuse("the dropping of groups", FIX)?;
+        Ok(Self {
+            inside,
+            outside: (outer, outer),
+            dynamic: Some(outer),
+        })
+    }
+
+    fn write_maps(&self, pid: i32) -> Result<(), Refusal> {
+        let fix = "in a container, give it the whole range of user ids, or run ringfence outside of it";
+        let write = |name: &str, text: String| {
+            std::fs::write(format!("/proc/{pid}/{name}"), text).or_refuse("the user namespace", fix)
+        };
+        write("setgroups", "deny".to_owned())?;
+        write("uid_map", format!("{} {} 1\n", self.inside.0, self.outside.0))?;
+        write("gid_map", format!("{} {} 1\n", self.inside.1, self.outside.1))
+    }
+}
+
+fn tell(init: &Init, message: ToInit) -> Result<(), Refusal> {
+    channel::send(&init.control, &message, &[]).or_refuse("the talk with init", FIX)
+}
+
+/// The next message of init; its refusal is ours.
+fn hear(init: &Init, signals: &OwnedFd) -> Result<channel::Packet<FromInit>, Refusal> {
+    let packet = answer::<FromInit>(&init.control, signals, "process 1 of the compartment")?;
+    match packet.message {
+        FromInit::Failed(refusal) => Err(refusal),
+        _ => Ok(packet),
+    }
+}
+
+fn out_of_turn(message: &FromInit) -> Refusal {
+    Refusal::wall("the compartment", &format!("init said {message:?} out of turn"), FIX)
+}
+
+fn expect_born(init: &Init, signals: &OwnedFd) -> Result<(), Refusal> {
+    match hear(init, signals)?.message {
+        FromInit::Born => Ok(()),
+        other => Err(out_of_turn(&other)),
+    }
+}
+
+/// Sockets by kind, and the firewall's log.
+type Doors = (Vec<(Socket, OwnedFd)>, OwnedFd);
+
+fn expect_doors(init: &Init, signals: &OwnedFd) -> Result<Doors, Refusal> {
+    let mut packet = hear(init, signals)?;
+    match (packet.message, packet.descriptors.pop()) {
+        (FromInit::Doors(sockets), Some(log)) if sockets.len() == packet.descriptors.len() => {
+            Ok((sockets.into_iter().zip(packet.descriptors).collect(), log))
+        }
+        (other, _) => Err(out_of_turn(&other)),
+    }
+}
+
+fn expect_built(init: &Init, signals: &OwnedFd) -> Result<Option<OwnedFd>, Refusal> {
+    let mut packet = hear(init, signals)?;
+    match packet.message {
+        FromInit::Built => Ok(packet.descriptors.pop()),
+        other => Err(out_of_turn(&other)),
+    }
+}
+
+impl Init {
+    /// Ends the compartment: process 1 goes when its control socket does, and the kernel takes all others along.
+    /// Returns once nothing of it is left.
+    pub(super) fn end(self) -> io::Result<()> {
+        /// How long init may take to notice.
+        const PATIENCE: rustix::event::Timespec = rustix::event::Timespec {
+            tv_sec: 2,
+            tv_nsec: 0,
+        };
+        drop(self.control);
+        let mut waiting = [rustix::event::PollFd::new(&self.process, rustix::event::PollFlags::IN)];
+        if !matches!(rustix::event::poll(&mut waiting, Some(&PATIENCE)), Ok(1)) {
+            debug_assert!(self.process.as_raw_fd() >= 0);
+            match rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(cause) => return Err(cause.into()),
+            }
+        }
+        match sys::reap(self.pid) {
+            Err(cause) if cause.raw_os_error() == Some(libc::ECHILD) => Ok(()),
+            other => other,
+        }
+    }
+}

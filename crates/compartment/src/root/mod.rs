@@ -1,0 +1,21 @@
+//! The file tree a workload sees: built from an allow list, not the host's with parts taken away.
+//!
+//! `plan` is made outside, by the launcher, where the host's paths mean something: which trees, where, how. `build`
+//! runs inside and turns it into a root. `etc` writes the small `/etc`, `masks` closes parts of `/proc`, `scan` looks
+//! for host sockets and FIFOs in trees before they are shown, `work` checks the work directory, `claim` keeps it
+//! to one compartment, `idmap` makes it writable for a dynamic user.
+
+mod build;
+mod claim;
+mod etc;
+mod idmap;
+mod masks;
+mod plan;
+mod scan;
+#[cfg(test)]
+mod tests;
+mod work;
+
+pub(crate) use build::{build, open_terminal};
+pub(crate) use etc::{Identity, USER};
+pub(crate) use plan::{Access, Plan, WORK};

@@ -1,0 +1,213 @@
+//! Which trees a compartment shows. Decided by the launcher, before anything is mounted.
+
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::mount::OpenTreeFlags;
+
+use super::{claim::Claim, idmap, scan, work};
+use crate::error::{OrRefuse, Refusal};
+use crate::link::Grant;
+use crate::sys;
+
+/// Where a workload works, and lives.
+pub(crate) const WORK: &str = "/work";
+
+/// Trees every workload sees, read-only, at the same place. A link of this name is shown as a link.
+const BASE: &[&str] = &[
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt",
+];
+
+/// Trees that are the compartment's own and cannot be replaced by the host's.
+const OWN: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run", "/work", "/etc"];
+
+/// What the workload may do with a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Look and execute.
+    Read,
+    /// Everything but set-user-id and device nodes.
+    Write,
+}
+
+/// One tree of the host, shown inside.
+#[derive(Debug)]
+pub(crate) struct Tree {
+    /// Where on the host.
+    pub(crate) source: PathBuf,
+    /// Where inside.
+    pub(crate) target: PathBuf,
+    /// How.
+    pub(crate) access: Access,
+    /// Cloned already, outside, with ids mapped: the child may not do that itself.
+    pub(crate) prepared: Option<OwnedFd>,
+}
+
+/// Everything `build` needs to know.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Parents before what lies beneath them.
+    pub(crate) trees: Vec<Tree>,
+    /// Links of the host to repeat: name and target.
+    pub(crate) links: Vec<(PathBuf, PathBuf)>,
+    /// Keeps the work directory to this compartment for as long as it lives.
+    pub(crate) claim: Option<Claim>,
+}
+
+impl Plan {
+    /// Checks everything that was asked for. `outer` is the dynamic user of the workload, when the launcher is root.
+    pub(crate) fn make(
+        grant: &Grant,
+        workdir: Option<&Path>,
+        outer: Option<u32>,
+    ) -> Result<Self, Refusal> {
+        let mut plan = Self {
+            trees: Vec::new(),
+            links: Vec::new(),
+            claim: None,
+        };
+        plan.add_base(grant.filesystem.sockets)?;
+        let named = |paths: &[PathBuf], access| {
+            paths
+                .iter()
+                .map(|path| named_tree(path, access, grant))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        plan.trees.extend(named(&grant.filesystem.read, Access::Read)?);
+        let mut writable = named(&grant.filesystem.write, Access::Write)?;
+        if let Some(directory) = workdir {
+            let source = work::check(directory, &grant.forbidden)?;
+            plan.claim = Some(Claim::take(&source)?);
+            if !grant.filesystem.sockets {
+                scan::refuse_sockets(&source)?;
+            }
+            writable.push(Tree {
+                source,
+                target: WORK.into(),
+                access: Access::Write,
+                prepared: None,
+            });
+        }
+        for tree in &mut writable {
+            if let Some(outer) = outer {
+                tree.prepared = Some(idmap::mapped(&tree.source, outer)?);
+            }
+        }
+        plan.trees.extend(writable);
+        // Stable: of two for one place the later stays on top, and writable trees come later.
+        plan.trees.sort_by_key(|tree| tree.target.components().count());
+        Ok(plan)
+    }
+
+    fn add_base(&mut self, sockets: bool) -> Result<(), Refusal> {
+        for name in BASE {
+            let path = Path::new(name);
+            let Ok(found) = std::fs::symlink_metadata(path) else {
+                continue;
+            };
+            if found.is_symlink() {
+                let target = std::fs::read_link(path)
+                    .or_refuse("the built root", "make the top-level links of this host readable")?;
+                self.links.push((path.to_owned(), target));
+            } else if found.is_dir() {
+                // Packages put programs here, and sometimes the sockets of their daemons.
+                if *name == "/opt" && !sockets {
+                    scan::refuse_sockets(path)?;
+                }
+                self.trees.push(Tree {
+                    source: path.to_owned(),
+                    target: path.to_owned(),
+                    access: Access::Read,
+                    prepared: None,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A path that policy adds.
+fn named_tree(path: &Path, access: Access, grant: &Grant) -> Result<Tree, Refusal> {
+    let word = match access {
+        Access::Read => "read",
+        Access::Write => "write",
+    };
+    let field = format!("filesystem.{word}");
+    if !path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
+        return Err(Refusal::new(
+            format!("{field} names {}, which is not a plain absolute path", path.display()),
+            "give the path from / on, without ..",
+        ));
+    }
+    let own = |path: &Path| {
+        path == Path::new("/")
+            || OWN.iter().any(|own| {
+                // Single files and directories within /etc and /run may be added; what replaces them whole may not.
+                if matches!(*own, "/etc" | "/run" | "/tmp") {
+                    path == Path::new(own)
+                } else {
+                    path.starts_with(own)
+                }
+            })
+    };
+    let source = std::fs::canonicalize(path).map_err(|cause| {
+        Refusal::new(
+            format!("{field} names {}, which cannot be shown: {cause}", path.display()),
+            format!("create it, or take it out of {field} in the policy of {}", grant.workload.name),
+        )
+    })?;
+    if own(path) || own(&source) {
+        return Err(Refusal::new(
+            format!("{field} names {}, which every compartment has of its own", path.display()),
+            "name what is needed beneath it, or copy it to the work directory",
+        ));
+    }
+    for forbidden in &grant.forbidden {
+        let forbidden = std::fs::canonicalize(forbidden).unwrap_or_else(|_| forbidden.clone());
+        if source.starts_with(&forbidden) || forbidden.starts_with(&source) {
+            return Err(Refusal::new(
+                format!(
+                    "{field} names {}, which overlaps {} of the node",
+                    path.display(),
+                    forbidden.display()
+                ),
+                "no workload may see the node's state or configuration; name something else",
+            ));
+        }
+    }
+    if !grant.filesystem.sockets {
+        scan::refuse_sockets(&source)?;
+    }
+    Ok(Tree {
+        source,
+        target: path.to_owned(),
+        access,
+        prepared: None,
+    })
+}
+
+/// A detached copy of a tree of the host and everything mounted in it, restricted before it is visible anywhere.
+pub(super) fn detach(source: &Path, access: Access) -> std::io::Result<OwnedFd> {
+    let tree = rustix::mount::open_tree(
+        rustix::fs::CWD,
+        source,
+        OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE,
+    )?;
+    restrict(&tree, access)?;
+    Ok(tree)
+}
+
+/// Puts the attributes of `access` on a detached tree.
+pub(super) fn restrict(tree: &OwnedFd, access: Access) -> std::io::Result<()> {
+    use std::os::fd::AsFd;
+    let attributes = sys::NO_SUID | sys::NO_DEV;
+    sys::restrict_tree(
+        tree.as_fd(),
+        match access {
+            Access::Read => attributes | sys::READ_ONLY,
+            Access::Write => attributes,
+        },
+    )
+}

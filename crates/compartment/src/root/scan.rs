@@ -1,0 +1,110 @@
+//! Host sockets and FIFOs in a tree: through read-only mounts and Landlock alike a workload could connect to them.
+
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Access as Permission, AtFlags, Dir, FileType, Mode, OFlags};
+
+use crate::error::Refusal;
+
+/// Entries looked at in one tree. One with more is refused: it was not seen whole.
+const ENTRIES_MAX: u64 = 2_000_000;
+/// Deepest nesting looked at.
+const DEPTH_MAX: usize = 256;
+
+/// Refuses a tree that holds a socket or a FIFO, or that cannot be seen whole.
+///
+/// A directory this user may neither list nor enter is closed to the workload as well, and passed over. What a host
+/// process adds later is not seen.
+pub(crate) fn refuse_sockets(tree: &Path) -> Result<(), Refusal> {
+    let fix = "take it out, name a narrower path, or set `filesystem: { sockets: true }` in the policy if the workload \
+               may speak to whoever listens there";
+    let found = std::fs::symlink_metadata(tree).map_err(|cause| {
+        Refusal::new(format!("{} cannot be examined: {cause}", tree.display()), "name a path that exists")
+    })?;
+    if !found.is_dir() {
+        let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&found));
+        return match speaks(kind) {
+            Some(what) => Err(Refusal::new(format!("{} is a {what} of the host", tree.display()), fix)),
+            None => Ok(()),
+        };
+    }
+    let mut left = ENTRIES_MAX;
+    match walk(rustix::fs::CWD, tree, tree, 0, &mut left) {
+        Ok(None) => Ok(()),
+        Ok(Some(found)) => Err(Refusal::new(
+            format!("{} shows {found}", tree.display()),
+            fix,
+        )),
+        Err(cause) => Err(Refusal::new(
+            format!("{} cannot be examined for sockets: {cause}", tree.display()),
+            fix,
+        )),
+    }
+}
+
+fn speaks(kind: FileType) -> Option<&'static str> {
+    match kind {
+        FileType::Socket => Some("socket"),
+        FileType::Fifo => Some("FIFO"),
+        _ => None,
+    }
+}
+
+/// The first thing found that speaks, in words.
+fn walk(
+    parent: impl std::os::fd::AsFd,
+    name: &Path,
+    path: &Path,
+    depth: usize,
+    left: &mut u64,
+) -> io::Result<Option<String>> {
+    if depth > DEPTH_MAX {
+        return Ok(Some(format!("directories nested deeper than {DEPTH_MAX}, which are not examined")));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::openat(&parent, name, flags, Mode::empty()) {
+        Ok(opened) => opened,
+        Err(rustix::io::Errno::ACCESS) => {
+            let enterable = rustix::fs::accessat(&parent, name, Permission::EXEC_OK, AtFlags::EACCESS);
+            return Ok(enterable.is_ok().then(|| {
+                format!("{}, which may be entered but not listed", path.display())
+            }));
+        }
+        // Gone meanwhile, or no directory any more.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => return Ok(None),
+        Err(cause) => return Err(cause.into()),
+    };
+    let mut directory = Dir::read_from(&opened)?;
+    while let Some(entry) = directory.read() {
+        let entry = entry?;
+        let bytes = entry.file_name().to_bytes();
+        if matches!(bytes, b"." | b"..") {
+            continue;
+        }
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            return Ok(Some(format!("more than {ENTRIES_MAX} entries, which are too many to examine")));
+        }
+        let kind = match entry.file_type() {
+            FileType::Unknown => {
+                match rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => FileType::from_raw_mode(stat.st_mode),
+                    Err(rustix::io::Errno::NOENT) => continue,
+                    Err(cause) => return Err(cause.into()),
+                }
+            }
+            kind => kind,
+        };
+        let name: &Path = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes));
+        if let Some(what) = speaks(kind) {
+            return Ok(Some(format!("the {what} {} of the host", path.join(name).display())));
+        }
+        if kind == FileType::Directory
+            && let Some(found) = walk(&opened, name, &path.join(name), depth + 1, left)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,52 @@
+//! What a launcher saw and no door did: refused by a wall, or reset while no enforcer was there.
+
+use ringfence_compartment::link::Attempt;
+use ringfence_model::OriginalDst;
+use ringfence_model::flow::{Flow, Kind, Outcome};
+
+use crate::compartment::Compartment;
+use crate::inforce::InForce;
+use crate::limits::RECORD_TEXT;
+use crate::node::Node;
+use crate::record::{Ruling, Subject, bounded, now_ns};
+
+/// Records them, in order. They have been refused already; the log counts what it cannot take.
+pub(crate) fn record(node: &Node, home: &Compartment, attempts: &[Attempt]) {
+    let force = node.current.load();
+    for attempt in attempts {
+        let _counted_by_the_log = node.recorder.after(&flow(&force, home, attempt));
+    }
+}
+
+/// Who it was is known from the link it came on; what it was is the launcher's word.
+fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Flow {
+    let snapshot = &force.snapshot;
+    let original = attempt.destination.map(OriginalDst::new);
+    let mut subject = Subject::of(&force.node, &home.workload, &home.instance);
+    subject.original = original;
+    let to = original.and_then(|to| {
+        snapshot
+            .route(to)
+            .or_else(|| snapshot.resolve_address(to.ip()))
+    });
+    if let Some(to) = to {
+        subject.destination = snapshot.workload(to).id.name.to_string();
+    }
+    let kind = if attempt.wall {
+        Kind::Wall
+    } else {
+        Kind::Connection
+    };
+    let ruling = Ruling {
+        reason: attempt.reason.clone(),
+        rule: String::new(),
+        generation: snapshot.generation(),
+        mode: "enforce",
+    };
+    let mut flow = subject.flow(kind, Outcome::Deny, &attempt.operation, &ruling);
+    flow.protocol = bounded(&attempt.protocol, RECORD_TEXT);
+    flow.count = attempt.count.max(1);
+    // A launcher's clock is ours; a time to come is a lie.
+    flow.time_ns = attempt.time_ns.min(now_ns());
+    flow
+}

@@ -1,0 +1,164 @@
+//! The conversation with the node: generations in, compartments in, status out.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use ringfence_compartment::channel::Packet;
+use ringfence_compartment::link::{FromNode, ToNode};
+use ringfence_compartment::memfd;
+use ringfence_model::Generation;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::Assignment;
+use crate::adopted;
+use crate::inforce::InForce;
+use crate::limits::{RECHECK_EVERY, STOP_TIMEOUT};
+use crate::link::Link;
+use crate::node::Node;
+use crate::record::event;
+
+/// Serves until the node says stop, or has gone. Both end everything.
+pub(crate) async fn run(node: Arc<Node>, control: OwnedFd) -> io::Result<()> {
+    let link = Link::new(control)?;
+    let heard = listen(&node, &link).await;
+    stop(&node).await;
+    heard
+}
+
+async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
+    link.send(&ToNode::Ready).await?;
+    let mut recheck = interval(RECHECK_EVERY);
+    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut loaded = None;
+    loop {
+        let packet = tokio::select! {
+            packet = link.recv::<FromNode>() => packet?,
+            _ = recheck.tick() => {
+                node.current.recheck();
+                continue;
+            }
+        };
+        let Some(Packet {
+            message,
+            descriptors,
+        }) = packet
+        else {
+            return Ok(());
+        };
+        match message {
+            FromNode::Load { generation } => {
+                let answer = match load(node, generation, one(descriptors)).await {
+                    Ok(()) => {
+                        loaded = Some(generation);
+                        ToNode::Loaded { generation }
+                    }
+                    Err(reason) => ToNode::Rejected {
+                        generation,
+                        reason: fitting(reason),
+                    },
+                };
+                link.send(&answer).await?;
+            }
+            FromNode::Adopt {
+                instance,
+                workload,
+                uid: _,
+                pid: _,
+            } => match one(descriptors) {
+                Some(launcher) => {
+                    tokio::spawn(adopted::live(
+                        Arc::clone(node),
+                        instance,
+                        workload,
+                        launcher,
+                    ));
+                }
+                None => {
+                    return Err(io::Error::other(format!(
+                        "{instance} came without its link"
+                    )));
+                }
+            },
+            FromNode::Event {
+                operation,
+                reason,
+                subject,
+                ok,
+            } => {
+                let force = node.current.load();
+                let generation = force.snapshot.generation();
+                let flow = event(
+                    &force.node,
+                    subject.as_deref(),
+                    &operation,
+                    &reason,
+                    ok,
+                    generation,
+                );
+                // It has happened; the log counts what it cannot take.
+                let _counted_by_the_log = node.recorder.after(&flow);
+            }
+            FromNode::AskStatus { id } => link.send(&status(node, id, loaded)).await?,
+            FromNode::Stop => return Ok(()),
+        }
+    }
+}
+
+/// The descriptor of a message that has exactly one.
+fn one(mut descriptors: Vec<OwnedFd>) -> Option<OwnedFd> {
+    if descriptors.len() == 1 {
+        descriptors.pop()
+    } else {
+        None
+    }
+}
+
+async fn load(
+    node: &Arc<Node>,
+    generation: Generation,
+    memory: Option<OwnedFd>,
+) -> Result<(), String> {
+    let memory = memory.ok_or("the generation came without its content")?;
+    // Parsing and compiling take time that connections need.
+    let compiled = tokio::task::spawn_blocking(move || {
+        let bytes = memfd::read(memory).map_err(|cause| cause.to_string())?;
+        let assignment: Assignment =
+            serde_json::from_slice(&bytes).map_err(|cause| cause.to_string())?;
+        InForce::compile(generation, &assignment).map_err(|unfit| unfit.to_string())
+    });
+    let next = compiled
+        .await
+        .map_err(|cause| format!("it could not be compiled: {cause}"))??;
+    node.current.replace(next);
+    Ok(())
+}
+
+/// A reason short enough for a message, whatever the escaping of JSON makes of it.
+fn fitting(reason: String) -> String {
+    crate::record::bounded(&reason, ringfence_compartment::link::MESSAGE_MAX / 8)
+}
+
+fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
+    let log = node.recorder.log();
+    ToNode::Status {
+        id,
+        generation,
+        log_head: log.head().0,
+        log_trouble: log.trouble(),
+        connections: node.slots.taken() as u64,
+        compartments: node.registry.instances(),
+    }
+}
+
+/// Ends all connections and waits, within bounds, until their last records are written.
+async fn stop(node: &Node) {
+    for compartment in node.registry.all() {
+        compartment.leave("the node stops");
+    }
+    // What has not closed by then is closed by the kernel, without a record of its own.
+    let _in_time = timeout(STOP_TIMEOUT, node.slots.emptied()).await;
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use ringfence_compartment::channel;
+use ringfence_compartment::link::{Attempt, FromEnforcer, Socket, ToEnforcer};
+use ringfence_model::flow::{Kind, Outcome};
+use ringfence_model::{InstanceId, Kind as WorkloadKind, Name, WorkloadId};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::testing::{World, assignment};
+
+const ESTATE: &str = r#"
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: { name: agent }
+"#;
+
+/// The node's side of a running enforcer.
+struct Fixture {
+    world: World,
+    link: Link,
+    enforcer: JoinHandle<io::Result<()>>,
+}
+
+impl Fixture {
+    async fn new() -> Self {
+        let world = World::new(ESTATE);
+        let (near, far) = channel::pair().unwrap();
+        let enforcer = tokio::spawn(run(Arc::clone(&world.node), far));
+        let fixture = Self {
+            world,
+            link: Link::new(near).unwrap(),
+            enforcer,
+        };
+        assert_eq!(fixture.hear().await, ToNode::Ready);
+        fixture
+    }
+
+    async fn hear(&self) -> ToNode {
+        let heard = timeout(Duration::from_secs(5), self.link.recv()).await;
+        heard
+            .expect("no answer")
+            .unwrap()
+            .expect("it has gone")
+            .message
+    }
+
+    /// Sends with descriptors, and waits for room.
+    async fn say(&self, message: &FromNode, descriptors: &[OwnedFd]) {
+        let borrowed: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
+        loop {
+            match self.link.send_with(message, &borrowed) {
+                Ok(()) => return,
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                Err(cause) => panic!("{cause}"),
+            }
+        }
+    }
+
+    async fn load(&self, generation: u64, content: &[u8]) -> ToNode {
+        let memory = memfd::sealed("assignment", content).unwrap();
+        let generation = Generation(generation);
+        self.say(&FromNode::Load { generation }, &[memory]).await;
+        self.hear().await
+    }
+
+    async fn status(&self) -> (Option<Generation>, u64, Option<String>) {
+        self.say(&FromNode::AskStatus { id: 9 }, &[]).await;
+        match self.hear().await {
+            ToNode::Status {
+                id: 9,
+                generation,
+                log_head,
+                log_trouble,
+                connections: 0,
+                ..
+            } => (generation, log_head, log_trouble),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A launcher's side of a fresh compartment.
+    async fn adopt(&self, kind: WorkloadKind, instance: &str) -> Link {
+        let (launcher, enforcer) = channel::pair().unwrap();
+        let workload = WorkloadId {
+            kind,
+            name: Name::new("agent").unwrap(),
+        };
+        let instance = InstanceId(instance.into());
+        let message = FromNode::Adopt {
+            instance,
+            workload,
+            uid: 1000,
+            pid: 4,
+        };
+        self.say(&message, &[enforcer]).await;
+        Link::new(launcher).unwrap()
+    }
+}
+
+fn content() -> Vec<u8> {
+    serde_json::to_vec(&assignment(ESTATE, BTreeMap::new())).unwrap()
+}
+
+#[tokio::test]
+async fn takes_a_generation_and_keeps_it_when_the_next_is_unfit() {
+    let fixture = Fixture::new().await;
+    assert_eq!(fixture.status().await.0, None);
+    assert_eq!(
+        fixture.load(5, &content()).await,
+        ToNode::Loaded {
+            generation: Generation(5)
+        }
+    );
+    for unfit in [&b"not json"[..], b"{}"] {
+        let answer = fixture.load(6, unfit).await;
+        assert!(
+            matches!(
+                answer,
+                ToNode::Rejected {
+                    generation: Generation(6),
+                    ..
+                }
+            ),
+            "{answer:?}"
+        );
+    }
+    assert_eq!(fixture.status().await.0, Some(Generation(5)));
+    assert_eq!(
+        fixture.world.node.current.load().snapshot.generation(),
+        Generation(5)
+    );
+}
+
+#[tokio::test]
+async fn an_unsealed_or_missing_generation_is_rejected() {
+    let fixture = Fixture::new().await;
+    let generation = Generation(5);
+    fixture.say(&FromNode::Load { generation }, &[]).await;
+    assert!(matches!(fixture.hear().await, ToNode::Rejected { .. }));
+    let file = OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    fixture.say(&FromNode::Load { generation }, &[file]).await;
+    assert!(matches!(fixture.hear().await, ToNode::Rejected { .. }));
+}
+
+#[tokio::test]
+async fn records_events_and_tells_how_the_log_stands() {
+    let fixture = Fixture::new().await;
+    fixture.load(5, &content()).await;
+    let event = FromNode::Event {
+        operation: "reload rejected".to_owned(),
+        reason: "line 3".to_owned(),
+        subject: Some("agent".to_owned()),
+        ok: false,
+    };
+    fixture.say(&event, &[]).await;
+    assert_eq!(fixture.status().await, (Some(Generation(5)), 1, None));
+    let flows = fixture.world.flows();
+    let flow = &flows[0];
+    assert_eq!((flow.kind(), flow.outcome()), (Kind::Event, Outcome::Error));
+    assert_eq!(
+        (flow.operation.as_str(), flow.reason.as_str()),
+        ("reload rejected", "line 3")
+    );
+    assert_eq!(
+        (flow.source.as_str(), flow.node.as_str(), flow.generation),
+        ("agent", "here", 5)
+    );
+    fixture.world.break_log().await;
+    assert!(fixture.status().await.2.is_some());
+}
+
+#[tokio::test]
+async fn ends_when_told_and_when_the_node_has_gone() {
+    let fixture = Fixture::new().await;
+    fixture.say(&FromNode::Stop, &[]).await;
+    timeout(Duration::from_secs(5), fixture.enforcer)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+
+    let fixture = Fixture::new().await;
+    drop(fixture.link);
+    timeout(Duration::from_secs(5), fixture.enforcer)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_launcher_that_hands_over_sockets_of_the_host_is_put_out() {
+    let fixture = Fixture::new().await;
+    let launcher = fixture.adopt(WorkloadKind::Agent, "agent-1-1").await;
+    let host = OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let sockets = ToEnforcer::Sockets {
+        sockets: vec![Socket::TcpDoor4],
+    };
+    launcher.send_with(&sockets, &[host.as_fd()]).unwrap();
+    let answer = launcher
+        .recv::<FromEnforcer>()
+        .await
+        .unwrap()
+        .unwrap()
+        .message;
+    assert!(
+        matches!(&answer, FromEnforcer::Rejected { reason } if reason.contains("host")),
+        "{answer:?}"
+    );
+    assert!(
+        launcher.recv::<FromEnforcer>().await.unwrap().is_none(),
+        "the link is closed"
+    );
+    let flows = fixture.world.flows_when(1).await;
+    assert_eq!(
+        (flows[0].kind(), flows[0].outcome()),
+        (Kind::Event, Outcome::Error)
+    );
+    assert_eq!(
+        (flows[0].operation.as_str(), flows[0].source.as_str()),
+        ("compartment put out", "agent")
+    );
+}
+
+#[tokio::test]
+async fn arming_without_doors_is_refused() {
+    let fixture = Fixture::new().await;
+    let launcher = fixture.adopt(WorkloadKind::Agent, "agent-1-1").await;
+    launcher
+        .send(&ToEnforcer::Arm {
+            walls: Vec::new(),
+            unbounded: Vec::new(),
+        })
+        .await
+        .unwrap();
+    let answer = launcher
+        .recv::<FromEnforcer>()
+        .await
+        .unwrap()
+        .unwrap()
+        .message;
+    assert!(
+        matches!(answer, FromEnforcer::Rejected { .. }),
+        "{answer:?}"
+    );
+}
+
+#[tokio::test]
+async fn descriptors_where_none_belong_end_the_link() {
+    let fixture = Fixture::new().await;
+    let launcher = fixture.adopt(WorkloadKind::Agent, "agent-1-1").await;
+    let stowaway = std::fs::File::open("/dev/null").unwrap();
+    launcher
+        .send_with(
+            &ToEnforcer::Attempts {
+                attempts: Vec::new(),
+            },
+            &[stowaway.as_fd()],
+        )
+        .unwrap();
+    assert!(launcher.recv::<FromEnforcer>().await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn nonsense_from_one_launcher_hurts_no_other() {
+    let fixture = Fixture::new().await;
+    let (raw, enforcer) = channel::pair().unwrap();
+    let workload = WorkloadId {
+        kind: WorkloadKind::Agent,
+        name: Name::new("agent").unwrap(),
+    };
+    let instance = InstanceId("agent-1-1".into());
+    fixture
+        .say(
+            &FromNode::Adopt {
+                instance,
+                workload,
+                uid: 0,
+                pid: 1,
+            },
+            &[enforcer],
+        )
+        .await;
+    let honest = fixture.adopt(WorkloadKind::Agent, "agent-1-2").await;
+    rustix::net::send(&raw, b"\xff\x00{", rustix::net::SendFlags::empty()).unwrap();
+    fixture.world.flows_when(1).await;
+    honest
+        .send(&ToEnforcer::Attempts {
+            attempts: Vec::new(),
+        })
+        .await
+        .unwrap();
+    let answer = honest
+        .recv::<FromEnforcer>()
+        .await
+        .unwrap()
+        .unwrap()
+        .message;
+    assert_eq!(answer, FromEnforcer::Recorded { messages: 1 });
+}
+
+#[tokio::test]
+async fn attempts_become_records_of_who_is_known_by_the_link() {
+    let fixture = Fixture::new().await;
+    let launcher = fixture.adopt(WorkloadKind::Agent, "agent-1-7").await;
+    let wall = Attempt {
+        time_ns: 1_000,
+        wall: true,
+        protocol: "system call".to_owned(),
+        operation: "socket AF_PACKET".to_owned(),
+        destination: None,
+        reason: "seccomp".to_owned(),
+        count: 3,
+    };
+    let away = Attempt {
+        time_ns: u64::MAX,
+        wall: false,
+        protocol: "tcp".to_owned(),
+        operation: "connect".to_owned(),
+        destination: Some("127.0.77.1:9".parse().unwrap()),
+        reason: "enforcer away".to_owned(),
+        count: 0,
+    };
+    launcher
+        .send(&ToEnforcer::Attempts {
+            attempts: vec![wall, away],
+        })
+        .await
+        .unwrap();
+    let answer = launcher
+        .recv::<FromEnforcer>()
+        .await
+        .unwrap()
+        .unwrap()
+        .message;
+    assert_eq!(answer, FromEnforcer::Recorded { messages: 1 });
+    let flows = fixture.world.flows();
+    assert!(flows.iter().all(|flow| flow.outcome() == Outcome::Deny));
+    assert!(
+        flows
+            .iter()
+            .all(|flow| flow.source == "agent" && flow.source_instance == "agent-1-7")
+    );
+    let [wall, away] = &flows[..] else {
+        panic!("{flows:#?}")
+    };
+    assert_eq!(
+        (wall.kind(), wall.count, wall.time_ns),
+        (Kind::Wall, 3, 1_000)
+    );
+    assert_eq!(
+        (wall.protocol.as_str(), wall.operation.as_str()),
+        ("system call", "socket AF_PACKET")
+    );
+    assert_eq!(
+        (away.kind(), away.count, away.reason.as_str()),
+        (Kind::Connection, 1, "enforcer away")
+    );
+    assert_eq!(
+        (
+            away.destination.as_str(),
+            away.original_destination.as_str()
+        ),
+        ("agent", "127.0.77.1:9")
+    );
+    assert!(away.time_ns < u64::MAX, "a time to come is not believed");
+}

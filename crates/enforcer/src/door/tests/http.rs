@@ -1,0 +1,237 @@
+use std::time::Duration;
+
+use ringfence_model::Kind as WorkloadKind;
+use ringfence_model::flow::{Kind, Outcome};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::*;
+
+/// Reads until `end` has arrived.
+async fn until(stream: &mut TcpStream, end: &str) -> String {
+    let mut got = Vec::new();
+    loop {
+        let text = String::from_utf8_lossy(&got).into_owned();
+        if text.contains(end) {
+            return text;
+        }
+        let reading = timeout(Duration::from_secs(5), stream.read_buf(&mut got));
+        let count = reading
+            .await
+            .unwrap_or_else(|_| panic!("only {text:?}"))
+            .unwrap();
+        assert_ne!(count, 0, "ended after {text:?}");
+    }
+}
+
+#[tokio::test]
+async fn each_request_is_decided_and_a_refused_one_disturbs_no_other() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(7, port));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _web = world.running("web");
+    let (mut client, serving) = knock(&world, &home, world.at(4, port)).await;
+
+    client
+        .write_all(b"POST /pay HTTP/1.1\r\nHost: web\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    let refused = until(&mut client, "}").await;
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    assert!(refused.contains(r#""retry":false"#), "{refused}");
+    assert!(
+        timeout(Duration::from_millis(50), service.accept())
+            .await
+            .is_err()
+    );
+
+    let request =
+        "GET /ok?q=1 HTTP/1.1\r\nHost: www.internal\r\nX-Forwarded-Client-Cert: me\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let (mut inside, _) = service.accept().await.unwrap();
+    let head = until(&mut inside, "\r\n\r\n").await;
+    assert!(head.starts_with("GET /ok?q=1 HTTP/1.1\r\n"), "{head}");
+    let named =
+        "By=spiffe://ringfence.internal/service/web;URI=spiffe://ringfence.internal/agent/agent";
+    assert!(head.contains(named), "{head}");
+    assert!(!head.contains(": me\r\n"), "{head}");
+    inside
+        .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        .await
+        .unwrap();
+    until(&mut client, "\r\n\r\nok").await;
+    drop(client);
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .unwrap()
+        .unwrap();
+
+    let flows = world.flows();
+    let told: Vec<_> = flows
+        .iter()
+        .map(|flow| (flow.kind(), flow.outcome(), flow.operation.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Kind::Connection, Outcome::Allow, "connect"),
+            (Kind::Operation, Outcome::Deny, "POST /pay"),
+            (Kind::Operation, Outcome::Allow, "GET /ok"),
+            (Kind::Close, Outcome::Allow, "close"),
+        ]
+    );
+    assert!(
+        flows
+            .iter()
+            .all(|flow| flow.connection == flows[0].connection)
+    );
+    assert!(
+        flows
+            .iter()
+            .all(|flow| flow.protocol == "http" && flow.destination == "web")
+    );
+    assert_eq!(flows[2].rule, "estate.yaml:33");
+    assert!(flows[3].bytes_sent > 0 && flows[3].bytes_received > 0);
+}
+
+#[tokio::test]
+async fn a_revoked_request_under_way_is_cut() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(7, port));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _web = world.running("web");
+    let (mut client, serving) = knock(&world, &home, world.at(4, port)).await;
+    client
+        .write_all(b"GET /ok HTTP/1.1\r\nHost: web\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut inside, _) = service.accept().await.unwrap();
+    until(&mut inside, "\r\n\r\n").await;
+    world.load(2, &without_policy(7, port));
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(client.read_u8().await.is_err());
+    let cut = inside.read_u8().await.unwrap_err();
+    assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset);
+    let flows = world.flows();
+    let close = flows.last().unwrap();
+    assert_eq!(close.outcome(), Outcome::Deny);
+    assert!(
+        close.reason.starts_with("revoked by generation 2"),
+        "{}",
+        close.reason
+    );
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_cut_when_the_two_may_no_longer_meet() {
+    let world = World::new(&estate(7, 80));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let (mut client, serving) = knock(&world, &home, world.at(4, 80)).await;
+    world.flows_when(1).await;
+    world.load(2, &without_policy(7, 80));
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(client.read_u8().await.is_err());
+}
+
+#[tokio::test]
+async fn nobody_there_is_503_and_recorded_as_error() {
+    let world = World::new(&estate(7, 80));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let (mut client, _) = knock(&world, &home, world.at(4, 80)).await;
+    client
+        .write_all(b"GET /ok HTTP/1.1\r\nHost: web\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    let flows = world.flows();
+    assert_eq!(
+        (flows[1].kind(), flows[1].outcome()),
+        (Kind::Operation, Outcome::Error)
+    );
+    assert_eq!(flows[1].reason, "no instance of web is running");
+}
+
+#[tokio::test]
+async fn a_request_that_the_log_does_not_take_is_503_and_goes_nowhere() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(7, port));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _web = world.running("web");
+    let (mut client, _) = knock(&world, &home, world.at(4, port)).await;
+    world.flows_when(1).await;
+    world.break_log().await;
+    client
+        .write_all(b"GET /ok HTTP/1.1\r\nHost: web\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(
+        timeout(Duration::from_millis(100), service.accept())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_outside_is_called_by_its_own_name() {
+    let (service, port) = listener().await;
+    let yaml = estate(7, port).replace(
+        "hosts: [www.internal] }",
+        &format!(
+            "hosts: [www.internal], endpoints: [{{ address: \"127.0.0.1:{port}\" }}], \
+             mutualAuth: {{ exempt: \"a test\", until: 2999-01-01 }} }}"
+        ),
+    );
+    let world = World::new(&yaml);
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let (mut client, serving) = knock(&world, &home, world.at(4, port)).await;
+    client
+        .write_all(b"GET /ok HTTP/1.1\r\nHost: web\r\n\r\n")
+        .await
+        .unwrap();
+    let (mut inside, from) = service.accept().await.unwrap();
+    assert_eq!(
+        from.ip(),
+        std::net::Ipv4Addr::LOCALHOST,
+        "not from a virtual address"
+    );
+    let head = until(&mut inside, "\r\n\r\n").await.to_ascii_lowercase();
+    assert!(
+        head.contains(&format!("\r\nhost: 127.0.0.1:{port}\r\n")),
+        "{head}"
+    );
+    let flows = world.flows();
+    assert!(
+        flows
+            .iter()
+            .all(|flow| flow.side() == ringfence_model::flow::Side::Initiator)
+    );
+    assert!(
+        flows
+            .iter()
+            .all(|flow| flow.destination_instance.is_empty())
+    );
+
+    // The endpoint is no longer declared: what goes to it is cut.
+    world.load(2, &yaml.replace("127.0.0.1:", "127.0.0.2:"));
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(client.read_u8().await.is_err());
+    let flows = world.flows();
+    let close = flows.last().unwrap();
+    assert!(
+        close.reason.contains("no longer found where it was"),
+        "{}",
+        close.reason
+    );
+}

@@ -1,0 +1,168 @@
+//! The other end of a connection: an instance in a compartment, or declared endpoints.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ringfence_model::{InstanceId, Name, VirtualAddr};
+
+use crate::compartment::Compartment;
+use crate::endpoint::{self, Target};
+use crate::inforce::InForce;
+use crate::registry::Registry;
+use crate::slots::Slot;
+use crate::upstream::Stream;
+
+/// Whom a connection goes to. Chosen once: an instance's end is the connection's end.
+pub(crate) enum Far {
+    /// A compartment of this node.
+    Inside(Inside),
+    /// Outside of any.
+    Outside(Outside),
+}
+
+/// A compartment, and the place a connection takes in it.
+pub(crate) struct Inside {
+    compartment: Arc<Compartment>,
+    /// Given back when the connection ends.
+    _slot: Slot,
+}
+
+/// Endpoints, in the order they are tried.
+pub(crate) struct Outside {
+    targets: Arc<[Target]>,
+    /// Which of them was dialled last, from 1; 0: none.
+    dialled: AtomicUsize,
+}
+
+/// Why nobody can be dialled.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Nobody {
+    /// No instance.
+    NotRunning(Name),
+    /// The one whose turn it is has no place left.
+    Crowded(Name),
+}
+
+impl fmt::Display for Nobody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Nobody::NotRunning(name) => write!(f, "no instance of {name} is running"),
+            Nobody::Crowded(name) => write!(f, "{name} has as many connections as it may"),
+        }
+    }
+}
+
+/// Who calls, and where to find the callee inside its compartment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// Becomes the source address.
+    pub(crate) caller: VirtualAddr,
+    /// The callee's own.
+    pub(crate) callee: VirtualAddr,
+    /// The callee's declared port.
+    pub(crate) port: u16,
+}
+
+impl Far {
+    /// For a connection to `name`: its endpoints, or one of its instances, in turn.
+    pub(crate) fn choose(
+        force: &InForce,
+        registry: &Registry,
+        name: &Name,
+    ) -> Result<Self, Nobody> {
+        if let Some(targets) = force.endpoints(name) {
+            let targets = Arc::clone(targets);
+            return Ok(Self::Outside(Outside {
+                targets,
+                dialled: AtomicUsize::new(0),
+            }));
+        }
+        let chosen = registry.choose(name);
+        let compartment = chosen.ok_or_else(|| Nobody::NotRunning(name.clone()))?;
+        let slot = compartment.slots.take();
+        let slot = slot.ok_or_else(|| Nobody::Crowded(name.clone()))?;
+        Ok(Self::Inside(Inside {
+            compartment,
+            _slot: slot,
+        }))
+    }
+
+    /// The compartment, if it is one.
+    pub(crate) fn compartment(&self) -> Option<&Compartment> {
+        match self {
+            Far::Inside(inside) => Some(&inside.compartment),
+            Far::Outside(_) => None,
+        }
+    }
+
+    /// The instance, if it is one.
+    pub(crate) fn instance(&self) -> Option<&InstanceId> {
+        self.compartment().map(|compartment| &compartment.instance)
+    }
+
+    /// The endpoint in use, or the first in line; `None` towards a compartment.
+    pub(crate) fn endpoint(&self) -> Option<&Target> {
+        match self {
+            Far::Inside(_) => None,
+            Far::Outside(outside) => {
+                let dialled = outside.dialled.load(Ordering::Acquire);
+                outside.targets.get(dialled.saturating_sub(1))
+            }
+        }
+    }
+
+    /// A fresh connection to it. `way` is only asked for towards a compartment.
+    pub(crate) async fn dial(&self, way: impl FnOnce() -> io::Result<Way>) -> io::Result<Stream> {
+        match self {
+            Far::Inside(inside) => {
+                let Way {
+                    caller,
+                    callee,
+                    port,
+                } = way()?;
+                let dialled = inside
+                    .compartment
+                    .inbound
+                    .dial(caller, callee, port)
+                    .await?;
+                Ok(Stream::Plain(dialled))
+            }
+            Far::Outside(outside) => {
+                let (index, stream) = endpoint::dial(&outside.targets).await?;
+                outside.dialled.store(index + 1, Ordering::Release);
+                Ok(stream)
+            }
+        }
+    }
+
+    /// Whether `force` would still send a connection to `name` here.
+    pub(crate) fn is_declared(&self, force: &InForce, name: &Name) -> bool {
+        match (self, force.endpoints(name)) {
+            (Far::Inside(_), None) => true,
+            (Far::Inside(_), Some(_)) | (Far::Outside(_), None) => false,
+            (Far::Outside(outside), Some(declared)) => outside.is_among(declared),
+        }
+    }
+}
+
+impl Outside {
+    fn is_among(&self, declared: &[Target]) -> bool {
+        match self.dialled.load(Ordering::Acquire).checked_sub(1) {
+            // Any of the old list may be dialled yet: it must be the list still.
+            None => {
+                self.targets.len() == declared.len()
+                    && self
+                        .targets
+                        .iter()
+                        .zip(declared)
+                        .all(|(old, new)| old.is(new))
+            }
+            Some(dialled) => self
+                .targets
+                .get(dialled)
+                .is_some_and(|old| declared.iter().any(|new| old.is(new))),
+        }
+    }
+}

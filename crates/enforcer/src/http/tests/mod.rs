@@ -1,0 +1,7 @@
+//! The relay between real sockets: clients and services are bytes written by hand.
+
+mod abuse;
+mod bodies;
+mod endings;
+mod harness;
+mod requests;

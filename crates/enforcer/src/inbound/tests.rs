@@ -1,0 +1,132 @@
+use std::time::Instant;
+
+use rustix::net::{AddressFamily, SocketType, socket};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::testing::address;
+
+fn stock(pool: &Pool, count: usize) {
+    for _ in 0..count {
+        let four = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let six = socket(AddressFamily::INET6, SocketType::STREAM, None).unwrap();
+        pool.put(Family::V4, four).unwrap();
+        pool.put(Family::V6, six).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn finds_the_workload_where_it_listens() {
+    let pool = Pool::new();
+    stock(&pool, 16);
+    // On loopback, and on an address of its own.
+    for place in ["127.0.0.1:0", "127.0.77.9:0"] {
+        let listener = TcpListener::bind(place).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        for _ in 0..2 {
+            let stream = pool.dial(address(1), address(9), at.port()).await.unwrap();
+            assert_eq!(stream.peer_addr().unwrap(), at);
+            assert_eq!(stream.local_addr().unwrap().ip(), address(1).v4);
+            assert_eq!(
+                listener.accept().await.unwrap().1,
+                stream.local_addr().unwrap()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn tries_first_where_it_was_found_before() {
+    let pool = Pool::new();
+    stock(&pool, 8);
+    let listener = TcpListener::bind("127.0.77.9:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    pool.dial(address(1), address(9), port).await.unwrap();
+    let before = pool.four.stock().sockets.len();
+    pool.dial(address(1), address(9), port).await.unwrap();
+    assert_eq!(
+        pool.four.stock().sockets.len(),
+        before - 1,
+        "one socket is enough this time"
+    );
+}
+
+#[tokio::test]
+async fn says_refused_when_nothing_listens() {
+    let pool = Pool::new();
+    stock(&pool, 8);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    drop(listener);
+    let cause = pool.dial(address(1), address(9), port).await.unwrap_err();
+    assert!(!matches!(cause.kind(), io::ErrorKind::TimedOut), "{cause}");
+}
+
+#[tokio::test]
+async fn orders_what_is_missing_once() {
+    let pool = Pool::new();
+    let all = INBOUND_POOL as u32;
+    assert_eq!(pool.order(), (all, all));
+    assert_eq!(pool.order(), (0, 0), "ordered already");
+    stock(&pool, INBOUND_POOL);
+    assert_eq!(pool.order(), (0, 0));
+    for _ in 0..INBOUND_POOL / 2 {
+        pool.take(Family::V4).await.unwrap();
+    }
+    assert_eq!(pool.order(), (all / 2, 0));
+}
+
+#[tokio::test]
+async fn asks_for_more_before_it_is_empty() {
+    let pool = Pool::new();
+    pool.order();
+    stock(&pool, INBOUND_POOL);
+    let mut low = Box::pin(pool.low());
+    for _ in 0..INBOUND_POOL / 2 {
+        pool.take(Family::V4).await.unwrap();
+    }
+    assert!(
+        timeout(std::time::Duration::from_millis(20), &mut low)
+            .await
+            .is_err()
+    );
+    pool.take(Family::V4).await.unwrap();
+    timeout(INBOUND_WAIT, low).await.unwrap();
+    assert!(pool.four.stock().sockets.len() > 10);
+}
+
+#[tokio::test]
+async fn waits_for_what_was_ordered_and_all_waiters_are_served() {
+    let pool = std::sync::Arc::new(Pool::new());
+    let waiting: Vec<_> = (0..10)
+        .map(|_| {
+            let pool = std::sync::Arc::clone(&pool);
+            tokio::spawn(async move { pool.take(Family::V4).await.is_ok() })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    stock(&pool, 10);
+    for waiter in waiting {
+        assert!(waiter.await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn gives_up_on_a_launcher_that_makes_none_and_orders_again() {
+    let pool = Pool::new();
+    pool.order();
+    let began = Instant::now();
+    assert!(pool.take(Family::V6).await.is_err());
+    assert!(began.elapsed() >= INBOUND_WAIT);
+    assert_eq!(pool.order(), (0, INBOUND_POOL as u32));
+}
+
+#[test]
+fn holds_no_more_than_it_may() {
+    let pool = Pool::new();
+    let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    for _ in 0..INBOUND_POOL_MAX {
+        pool.put(Family::V4, null()).unwrap();
+    }
+    assert_eq!(pool.put(Family::V4, null()), Err(TooMany));
+}

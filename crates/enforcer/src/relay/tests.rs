@@ -1,0 +1,163 @@
+use std::future::pending;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::*;
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap())
+        .await
+        .unwrap();
+    (near, listener.accept().await.unwrap().0)
+}
+
+#[tokio::test]
+async fn carries_much_both_ways_at_once_and_counts_it() {
+    const MUCH: usize = 20 * 1024 * 1024;
+    let ((caller, mut left), (mut right, service)) = (pair().await, pair().await);
+    let relaying =
+        tokio::spawn(async move { relay(&mut left, &mut right, pending::<String>()).await });
+    let push = |stream: TcpStream, seed: u8| async move {
+        let (mut read, mut write) = stream.into_split();
+        let writing = tokio::spawn(async move {
+            let chunk: Vec<u8> = (0..65_536u32)
+                .map(|at| (at as u8).wrapping_mul(seed))
+                .collect();
+            for _ in 0..MUCH / chunk.len() {
+                write.write_all(&chunk).await.unwrap();
+            }
+            write.shutdown().await.unwrap();
+        });
+        let mut all = Vec::new();
+        read.read_to_end(&mut all).await.unwrap();
+        writing.await.unwrap();
+        all
+    };
+    let (at_caller, at_service) = tokio::join!(push(caller, 3), push(service, 5));
+    let expect = |seed: u8, got: &[u8]| {
+        assert_eq!(got.len(), MUCH);
+        let right = got
+            .iter()
+            .enumerate()
+            .all(|(at, &byte)| byte == (at as u8).wrapping_mul(seed));
+        assert!(right, "bytes arrived changed");
+    };
+    expect(5, &at_caller);
+    expect(3, &at_service);
+    let (end, moved) = relaying.await.unwrap();
+    assert!(matches!(end, End::Finished), "{end:?}");
+    assert_eq!(
+        moved,
+        Moved {
+            sent: MUCH as u64,
+            received: MUCH as u64
+        }
+    );
+}
+
+#[tokio::test]
+async fn passes_on_the_end_of_one_way_while_the_other_goes_on() {
+    let ((mut caller, mut left), (mut right, mut service)) = (pair().await, pair().await);
+    let relaying =
+        tokio::spawn(async move { relay(&mut left, &mut right, pending::<String>()).await });
+    caller.write_all(b"question").await.unwrap();
+    caller.shutdown().await.unwrap();
+    let mut question = Vec::new();
+    service.read_to_end(&mut question).await.unwrap();
+    assert_eq!(question, b"question");
+    service.write_all(b"late answer").await.unwrap();
+    drop(service);
+    let mut answer = Vec::new();
+    caller.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(answer, b"late answer");
+    assert!(matches!(relaying.await.unwrap().0, End::Finished));
+}
+
+#[tokio::test]
+async fn says_which_side_broke_off() {
+    let ((caller, mut left), (mut right, service)) = (pair().await, pair().await);
+    let relaying =
+        tokio::spawn(async move { relay(&mut left, &mut right, pending::<String>()).await });
+    service.set_zero_linger().unwrap();
+    drop(service);
+    let (end, _) = relaying.await.unwrap();
+    assert!(
+        matches!(
+            end,
+            End::Broken {
+                side: "service",
+                ..
+            }
+        ),
+        "{end:?}"
+    );
+    drop(caller);
+}
+
+#[tokio::test]
+async fn moves_nothing_when_it_is_stopped_before_it_begins() {
+    let ((mut caller, mut left), (mut right, mut service)) = (pair().await, pair().await);
+    caller.write_all(b"too late").await.unwrap();
+    let stop = async { "revoked".to_owned() };
+    let (end, moved) = relay(&mut left, &mut right, stop).await;
+    assert!(matches!(end, End::Stopped(reason) if reason == "revoked"));
+    assert_eq!(moved, Moved::default());
+    drop(right);
+    let mut got = Vec::new();
+    service.read_to_end(&mut got).await.unwrap();
+    assert!(got.is_empty());
+}
+
+#[tokio::test]
+async fn stops_in_the_middle() {
+    let ((mut caller, mut left), (mut right, mut service)) = (pair().await, pair().await);
+    let (stop, stopped) = oneshot::channel::<String>();
+    let relaying = tokio::spawn(async move {
+        relay(&mut left, &mut right, async { stopped.await.unwrap() }).await
+    });
+    caller.write_all(b"x").await.unwrap();
+    assert_eq!(service.read_u8().await.unwrap(), b'x');
+    stop.send("now".to_owned()).unwrap();
+    let (end, moved) = timeout(Duration::from_secs(5), relaying)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(matches!(end, End::Stopped(_)));
+    assert_eq!(moved.sent, 1);
+}
+
+#[tokio::test]
+async fn holds_back_a_caller_whose_service_does_not_read() {
+    let ((caller, mut left), (mut right, service)) = (pair().await, pair().await);
+    let relaying =
+        tokio::spawn(async move { relay(&mut left, &mut right, pending::<String>()).await });
+    let mut pushed = 0usize;
+    let chunk = vec![0; 1 << 20];
+    while let Ok(count) = timeout(Duration::from_millis(300), async {
+        caller.writable().await.unwrap();
+        loop {
+            match caller.try_write(&chunk) {
+                Ok(count) => return count,
+                Err(_) => caller.writable().await.unwrap(),
+            }
+        }
+    })
+    .await
+    {
+        pushed += count;
+        assert!(pushed < 1 << 30, "the relay swallows without bound");
+    }
+    relaying.abort();
+    drop(service);
+}
+
+#[test]
+fn an_idle_direction_holds_no_buffer() {
+    assert_eq!(Direction::default().kept.capacity(), 0);
+    assert!(size_of::<Direction>() <= 64, "{}", size_of::<Direction>());
+}

@@ -1,0 +1,95 @@
+//! From a fresh process to a confined one that serves.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ringfence_audit::{Log, LogError};
+use ringfence_compartment::confine::{ConfineError, confine_enforcer};
+use ringfence_compartment::inspect::own_namespace;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use crate::control;
+use crate::limits::{LOOKUP_THREADS, WORKERS};
+use crate::node::{Node, room_for_connections};
+use crate::record::Recorder;
+
+/// Why there is no enforcer.
+#[derive(Debug, thiserror::Error)]
+pub enum EnforcerError {
+    /// The log cannot be opened: nothing could be recorded, so nothing may pass.
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// It would hold more privilege than it should.
+    #[error("{0}")]
+    Confine(#[from] ConfineError),
+    /// The system refused something basic.
+    #[error("{what}: {cause}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        cause: io::Error,
+    },
+}
+
+/// Body of the hidden verb `ringfence enforcer`: opens the log in `log_dir`, confines itself (uid `run_as` when
+/// root, capabilities, Landlock, seccomp), speaks with the node on `control`, serves until told to stop or until
+/// the node is gone. Returns the process's exit code: 0 after an orderly end, 1 otherwise.
+///
+/// To be called while the process has one thread.
+pub fn serve(control: OwnedFd, log_dir: PathBuf, run_as: Option<u32>) -> u8 {
+    match start(control, &log_dir, run_as) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("ringfence: enforcer: {error}");
+            1
+        }
+    }
+}
+
+fn start(control: OwnedFd, log_dir: &Path, run_as: Option<u32>) -> Result<(), EnforcerError> {
+    let system = |what| move |cause: io::Error| EnforcerError::System { what, cause };
+    rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)
+        .map_err(|errno| system("the control channel")(errno.into()))?;
+    let log = Log::open(log_dir)?;
+    for repair in log.repairs() {
+        eprintln!("ringfence: enforcer: {repair}");
+    }
+    let directory = openat(
+        CWD,
+        log_dir,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|errno| system("the log directory")(errno.into()))?;
+    let host = own_namespace().map_err(system("the host's network namespace"))?;
+    let boot = random().map_err(system("random bytes"))?;
+    let connections = room_for_connections();
+    confine_enforcer(run_as, &[directory.as_fd()])?;
+
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.min(WORKERS))
+        .max_blocking_threads(LOOKUP_THREADS)
+        .thread_name("enforcer")
+        .enable_all()
+        .build()
+        .map_err(system("the runtime"))?;
+    let node = Node::new(Arc::new(Recorder::new(log, boot)), host, connections);
+    let served = runtime.block_on(control::run(node, control));
+    // Look-ups that hang must not hold up the end.
+    runtime.shutdown_background();
+    served.map_err(system("the channel to the node"))
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    let count = getrandom(&mut bytes, GetRandomFlags::empty())?;
+    if count != bytes.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(u64::from_ne_bytes(bytes))
+}

@@ -1,0 +1,188 @@
+//! Many questions over streams: one answer each, in order, whatever comes in.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::io::{self, Read, Write};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use common::*;
+use ringfence_policy::{Answer, BATCH_LINE_MAX, BatchSummary, Snapshot, batch};
+
+fn bank() -> Snapshot {
+    compile(
+        "kind: Service\nmetadata: {name: data}\nspec: {protocol: http, port: 80}\n---\n\
+         kind: Agent\nmetadata: {name: clerk}\n---\n\
+         kind: Policy\nmetadata: {name: clerk}\nspec: {agent: clerk, initiate: [{service: data, operations: ['GET /customers/*']}]}\n",
+    )
+}
+
+fn ask(input: &[u8]) -> (Vec<Answer>, BatchSummary) {
+    let mut out = Vec::new();
+    let summary = batch(&bank(), input, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    (
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect(),
+        summary,
+    )
+}
+
+const GOOD: &str = r#"{"from":"clerk","to":"data","op":"GET /customers/42"}"#;
+
+#[test]
+fn answers_every_line_in_order() {
+    let long = format!(
+        r#"{{"from":"clerk","to":"data","op":"GET /{}"}}"#,
+        "x".repeat(2 * BATCH_LINE_MAX)
+    );
+    let edge = format!("{GOOD}{}", " ".repeat(BATCH_LINE_MAX - GOOD.len()));
+    let past = format!("{edge} ");
+    let lines: Vec<(&[u8], Option<&str>)> = vec![
+        (GOOD.as_bytes(), None),
+        (b"", Some("not a question")),
+        (
+            br#"{"from":"clerk","to":"data","op":"POST /customers/42"}"#,
+            Some("no rule"),
+        ),
+        (
+            br#"{"from":"cl\u0065rk","to":"data","op":"GET \/customers\/42"}"#,
+            None,
+        ),
+        (
+            br#"{"from":"clerk","to":"data"}"#,
+            Some("missing field `op`"),
+        ),
+        (
+            br#"{"from":"clerk","to":"data","op":"GET /customers/1","with":{}}"#,
+            Some("unknown field"),
+        ),
+        (
+            br#"{"from":"x","from":"clerk","to":"data","op":"GET /customers/1"}"#,
+            Some("duplicate field"),
+        ),
+        (
+            br#"{"from":1,"to":"data","op":"GET /"}"#,
+            Some("not a question"),
+        ),
+        (b"{", Some("not a question")),
+        (b"\xFF\xFE", Some("not a question")),
+        (
+            b"{\"from\":\"\xFF\",\"to\":\"data\",\"op\":\"GET /\"}",
+            Some("not a question"),
+        ),
+        (long.as_bytes(), Some("the line is longer than 65536 bytes")),
+        (edge.as_bytes(), None),
+        (past.as_bytes(), Some("the line is longer than 65536 bytes")),
+        (
+            br#"{"from":"clerk","to":"data","op":"nonsense"}"#,
+            Some("is not METHOD /path"),
+        ),
+        (
+            br#"{"from":"who","to":"data","op":"GET /"}"#,
+            Some("is called"),
+        ),
+        (GOOD.as_bytes(), None),
+    ];
+    let mut input = lines
+        .iter()
+        .map(|(line, _)| *line)
+        .collect::<Vec<_>>()
+        .join(&b'\n');
+    for end in [&b""[..], b"\n", b"\r\n"] {
+        input.extend_from_slice(end);
+        let (answers, summary) = ask(&input);
+        // A last "\r\n" after the line feed is one more line, which holds a carriage return.
+        assert_eq!(answers.len(), lines.len() + usize::from(end == b"\r\n"));
+        assert_eq!((summary.allowed, summary.lines), (4, answers.len() as u64));
+        assert_eq!(summary.denied, summary.lines - 4);
+        for ((line, denied), answer) in lines.iter().zip(&answers) {
+            let line = String::from_utf8_lossy(&line[..line.len().min(80)]);
+            match denied {
+                None => assert_eq!(answer.outcome, "allow", "{line}: {}", answer.reason),
+                Some(words) => {
+                    assert_eq!(answer.outcome, "deny", "{line}");
+                    assert!(answer.reason.contains(words), "{line}: {}", answer.reason);
+                }
+            }
+        }
+    }
+    assert_eq!(ask(b"").1, BatchSummary::default());
+}
+
+/// Somebody who asks, waits for the answer, and asks again.
+#[test]
+fn answers_before_the_next_question_comes() {
+    struct Channel(mpsc::Receiver<Vec<u8>>);
+    impl Read for Channel {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let Ok(bytes) = self.0.recv() else {
+                return Ok(0);
+            };
+            buffer[..bytes.len()].copy_from_slice(&bytes);
+            Ok(bytes.len())
+        }
+    }
+    struct Sink(mpsc::Sender<Vec<u8>>);
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let (ask, questions) = mpsc::channel();
+    let (answer, answers) = mpsc::channel();
+    let thread =
+        std::thread::spawn(move || batch(&bank(), Channel(questions), Sink(answer)).unwrap());
+    for _ in 0..3 {
+        // In pieces, with the start of the next behind it.
+        ask.send(GOOD.as_bytes()[..10].to_vec()).unwrap();
+        ask.send([&GOOD.as_bytes()[10..], b"\n{\"from\"".as_slice()].concat())
+            .unwrap();
+        let got = answers
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an answer");
+        assert!(got.ends_with(b"\n"), "{}", String::from_utf8_lossy(&got));
+        ask.send(b"\n".to_vec()).unwrap();
+        answers
+            .recv_timeout(Duration::from_secs(10))
+            .expect("an answer to the rest");
+    }
+    drop(ask);
+    assert_eq!(thread.join().unwrap().lines, 6);
+}
+
+/// Run with `--release --ignored` for the figure; in every run it holds the answers to what single questions get.
+#[test]
+fn answers_as_single_questions_are() {
+    let bank = bank();
+    let mut input = Vec::new();
+    let mut wanted = Vec::new();
+    for n in 0..500 {
+        let (from, op) = (
+            ["clerk", "data"][n % 2],
+            format!("{} /customers/{n}", ["GET", "PUT"][n / 2 % 2]),
+        );
+        writeln!(input, r#"{{"from":"{from}","to":"data","op":"{op}"}}"#).unwrap();
+        wanted.push(Answer::from(&bank.explain_text(from, "data", &op, now())));
+    }
+    assert_eq!(ask(&input).0, wanted);
+}
+
+#[test]
+#[ignore = "a figure: cargo test --release -p ringfence-policy --test batch -- --ignored --nocapture"]
+fn a_million_in_seconds() {
+    let line = format!("{GOOD}\n{}\n", GOOD.replace("GET", "PUT"));
+    let input = line.repeat(500_000);
+    let before = std::time::Instant::now();
+    let summary = batch(&bank(), input.as_bytes(), io::sink()).unwrap();
+    let took = before.elapsed();
+    println!("{} answers in {took:?}", summary.lines);
+    assert_eq!((summary.lines, summary.allowed), (1_000_000, 500_000));
+    assert!(took < Duration::from_secs(10));
+}

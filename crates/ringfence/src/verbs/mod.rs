@@ -1,0 +1,9 @@
+//! One file per verb. Each takes its arguments, calls a library, and turns the answer into words and an exit code.
+
+pub(crate) mod enforcer;
+pub(crate) mod init;
+pub(crate) mod observe;
+pub(crate) mod policy;
+pub(crate) mod run;
+pub(crate) mod status;
+pub(crate) mod up;

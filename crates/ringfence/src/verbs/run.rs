@@ -1,0 +1,122 @@
+//! `ringfence run`: a program as an agent or service, in a compartment.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ringfence_compartment::launch::{self, LaunchRequest};
+
+use crate::output::say;
+
+/// Exit code of everything that goes wrong before the program runs, as with `timeout` and `env`.
+pub(crate) const EXIT_REFUSED: u8 = 125;
+
+const EXAMPLES: &str = "\
+Examples:
+  ringfence run customer-service -- curl -s http://customer-data:8080/customers/42
+  ringfence run customer-service --workdir ./work -- python3 agent.py
+  ringfence run payments --env LOG_LEVEL=debug --env API_KEY -- /opt/bank/payments
+
+Standard streams, signals, the terminal and the exit code are the program's own. The program sees /usr, /bin, /sbin, \
+/lib and /opt read-only, a private /tmp, /run and /dev, and /work; `filesystem` in its policy adds paths. Of the \
+environment it gets PATH, TERM, LANG, LC_*, TZ and what `--env` names.
+
+Exit codes: 125 ringfence refuses, 126 the program cannot be executed, 127 it is not found, 128+N it was killed by \
+signal N; else its own.";
+
+/// Runs a program as the agent or service NAME: it reaches what its policy names, and nothing else.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct RunArgs {
+    /// Agent or service to be
+    name: String,
+    /// State directory of the node [default: as `ringfence up` chooses it]
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Directory that the program sees as /work, and may write; belongs to one compartment at a time [default: an
+    /// empty one that ends with it]
+    #[arg(long, value_name = "DIR")]
+    workdir: Option<PathBuf>,
+    /// Variable to pass on, with this value or the caller's; may be given several times
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<OsString>,
+    /// Program and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(args: RunArgs) -> ExitCode {
+    match request(args) {
+        Ok(request) => ExitCode::from(launch::run(request)),
+        Err((what, fix)) => {
+            say(what);
+            say(format!("help: {fix}"));
+            ExitCode::from(EXIT_REFUSED)
+        }
+    }
+}
+
+fn request(args: RunArgs) -> Result<LaunchRequest, (String, String)> {
+    let state = match args.state {
+        Some(state) => state,
+        None => ringfence_node::default_dir().map_err(|error| (error.to_string(), error.fix()))?,
+    };
+    let env = args
+        .env
+        .into_iter()
+        .map(variable)
+        .collect::<Result<_, _>>()?;
+    Ok(LaunchRequest {
+        state,
+        name: args.name,
+        command: args.command,
+        workdir: args.workdir,
+        env,
+    })
+}
+
+/// `NAME=VALUE`, or `NAME` with the caller's value.
+fn variable(given: OsString) -> Result<(OsString, OsString), (String, String)> {
+    let bytes = given.as_bytes();
+    let (name, value) = match bytes.iter().position(|byte| *byte == b'=') {
+        Some(at) => (
+            &bytes[..at],
+            Some(OsString::from_vec(bytes[at + 1..].to_vec())),
+        ),
+        None => (bytes, None),
+    };
+    let name = OsString::from_vec(name.to_vec());
+    if name.is_empty() {
+        return Err((
+            format!("--env {given:?} names no variable"),
+            "write --env NAME or --env NAME=VALUE".to_owned(),
+        ));
+    }
+    match value.or_else(|| std::env::var_os(&name)) {
+        Some(value) => Ok((name, value)),
+        None => Err((
+            format!("--env {name:?}: there is no such variable here"),
+            format!(
+                "set it, or give a value with --env {}=VALUE",
+                name.display()
+            ),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_has_a_value_of_its_own_or_the_callers() {
+        let parse = |text: &str| variable(OsString::from(text));
+        assert_eq!(parse("A=b=c").unwrap(), ("A".into(), "b=c".into()));
+        assert_eq!(parse("A=").unwrap(), ("A".into(), "".into()));
+        assert_eq!(parse("PATH").unwrap().1, std::env::var_os("PATH").unwrap());
+        parse("RINGFENCE_TEST_NOT_SET").unwrap_err();
+        parse("=x").unwrap_err();
+        parse("").unwrap_err();
+    }
+}

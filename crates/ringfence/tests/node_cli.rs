@@ -1,0 +1,677 @@
+//! A node as its operator and its launchers meet it: the real binary, the real enforcer, the real sockets.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use ringfence_compartment::link::{FromLauncher, Grant, LINK_VERSION, ToLauncher};
+use ringfence_compartment::{channel, sockets};
+use ringfence_model::InstanceId;
+use serde_json::Value;
+
+const RINGFENCE: &str = env!("CARGO_BIN_EXE_ringfence");
+
+const ESTATE: &str = "\
+apiVersion: ringfence.dev/v1alpha1
+kind: Service
+metadata: { name: payments }
+spec: { protocol: http, port: 8080 }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: { name: clerk }
+spec: {}
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: { name: teller }
+spec: { attest: { uid: 54321 } }
+";
+
+/// Long enough for a busy machine, short enough for a test that fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Place {
+    temp: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(estate: &str) -> Self {
+        let place = Self {
+            temp: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(place.config()).unwrap();
+        place.save(estate);
+        place
+    }
+
+    fn config(&self) -> PathBuf {
+        self.temp.path().join("config")
+    }
+
+    fn state(&self) -> PathBuf {
+        self.temp.path().join("state")
+    }
+
+    /// As an editor does it: whole and at once.
+    fn save(&self, text: &str) {
+        let new = self.config().join(".new");
+        fs::write(&new, text).unwrap();
+        fs::rename(new, self.config().join("estate.yaml")).unwrap();
+    }
+
+    fn up(&self) -> Node<'_> {
+        let mut child = Command::new(RINGFENCE)
+            .arg("up")
+            .arg("--config")
+            .arg(self.config())
+            .arg("--state")
+            .arg(self.state())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        out.read_line(&mut line).unwrap();
+        Node {
+            place: self,
+            child,
+            line,
+            out,
+        }
+    }
+
+    fn status(&self) -> (i32, Value) {
+        let output = ringfence(&["status", "-o", "json", "--state"], &self.state());
+        let json = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        (output.status.code().unwrap(), json)
+    }
+
+    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let (_, status) = self.status();
+            if holds(&status) {
+                return status;
+            }
+            assert!(
+                Instant::now() < end,
+                "not within {PATIENCE:?}: {what}\n{status:#}"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What the node recorded of itself.
+    fn events(&self) -> Vec<(String, String)> {
+        let mut reader = ringfence_audit::Reader::open(&self.state().join("log")).unwrap();
+        let flows = std::iter::from_fn(|| reader.read().unwrap().map(|(_, flow)| flow));
+        let events = flows.filter(|flow| flow.kind() == ringfence_model::flow::Kind::Event);
+        events.map(|flow| (flow.operation, flow.reason)).collect()
+    }
+
+    fn connect(&self) -> OwnedFd {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match sockets::connect(
+                &sockets::socket_dir(&self.state()).unwrap(),
+                sockets::RUN_SOCKET,
+            ) {
+                Ok(socket) => return socket,
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Claims `name` as this test's process.
+    fn claim(&self, name: &str, resume: Option<InstanceId>) -> (OwnedFd, ToLauncher) {
+        let socket = self.connect();
+        let claim = FromLauncher::Claim {
+            version: LINK_VERSION,
+            name: name.to_owned(),
+            command: "test".to_owned(),
+            resume,
+        };
+        channel::send(&socket, &claim, &[]).unwrap();
+        let answer = channel::recv(&socket).unwrap().unwrap().message;
+        (socket, answer)
+    }
+
+    fn granted(&self, name: &str, resume: Option<InstanceId>) -> (OwnedFd, Grant) {
+        match self.claim(name, resume) {
+            (socket, ToLauncher::Granted(grant)) => (socket, grant),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+
+    fn refused(&self, name: &str, resume: Option<InstanceId>) -> (String, String) {
+        match self.claim(name, resume) {
+            (_, ToLauncher::Refused { reason, hint }) => (reason, hint),
+            (_, other) => panic!("{other:?}"),
+        }
+    }
+}
+
+/// The end of a channel to an enforcer, which must come next.
+fn linked(socket: &OwnedFd) -> OwnedFd {
+    let packet = channel::recv::<ToLauncher>(socket).unwrap().unwrap();
+    assert_eq!(packet.message, ToLauncher::Link);
+    packet.descriptors.into_iter().next().unwrap()
+}
+
+fn ringfence(args: &[&str], state: &Path) -> Output {
+    Command::new(RINGFENCE)
+        .args(args)
+        .arg(state)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+struct Node<'a> {
+    place: &'a Place,
+    child: Child,
+    line: String,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Node<'_> {
+    fn signal(&self, name: &str) {
+        assert!(
+            Command::new("kill")
+                .arg(name)
+                .arg(self.child.id().to_string())
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Exit code, the rest of standard output, standard error.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut out, mut err) = (String::new(), String::new());
+        self.out.read_to_string(&mut out).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut err)
+            .unwrap();
+        (self.child.wait().unwrap().code(), out, err)
+    }
+
+    fn enforcer(&self) -> u64 {
+        self.place.until("an enforcer", |status| {
+            status["enforcer"]["serving"] == true
+        })["enforcer"]["pid"]
+            .as_u64()
+            .unwrap()
+    }
+}
+
+impl Drop for Node<'_> {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn kill(pid: u64) {
+    assert!(
+        Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+}
+
+#[test]
+fn says_one_line_when_it_serves_and_stops_on_a_signal() {
+    for signal in ["-TERM", "-INT"] {
+        let place = Place::new(ESTATE);
+        let node = place.up();
+        let state = fs::canonicalize(place.state()).unwrap();
+        assert_eq!(
+            node.line,
+            format!(
+                "ringfence is up: generation 1, 1 service, 2 agents · state {} · next: ringfence run --state {} NAME -- CMD\n",
+                state.display(),
+                place.state().display()
+            )
+        );
+        let (code, status) = place.status();
+        assert_eq!(
+            (code, &status["running"], &status["degraded"]),
+            (0, &Value::Bool(true), &Value::Array(vec![]))
+        );
+        let enforcer = node.enforcer();
+        node.signal(signal);
+        let (code, out, err) = node.end();
+        assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+        assert!(!Path::new(&format!("/proc/{enforcer}")).exists());
+        let events = place.events();
+        assert_eq!(events.first().unwrap().0, "node started");
+        assert!(
+            events
+                .iter()
+                .any(|(operation, _)| operation == "node stopped"),
+            "{events:?}"
+        );
+        assert_eq!(place.status().0, 5);
+        assert_eq!(place.status().1["running"], false);
+    }
+}
+
+#[test]
+fn a_second_node_on_the_same_state_is_refused_and_told_who_is_there() {
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    let second = Command::new(RINGFENCE)
+        .arg("up")
+        .arg("--config")
+        .arg(place.config())
+        .arg("--state")
+        .arg(place.state())
+        .output()
+        .unwrap();
+    let err = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(
+        (second.status.code(), second.stdout.as_slice()),
+        (Some(1), &b""[..]),
+        "{err}"
+    );
+    assert!(
+        err.contains(&format!("process {}", node.child.id())) && err.contains("help: "),
+        "{err}"
+    );
+    assert_eq!(place.status().0, 0);
+}
+
+#[test]
+fn a_rejected_reload_keeps_what_is_in_force_until_the_files_are_mended() {
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    place.save(&ESTATE.replace("kind: Agent", "kind: Agnt"));
+    let status = place.until("rejected", |status| !status["policy"]["rejected"].is_null());
+    assert_eq!(
+        (place.status().0, &status["policy"]["generation"]),
+        (5, &Value::from(1))
+    );
+    place.granted("clerk", None);
+    fs::remove_dir_all(place.config()).unwrap();
+    place.until("gone", |status| {
+        status["policy"]["rejected"]["errors"]
+            .to_string()
+            .contains("exist")
+    });
+    place.granted("clerk", None);
+    fs::create_dir(place.config()).unwrap();
+    place.save(&ESTATE.replace("payments", "invoices"));
+    place.until("mended", |status| {
+        status["policy"]["generation"] == 2 && status["policy"]["rejected"].is_null()
+    });
+    assert_eq!(place.status().0, 0);
+    node.signal("-TERM");
+    let (_, _, err) = node.end();
+    assert!(
+        err.contains("estate.yaml:7:7") && err.contains("generation 1 stays in force"),
+        "{err}"
+    );
+    assert!(
+        place
+            .events()
+            .iter()
+            .any(|(operation, _)| operation == "reload rejected")
+    );
+}
+
+#[test]
+fn many_saves_are_few_reloads_and_the_last_one_counts() {
+    let place = Place::new(ESTATE);
+    let _node = place.up();
+    for n in 0..10 {
+        place.save(&ESTATE.replace("payments", &format!("payments-{n}")));
+        std::thread::sleep(Duration::from_millis(90));
+    }
+    place.granted("clerk", None);
+    place.until("the last", |_| {
+        matches!(place.claim("payments-9", None).1, ToLauncher::Granted(_))
+    });
+    let generation = place.status().1["policy"]["generation"].as_u64().unwrap();
+    assert!((2..=4).contains(&generation), "{generation}");
+}
+
+#[test]
+fn sighup_and_certificate_files_elsewhere_are_picked_up() {
+    let place = Place::new(ESTATE);
+    let pem = place.temp.path().join("ca.pem");
+    let service = format!(
+        "{ESTATE}---\napiVersion: ringfence.dev/v1alpha1\nkind: Service\nmetadata: {{ name: db }}\nspec:\n  protocol: tcp\n  \
+         port: 5432\n  endpoints: [{{ address: \"db.internal:5432\", tls: {{ ca: {} }} }}]\n  mutualAuth: {{ exempt: test, \
+         until: 2999-01-01 }}\n",
+        pem.display()
+    );
+    place.save(&service);
+    let node = place.up();
+    assert!(node.line.contains("denying everything"), "{}", node.line);
+    let (reason, _) = place.refused("clerk", None);
+    assert!(reason.contains("no policy is in force"), "{reason}");
+    fs::copy("/etc/ssl/certs/ca-certificates.crt", &pem).unwrap();
+    node.signal("-HUP");
+    place.until("the file", |status| status["policy"]["generation"] == 1);
+    // An enforcer that cannot use what it is given leaves what is in force.
+    fs::write(
+        &pem,
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    )
+    .unwrap();
+    let status = place.until("refused", |status| !status["policy"]["rejected"].is_null());
+    assert_eq!(status["policy"]["generation"], 1);
+    place.granted("clerk", None);
+}
+
+#[test]
+fn a_killed_enforcer_is_replaced_within_a_second_and_every_launcher_linked_again() {
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    let (launcher, _) = place.granted("clerk", None);
+    let first_link = linked(&launcher);
+    let killed = Instant::now();
+    kill(node.enforcer());
+    let second_link = linked(&launcher);
+    assert!(
+        killed.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        killed.elapsed()
+    );
+    assert!(channel::recv::<Value>(&first_link).unwrap().is_none());
+    assert_eq!(
+        channel::try_recv::<Value>(&second_link).unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock
+    );
+    assert_eq!(
+        place.until("serving", |status| status["enforcer"]["serving"] == true)["enforcer"]["restarts"],
+        1
+    );
+    // In a loop it takes longer each time, and always comes back.
+    for restarts in 2..5 {
+        kill(node.enforcer());
+        place.until("restarted", |status| {
+            status["enforcer"]["restarts"] == restarts
+        });
+        linked(&launcher);
+    }
+    node.enforcer();
+    node.signal("-TERM");
+    assert_eq!(node.end().0, Some(0));
+    assert_eq!(
+        place
+            .events()
+            .iter()
+            .filter(|(operation, _)| operation == "enforcer ended")
+            .count(),
+        4
+    );
+}
+
+#[test]
+fn a_start_with_rejected_files_serves_the_last_good_generation_or_nothing() {
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    node.signal("-TERM");
+    node.end();
+    place.save("kind: Nonsense\n");
+    let node = place.up();
+    assert!(
+        node.line.contains("generation 1, ") && node.line.contains("last good"),
+        "{}",
+        node.line
+    );
+    assert_eq!(
+        (
+            place.status().0,
+            place.status().1["policy"]["origin"].clone()
+        ),
+        (5, "last-good".into())
+    );
+    place.granted("clerk", None);
+    // The same content again: the same number, and all is well.
+    place.save(ESTATE);
+    place.until("mended", |status| {
+        status["policy"]["origin"] == "config" && status["policy"]["generation"] == 1
+    });
+    assert_eq!(place.status().0, 0);
+
+    let fresh = Place::new("kind: Nonsense\n");
+    let node = fresh.up();
+    assert!(node.line.contains("denying everything"), "{}", node.line);
+    assert_eq!(fresh.status().0, 5);
+    fresh.refused("clerk", None);
+    fresh.save(ESTATE);
+    fresh.until("mended", |status| status["policy"]["generation"] == 1);
+    fresh.granted("clerk", None);
+}
+
+#[test]
+fn instances_are_new_each_time_and_go_with_their_launcher() {
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    let (first, grant) = place.granted("clerk", None);
+    linked(&first);
+    assert_eq!(grant.fqdn, "clerk.ringfence.internal");
+    for kept in [place.state(), place.config()] {
+        assert!(
+            grant.forbidden.contains(&fs::canonicalize(&kept).unwrap()),
+            "{:?}",
+            grant.forbidden
+        );
+    }
+    let (second, other) = place.granted("clerk", None);
+    assert_ne!(grant.instance, other.instance);
+    assert_eq!(grant.address, other.address);
+    if let (Some(one), Some(two)) = (grant.outer_id, other.outer_id) {
+        assert_ne!(one, two);
+    }
+    // Said twice: that is no launcher of ours.
+    let again = FromLauncher::Claim {
+        version: LINK_VERSION,
+        name: "clerk".into(),
+        command: String::new(),
+        resume: None,
+    };
+    linked(&second);
+    channel::send(&second, &again, &[]).unwrap();
+    assert!(channel::recv::<ToLauncher>(&second).unwrap().is_none());
+    let (reason, hint) = place.refused("clrk", None);
+    assert!(
+        reason.contains("clrk") && hint.contains("`clerk`"),
+        "{reason} {hint}"
+    );
+    let connected = |status: &Value, instance: &InstanceId| {
+        let workloads = status["workloads"].as_array().unwrap();
+        workloads
+            .iter()
+            .any(|workload| workload["instance"] == *instance.0 && workload["connected"] == true)
+    };
+    let one =
+        |status: &Value| connected(status, &grant.instance) && !connected(status, &other.instance);
+    place.until("one connected, one cut off", one);
+    // A launcher that ends takes its instance along.
+    let mut child = other_process(&place, "clerk");
+    place.until("three", |status| {
+        status["workloads"].as_array().unwrap().len() == 3
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    place.until("two", |status| {
+        status["workloads"].as_array().unwrap().len() == 2
+    });
+    node.signal("-TERM");
+    node.end();
+    let events = place.events();
+    assert!(
+        events
+            .iter()
+            .any(|(operation, reason)| operation == "workload stopped"
+                && reason.contains("clerk-1-3")),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn a_launcher_resumes_its_own_instance_after_the_node_was_killed() {
+    let place = Place::new(ESTATE);
+    let mut node = place.up();
+    let (launcher, grant) = place.granted("clerk", None);
+    linked(&launcher);
+    node.child.kill().unwrap();
+    node.child.wait().unwrap();
+    assert!(channel::recv::<ToLauncher>(&launcher).unwrap().is_none());
+    drop(node);
+    let _node = place.up();
+    let (resumed, again) = place.granted("clerk", Some(grant.instance.clone()));
+    assert_eq!(
+        (again.instance, again.outer_id),
+        (grant.instance.clone(), grant.outer_id)
+    );
+    linked(&resumed);
+    // Not by another name, not one that was never given, and not by another process.
+    place.refused("payments", Some(grant.instance.clone()));
+    place.refused("clerk", Some(InstanceId("clerk-1-99".into())));
+    let answer = say_from_another_process(&place, "clerk", Some(&grant.instance.0), None);
+    assert!(answer.contains("not yours to resume"), "{answer}");
+    let (_, fresh) = place.granted("clerk", None);
+    assert!(
+        fresh.instance.0.starts_with("clerk-2-"),
+        "{}",
+        fresh.instance
+    );
+}
+
+#[test]
+fn attest_is_held_to_the_user_that_the_kernel_names() {
+    let place = Place::new(ESTATE);
+    let _node = place.up();
+    place.refused("teller", None);
+    if fs::metadata("/proc/self")
+        .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta))
+        .unwrap()
+        != 0
+    {
+        return; // Only root can become somebody else.
+    }
+    assert!(say_from_another_process(&place, "teller", None, Some(54321)).contains("granted"));
+    let not_mine = say_from_another_process(&place, "clerk", None, Some(54321));
+    let unknown = say_from_another_process(&place, "nobody", None, Some(54321));
+    assert_eq!(
+        not_mine.replace("clerk", "X"),
+        unknown.replace("nobody", "X")
+    );
+    assert!(not_mine.contains("refused"), "{not_mine}");
+}
+
+#[test]
+fn wrong_usage_has_the_exit_code_of_its_verb() {
+    let code = |args: &[&str]| {
+        Command::new(RINGFENCE)
+            .args(args)
+            .output()
+            .unwrap()
+            .status
+            .code()
+            .unwrap()
+    };
+    assert_eq!(code(&["up"]), 2);
+    assert_eq!(code(&["no-such-verb"]), 2);
+    assert_eq!(
+        code(&[
+            "up",
+            "--config",
+            "/nonexistent",
+            "--state",
+            "/nonexistent/state/x",
+            "--zone",
+            "a b"
+        ]),
+        2
+    );
+    assert_eq!(code(&["run"]), 125);
+    assert_eq!(code(&["run", "clerk"]), 125);
+    assert_eq!(
+        code(&["run", "clerk", "--no-such-option", "--", "true"]),
+        125
+    );
+    assert_eq!(
+        code(&["run", "clerk", "--env", "RINGFENCE_NOT_SET", "--", "true"]),
+        125
+    );
+    assert_eq!(code(&["--help"]), 0);
+    assert_eq!(code(&["run", "--help"]), 0);
+    assert_eq!(code(&["--version"]), 0);
+    assert_eq!(code(&["enforcer", "--log", "/nonexistent"]), 1);
+    let place = Place::new(ESTATE);
+    fs::remove_dir_all(place.config()).unwrap();
+    let missing = ringfence(
+        &["up", "--config", "/nonexistent/config", "--state"],
+        &place.state(),
+    );
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(
+        String::from_utf8_lossy(&missing.stderr).contains("ringfence init"),
+        "{missing:?}"
+    );
+}
+
+/// A launcher in a process of its own, in Python so that it shares nothing with ours.
+const LAUNCHER: &str = "\
+import json, os, socket, sys
+os.chdir(sys.argv[1])
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect('run.sock')
+claim = {'say': 'claim', 'version': int(sys.argv[2]), 'name': sys.argv[3], 'command': 'python', 'resume': sys.argv[4] or None}
+s.send(json.dumps(claim).encode())
+print(s.recv(65536).decode(), flush=True)
+sys.stdin.read()
+";
+
+fn python(place: &Place, name: &str, resume: &str) -> Command {
+    let mut command = Command::new("/usr/bin/python3");
+    command
+        .args(["-c", LAUNCHER])
+        .arg(sockets::socket_dir(&place.state()).unwrap());
+    command.args([&LINK_VERSION.to_string(), name, resume]);
+    command.current_dir("/");
+    command
+}
+
+fn other_process(place: &Place, name: &str) -> Child {
+    python(place, name, "")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+fn say_from_another_process(
+    place: &Place,
+    name: &str,
+    resume: Option<&str>,
+    uid: Option<u32>,
+) -> String {
+    let mut command = python(place, name, resume.unwrap_or_default());
+    if let Some(uid) = uid {
+        command.uid(uid).gid(uid);
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
