@@ -27,7 +27,9 @@ fn main() -> ExitCode {
                 let pair = next().unwrap_or_default();
                 let pair = pair.to_string_lossy();
                 let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
-                request.env.push((OsString::from(name), OsString::from(value)));
+                request
+                    .env
+                    .push((OsString::from(name), OsString::from(value)));
             }
             Some("--") => break,
             _ => {

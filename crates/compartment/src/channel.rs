@@ -172,7 +172,9 @@ mod tests {
     fn refuses_what_does_not_fit_and_closes_what_came_along() {
         let (near, far) = pair().unwrap();
         assert_eq!(
-            send(&near, &"x".repeat(MESSAGE_MAX), &[]).unwrap_err().kind(),
+            send(&near, &"x".repeat(MESSAGE_MAX), &[])
+                .unwrap_err()
+                .kind(),
             io::ErrorKind::InvalidInput
         );
         // A sender that does not keep to the limits: more bytes than the packet may have, a descriptor beside.
@@ -182,8 +184,13 @@ mod tests {
         let mut control = SendAncillaryBuffer::new(&mut space);
         let rights = [beside.as_fd()];
         assert!(control.push(SendAncillaryMessage::ScmRights(&rights)));
-        rustix::net::sendmsg(&near, &[IoSlice::new(&raw)], &mut control, SendFlags::empty())
-            .unwrap();
+        rustix::net::sendmsg(
+            &near,
+            &[IoSlice::new(&raw)],
+            &mut control,
+            SendFlags::empty(),
+        )
+        .unwrap();
         drop(beside);
         assert_eq!(
             recv::<String>(&far).unwrap_err().kind(),

@@ -78,11 +78,16 @@ pub fn confine_enforcer(
         })
         .collect();
     let null = Path::new("/dev/null");
-    grants.extend(held.iter().map(PathBuf::as_path).chain([null]).map(|path| Grant {
-        path,
-        writable: true,
-        optional: false,
-    }));
+    grants.extend(
+        held.iter()
+            .map(PathBuf::as_path)
+            .chain([null])
+            .map(|path| Grant {
+                path,
+                writable: true,
+                optional: false,
+            }),
+    );
 
     if let Some(uid) = run_as {
         rustix::thread::set_thread_groups(&[])

@@ -42,8 +42,16 @@ pub(crate) fn make(socket: Socket) -> io::Result<OwnedFd> {
         Socket::TcpDoor4 | Socket::TcpDoor6 | Socket::Inbound4 | Socket::Inbound6
     );
     let made = rustix::net::socket_with(
-        if v6 { AddressFamily::INET6 } else { AddressFamily::INET },
-        if stream { SocketType::STREAM } else { SocketType::DGRAM },
+        if v6 {
+            AddressFamily::INET6
+        } else {
+            AddressFamily::INET
+        },
+        if stream {
+            SocketType::STREAM
+        } else {
+            SocketType::DGRAM
+        },
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
@@ -66,7 +74,9 @@ pub(crate) fn make(socket: Socket) -> io::Result<OwnedFd> {
     match socket {
         Socket::TcpDoor4 | Socket::UdpDoor4 => rustix::net::bind(&made, &door_v4())?,
         Socket::TcpDoor6 | Socket::UdpDoor6 => rustix::net::bind(&made, &door_v6())?,
-        Socket::DnsReply4 => rustix::net::bind(&made, &std::net::SocketAddrV4::new(DOOR_V4, DNS_PORT))?,
+        Socket::DnsReply4 => {
+            rustix::net::bind(&made, &std::net::SocketAddrV4::new(DOOR_V4, DNS_PORT))?
+        }
         Socket::DnsReply6 => {
             rustix::net::bind(&made, &std::net::SocketAddrV6::new(DOOR_V6, DNS_PORT, 0, 0))?;
         }

@@ -32,11 +32,7 @@ impl Refusal {
     }
 
     /// A wall that cannot be built: which, why, and what to do.
-    pub(crate) fn wall(
-        wall: &str,
-        cause: &dyn std::fmt::Display,
-        fix: impl Into<String>,
-    ) -> Self {
+    pub(crate) fn wall(wall: &str, cause: &dyn std::fmt::Display, fix: impl Into<String>) -> Self {
         Self::new(
             format!("{wall} cannot be set up: {cause}; nothing was started"),
             fix,

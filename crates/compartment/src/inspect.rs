@@ -83,7 +83,10 @@ pub fn check(
 
 /// Makes closing this connection send a reset, whatever is still on the way.
 pub fn reset_on_close(connection: impl AsFd) -> io::Result<()> {
-    Ok(sockopt::set_socket_linger(connection, Some(Duration::ZERO))?)
+    Ok(sockopt::set_socket_linger(
+        connection,
+        Some(Duration::ZERO),
+    )?)
 }
 
 /// Closes a connection by a reset: the other end sees `ECONNRESET`, never an orderly end.
@@ -146,17 +149,29 @@ fn deviation(socket: Socket, descriptor: BorrowedFd<'_>) -> io::Result<Option<St
         (
             "family",
             read(libc::SOL_SOCKET, libc::SO_DOMAIN)?,
-            if want.v6 { libc::AF_INET6 } else { libc::AF_INET },
+            if want.v6 {
+                libc::AF_INET6
+            } else {
+                libc::AF_INET
+            },
         ),
         (
             "type",
             read(libc::SOL_SOCKET, libc::SO_TYPE)?,
-            if want.tcp { libc::SOCK_STREAM } else { libc::SOCK_DGRAM },
+            if want.tcp {
+                libc::SOCK_STREAM
+            } else {
+                libc::SOCK_DGRAM
+            },
         ),
         (
             "protocol",
             read(libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
-            if want.tcp { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP },
+            if want.tcp {
+                libc::IPPROTO_TCP
+            } else {
+                libc::IPPROTO_UDP
+            },
         ),
         (
             "listening",
@@ -164,7 +179,11 @@ fn deviation(socket: Socket, descriptor: BorrowedFd<'_>) -> io::Result<Option<St
             i32::from(want.listening),
         ),
         ("mark", read(libc::SOL_SOCKET, libc::SO_MARK)?, MARK as i32),
-        ("address reuse", read(libc::SOL_SOCKET, libc::SO_REUSEADDR)?, 0),
+        (
+            "address reuse",
+            read(libc::SOL_SOCKET, libc::SO_REUSEADDR)?,
+            0,
+        ),
         ("port reuse", read(libc::SOL_SOCKET, libc::SO_REUSEPORT)?, 0),
     ];
     for (what, found, wanted) in facts {

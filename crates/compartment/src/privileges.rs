@@ -45,7 +45,9 @@ pub(crate) fn drop_all_but(kept: CapabilitySet) -> io::Result<()> {
     rustix::thread::set_no_new_privs(true)?;
     let left = rustix::thread::capabilities(None)?;
     if left.effective != kept || left.permitted != kept || !left.inheritable.is_empty() {
-        return Err(io::Error::other("capabilities are left after dropping them"));
+        return Err(io::Error::other(
+            "capabilities are left after dropping them",
+        ));
     }
     Ok(())
 }

@@ -35,7 +35,10 @@ pub fn socket_dir(state: &Path) -> io::Result<PathBuf> {
         return Ok(state);
     }
     let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-    let name: String = digest[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    let name: String = digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     Ok(Path::new("/run/ringfence").join(name))
 }
 
@@ -65,7 +68,10 @@ pub fn connect(directory: &Path, name: &str) -> io::Result<OwnedFd> {
     if server.uid != 0 && server.uid != own {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            format!("{name} is served by uid {}, neither root nor you", server.uid),
+            format!(
+                "{name} is served by uid {}, neither root nor you",
+                server.uid
+            ),
         ));
     }
     Ok(socket)
@@ -138,7 +144,10 @@ mod tests {
         let accepted = rustix::net::accept(&server).unwrap();
         let own = rustix::process::getpid().as_raw_nonzero().get();
         assert_eq!(peer(&client).unwrap().pid, own);
-        assert_eq!(peer(&accepted).unwrap().uid, rustix::process::geteuid().as_raw());
+        assert_eq!(
+            peer(&accepted).unwrap().uid,
+            rustix::process::geteuid().as_raw()
+        );
         assert!(peer_pidfd(&accepted).is_ok());
     }
 

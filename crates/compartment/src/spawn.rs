@@ -41,9 +41,11 @@ impl EnforcerProcess {
 
     /// How it ended. Waits for that, so call it once [`pidfd`](Self::pidfd) is readable.
     pub fn wait(self) -> io::Result<ExitStatus> {
-        self.waiter
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the thread that waits for the enforcer panicked")))
+        self.waiter.join().unwrap_or_else(|_| {
+            Err(io::Error::other(
+                "the thread that waits for the enforcer panicked",
+            ))
+        })
     }
 }
 
@@ -57,7 +59,10 @@ pub fn spawn_enforcer(
     control: OwnedFd,
 ) -> io::Result<EnforcerProcess> {
     let mut command = Command::new(exe);
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let parent = rustix::process::getpid();
     let source = control.as_raw_fd();
     let prepare = move || {

@@ -24,7 +24,11 @@ fn inside(test: impl Fn(&Host, &mut Running)) {
         let mut running = Running::start(command);
         assert_eq!(running.hear(), "ready");
         test(&host, &mut running);
-        assert!(host.notes().rejected.is_empty(), "{:?}", host.notes().rejected);
+        assert!(
+            host.notes().rejected.is_empty(),
+            "{:?}",
+            host.notes().rejected
+        );
     }
 }
 
@@ -62,10 +66,13 @@ fn every_tcp_connection_arrives_at_the_door_with_its_destination() {
 #[test]
 fn ipv4_mapped_mptcp_and_fast_open_arrive_as_well() {
     inside(|_, agent| {
-        assert_eq!(agent.ask("tcp('::ffff:9.9.9.9', 443)"), "'door 9.9.9.9:443'");
+        assert_eq!(
+            agent.ask("tcp('::ffff:9.9.9.9', 443)"),
+            "'door 9.9.9.9:443'"
+        );
         let mptcp = "(lambda s: (s.settimeout(5), s.connect(('9.9.9.8', 7)), s.recv(99))[2])(socket.socket(2, 1, 262))";
         assert_eq!(agent.ask(mptcp), "b'door 9.9.9.8:7\\n'");
-        let fast = "(lambda s: (s.settimeout(5), s.sendto(b'x', 0x20000000, ('9.9.9.7', 7)), s.recv(99))[2])(socket.socket())";
+        let fast = "(lambda s: (s.sendto(b'x', 0x20000000, ('9.9.9.7', 7)), s.recv(99))[1])(socket.socket())";
         assert_eq!(agent.ask(fast), "b'door 9.9.9.7:7\\n'");
     });
 }
@@ -79,12 +86,21 @@ fn udp_arrives_whole_and_the_answer_comes_from_where_it_was_sent() {
             );
             let heard = agent.ask(&ask);
             let expected = SocketAddr::new(ip.parse().unwrap(), 53);
-            assert!(heard.starts_with(&format!("(b'door {expected}', ('{ip}', 53")), "{heard}");
+            assert!(
+                heard.starts_with(&format!("(b'door {expected}', ('{ip}', 53")),
+                "{heard}"
+            );
         }
-        assert_eq!(agent.ask("socket.socket(2, 2).sendto(b'z' * 65507, ('1.2.3.4', 9))"), "65507");
+        assert_eq!(
+            agent.ask("socket.socket(2, 2).sendto(b'z' * 65507, ('1.2.3.4', 9))"),
+            "65507"
+        );
         let at = address("1.2.3.4:9");
         host.wait_until("the large datagram", |notes| {
-            notes.datagrams.iter().any(|(to, bytes)| *to == at && bytes.len() == 65507)
+            notes
+                .datagrams
+                .iter()
+                .any(|(to, bytes)| *to == at && bytes.len() == 65507)
         });
     });
 }
@@ -100,14 +116,21 @@ fn an_answer_does_not_loop() {
         agent.ask("socket.socket(2, 2).sendto(b'q', ('198.18.0.1', 15001))");
         std::thread::sleep(Duration::from_secs(1));
         let seen = host.notes().datagrams.len();
-        assert!((1..=3).contains(&seen), "{seen} datagrams from three: {:?}", host.notes().datagrams);
+        assert!(
+            (1..=3).contains(&seen),
+            "{seen} datagrams from three: {:?}",
+            host.notes().datagrams
+        );
     });
 }
 
 #[test]
 fn the_workload_cannot_mark_its_packets() {
     inside(|host, agent| {
-        assert_eq!(agent.ask("socket.socket().setsockopt(1, 36, 0x52460001)"), "EPERM");
+        assert_eq!(
+            agent.ask("socket.socket().setsockopt(1, 36, 0x52460001)"),
+            "EPERM"
+        );
         let cmsg = "socket.socket(2, 2).sendmsg([b'x'], [(1, 36, struct.pack('I', 0x52460001))], 0, ('8.8.8.8', 9))";
         assert_eq!(agent.ask(cmsg), "EPERM");
         assert!(host.notes().datagrams.is_empty());
@@ -119,10 +142,16 @@ fn the_door_cannot_be_reached_stolen_or_impersonated() {
     inside(|host, agent| {
         // A wildcard door answered on loopback, with a false destination.
         for loopback in ["127.0.0.1", "127.9.9.9", "::1"] {
-            assert_eq!(agent.ask(&format!("tcp('{loopback}', 15001)")), "'ECONNREFUSED'");
+            assert_eq!(
+                agent.ask(&format!("tcp('{loopback}', 15001)")),
+                "'ECONNREFUSED'"
+            );
         }
         // Its own address arrives as what it is; the enforcer denies it.
-        assert_eq!(agent.ask("tcp('198.18.0.1', 15001)"), "'door 198.18.0.1:15001'");
+        assert_eq!(
+            agent.ask("tcp('198.18.0.1', 15001)"),
+            "'door 198.18.0.1:15001'"
+        );
         for (family, kind, ip, port) in [
             (2, 1, "198.18.0.1", 15001),
             (2, 2, "198.18.0.1", 15001),
@@ -138,7 +167,11 @@ fn the_door_cannot_be_reached_stolen_or_impersonated() {
                 let steal = format!(
                     "(lambda s: ({option} and s.setsockopt(1, {option}, 1), s.bind(('{ip}', {port})), s.getsockname())[2])(socket.socket({family}, {kind}))"
                 );
-                assert_eq!(agent.ask(&steal), "EADDRINUSE", "{ip} {port} {option}");
+                let answer = agent.ask(&steal);
+                // No IPv6 address but loopback's can be bound at all.
+                let refused =
+                    answer == "EADDRINUSE" || (ip == "2001:2::1" && answer == "EADDRNOTAVAIL");
+                assert!(refused, "{ip} {port} {option}: {answer}");
             }
         }
         // A listener on everything does not get what is the door's.
@@ -157,8 +190,16 @@ fn what_a_workload_says_to_itself_is_its_own() {
         // Connected to itself, from an address that is nobody's.
         let same = "(lambda s: (s.bind(('8.8.4.4', 5000)), s.settimeout(3), s.connect(('8.8.4.4', 5000)), s.sendall(b'self'), s.recv(9))[4])(socket.socket())";
         assert_eq!(agent.ask(same), "b'self'");
-        assert!(host.notes().connections.is_empty(), "{:?}", host.notes().connections);
-        assert!(host.notes().attempts.is_empty(), "{:?}", host.notes().attempts);
+        assert!(
+            host.notes().connections.is_empty(),
+            "{:?}",
+            host.notes().connections
+        );
+        assert!(
+            host.notes().attempts.is_empty(),
+            "{:?}",
+            host.notes().attempts
+        );
     });
 }
 
@@ -166,24 +207,37 @@ fn what_a_workload_says_to_itself_is_its_own() {
 fn multicast_broadcast_and_other_protocols_are_refused_and_told() {
     inside(|host, agent| {
         for (family, ip) in [(2, "224.0.0.251"), (2, "239.1.2.3"), (10, "ff02::fb%lo")] {
-            agent.ask(&format!("socket.socket({family}, 2).sendto(b'm', ('{ip}', 5353))"));
+            agent.ask(&format!(
+                "socket.socket({family}, 2).sendto(b'm', ('{ip}', 5353))"
+            ));
             let bare = ip.split('%').next().unwrap();
             host.wait_until(ip, |notes| {
                 notes.attempts.iter().any(|attempt| {
                     attempt.wall
                         && attempt.protocol == "udp"
-                        && attempt.destination.is_some_and(|to| to.ip().to_string() == bare && to.port() == 5353)
+                        && attempt
+                            .destination
+                            .is_some_and(|to| to.ip().to_string() == bare && to.port() == 5353)
                 })
             });
         }
         agent.ask("(lambda s: (s.setsockopt(1, 6, 1), s.sendto(b'b', ('255.255.255.255', 67))))(socket.socket(2, 2))");
         host.wait_until("broadcast", |notes| {
-            notes.attempts.iter().any(|a| a.destination == Some(address("255.255.255.255:67")))
+            notes
+                .attempts
+                .iter()
+                .any(|a| a.destination == Some(address("255.255.255.255:67")))
         });
         // Joining a group makes the kernel speak for it.
         agent.ask("socket.socket(2, 2).setsockopt(0, 35, socket.inet_aton('239.9.9.9') + socket.inet_aton('127.0.0.1'))");
-        host.wait_until("igmp", |notes| notes.attempts.iter().any(|a| a.protocol == "igmp"));
-        assert!(host.notes().datagrams.is_empty(), "{:?}", host.notes().datagrams);
+        host.wait_until("igmp", |notes| {
+            notes.attempts.iter().any(|a| a.protocol == "igmp")
+        });
+        assert!(
+            host.notes().datagrams.is_empty(),
+            "{:?}",
+            host.notes().datagrams
+        );
     });
 }
 
@@ -205,7 +259,11 @@ fn what_a_full_door_loses_is_counted() {
     }
     let host = Host::new();
     host.mood(support::Mood::Stuck);
-    let command = host.command(User::Somebody, &[], &["/usr/bin/python3", "-c", INTERPRETER]);
+    let command = host.command(
+        User::Somebody,
+        &[],
+        &["/usr/bin/python3", "-c", INTERPRETER],
+    );
     let mut agent = Running::start(command);
     assert_eq!(agent.hear(), "ready");
     // Its own listener overflows too; that is not an attempt.
@@ -214,20 +272,30 @@ fn what_a_full_door_loses_is_counted() {
     agent.ask(&format!("globals().update(own={own}) or 1"));
     let many = "globals().update(many=[(lambda s: (s.setblocking(False), s.connect_ex(('9.9.9.9', 9)), s)[2])(socket.socket()) for _ in range(400)]) or len(many)";
     assert_eq!(agent.ask(many), "400");
-    agent.ask("[socket.socket(2, 2).sendto(b'u' * 60000, ('9.9.9.9', 9)) for _ in range(100)] and 1");
+    agent.ask(
+        "[socket.socket(2, 2).sendto(b'u' * 60000, ('9.9.9.9', 9)) for _ in range(100)] and 1",
+    );
     // The stuck enforcer reads nothing: its messages are taken when it is replaced.
     host.kill_enforcer();
     host.mood(support::Mood::Well);
     host.start_enforcer();
     for protocol in ["tcp", "udp"] {
         host.wait_until(protocol, |notes| {
-            notes.attempts.iter().any(|a| a.operation == "lost at a full door" && a.protocol == protocol)
+            notes
+                .attempts
+                .iter()
+                .any(|a| a.operation == "lost at a full door" && a.protocol == protocol)
         });
     }
     // Each of the 400 was either lost, or taken and reset; and each of the 100.
     let sum = |protocol: &str| -> u64 {
         let notes = host.notes();
-        notes.attempts.iter().filter(|a| a.protocol == protocol).map(|a| a.count).sum()
+        notes
+            .attempts
+            .iter()
+            .filter(|a| a.protocol == protocol)
+            .map(|a| a.count)
+            .sum()
     };
     host.wait_until("all of them", |_| true);
     assert!(sum("tcp") >= 400, "{}", sum("tcp"));
@@ -240,7 +308,11 @@ fn a_call_comes_in_from_the_callers_address_to_any_kind_of_listener() {
         agent.ask("globals().update(v4=socket.create_server(('127.0.0.1', 80)), v6=socket.create_server(('::1', 81), family=10), any=socket.create_server(('0.0.0.0', 82)))");
         let take = |kind| -> OwnedFd {
             let mut notes = host.notes();
-            let index = notes.inbound.iter().position(|(socket, _)| *socket == kind).unwrap();
+            let index = notes
+                .inbound
+                .iter()
+                .position(|(socket, _)| *socket == kind)
+                .unwrap();
             notes.inbound.remove(index).1
         };
         for (kind, from, to, listener) in [
@@ -251,10 +323,12 @@ fn a_call_comes_in_from_the_callers_address_to_any_kind_of_listener() {
         ] {
             let socket = take(kind);
             dial(&socket, address(from), address(to));
-            let accept = format!("(lambda c: (c[0].sendall(b'hello'), c[1][0])[1])({listener}.accept())");
+            let accept =
+                format!("(lambda c: (c[0].sendall(b'hello'), c[1][0])[1])({listener}.accept())");
             assert_eq!(agent.ask(&accept), format!("'{}'", address(from).ip()));
             let mut heard = [0; 9];
-            let (length, _) = rustix::net::recv(&socket, &mut heard, rustix::net::RecvFlags::empty()).unwrap();
+            let (length, _) =
+                rustix::net::recv(&socket, &mut heard, rustix::net::RecvFlags::empty()).unwrap();
             assert_eq!(&heard[..length], b"hello");
         }
         // Nobody listens: refused, and it did not come back in through a door as the agent.
@@ -262,8 +336,15 @@ fn a_call_comes_in_from_the_callers_address_to_any_kind_of_listener() {
         rustix::net::bind(&socket, &address("100.64.0.5:0")).unwrap();
         let refused = connect(&socket, address("100.64.0.9:9"));
         assert_eq!(refused, Err(rustix::io::Errno::CONNREFUSED));
-        assert!(host.notes().connections.is_empty(), "{:?}", host.notes().connections);
-        assert_eq!(rustix::net::sockopt::socket_error(&take(Socket::Inbound6)).unwrap(), Ok(()));
+        assert!(
+            host.notes().connections.is_empty(),
+            "{:?}",
+            host.notes().connections
+        );
+        assert_eq!(
+            rustix::net::sockopt::socket_error(&take(Socket::Inbound6)).unwrap(),
+            Ok(())
+        );
     });
 }
 
@@ -277,8 +358,14 @@ fn dial(socket: &OwnedFd, from: SocketAddr, to: SocketAddr) {
 fn connect(socket: &OwnedFd, to: SocketAddr) -> Result<(), rustix::io::Errno> {
     match rustix::net::connect(socket, &to) {
         Err(rustix::io::Errno::INPROGRESS) => {
-            let mut waiting = [rustix::event::PollFd::new(socket, rustix::event::PollFlags::OUT)];
-            let patience = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+            let mut waiting = [rustix::event::PollFd::new(
+                socket,
+                rustix::event::PollFlags::OUT,
+            )];
+            let patience = rustix::event::Timespec {
+                tv_sec: 5,
+                tv_nsec: 0,
+            };
             rustix::event::poll(&mut waiting, Some(&patience)).unwrap();
             rustix::net::sockopt::socket_error(socket).unwrap()
         }

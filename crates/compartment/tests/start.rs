@@ -14,8 +14,16 @@ fn a_workload_runs_as_root_and_as_somebody() {
         let output = host.run(user, &["/bin/sh", "-c", "echo hello; id -u; exit 7"]);
         let (out, err) = texts(&output);
         assert_eq!(output.status.code(), Some(7), "{user:?}: {out} {err}");
-        let id = if user == User::Root { 1000 } else { support::SOMEBODY };
+        let id = if user == User::Root {
+            1000
+        } else {
+            support::SOMEBODY
+        };
         assert_eq!(out, format!("hello\n{id}\n"), "{user:?}: {err}");
     }
-    assert!(host.notes().rejected.is_empty(), "{:?}", host.notes().rejected);
+    assert!(
+        host.notes().rejected.is_empty(),
+        "{:?}",
+        host.notes().rejected
+    );
 }

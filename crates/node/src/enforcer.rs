@@ -12,9 +12,10 @@ use ringfence_compartment::memfd;
 use ringfence_compartment::spawn::{EnforcerProcess, spawn_enforcer};
 use ringfence_model::{Generation, InstanceId, WorkloadId};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::generation::Serving;
-use crate::limits::ENFORCER_BACKLOG;
+use crate::limits::{ENFORCER_BACKLOG, LAST_BREATH};
 use crate::packets::{Channel, Process};
 use crate::supervisor::{Input, Inputs};
 
@@ -155,24 +156,28 @@ async fn live(
             fault = listen => Some(fault),
         }
     };
-    // What it said before it died is still in the channel.
-    while let Ok(Some(packet)) = channel::try_recv::<ToNode>(&channel) {
-        report(EnforcerNews::Said(packet.message)).await;
-    }
+    // Its channel closes a moment before it has ended; how it ended says more.
+    let fault = match (&watched, fault) {
+        (Ok(process), Some(_)) if timeout(LAST_BREATH, process.ended()).await.is_ok() => None,
+        (_, fault) => fault,
+    };
     if fault.is_some()
         && let Err(error) = child.kill()
     {
+        let pid = child.pid();
         crate::say::warn(&format!(
-            "the enforcer (process {}) cannot be killed: {error}",
-            child.pid()
+            "the enforcer (process {pid}) cannot be killed: {error}"
         ));
     }
-    let end = tokio::task::spawn_blocking(move || child.wait()).await;
-    let end = match end {
+    let end = match tokio::task::spawn_blocking(move || child.wait()).await {
         Ok(Ok(status)) => status.to_string(),
         Ok(Err(error)) => error.to_string(),
         Err(error) => error.to_string(),
     };
+    // What it said before is still in the channel, and no more can come.
+    while let Ok(Some(packet)) = channel::try_recv::<ToNode>(&channel) {
+        report(EnforcerNews::Said(packet.message)).await;
+    }
     report(EnforcerNews::Ended(match fault {
         Some(fault) => format!("{fault} ({end})"),
         None => end,

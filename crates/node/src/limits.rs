@@ -45,6 +45,9 @@ pub const LOADED_WITHIN: Duration = Duration::from_secs(30);
 pub const POISON_DEATHS: u32 = 2;
 /// From `Stop` to the end of the enforcer. Then it is killed.
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// From the end of a process's channel to its own. A killed one closes its channel a moment before it has ended; an
+/// enforcer that lives on is killed after this, a launcher may come back.
+pub const LAST_BREATH: Duration = Duration::from_millis(300);
 /// Messages waiting for the enforcer to read them. One that lets more pile up is taken as hung and killed.
 pub const ENFORCER_BACKLOG: usize = 1024;
 /// Events kept while no enforcer can record them. Beyond it the oldest go, and their number is said in a record.

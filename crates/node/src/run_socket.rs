@@ -16,7 +16,7 @@ use crate::claim::{Refusal, check_version};
 use crate::ids::IdMap;
 use crate::instances::ProcessId;
 use crate::limits::{
-    CLAIM_WITHIN, COMMAND_MAX, CONNECTIONS_MAX, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER,
+    CLAIM_WITHIN, COMMAND_MAX, CONNECTIONS_MAX, LAST_BREATH, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER,
 };
 use crate::packets::{Channel, Listener, Process};
 use crate::supervisor::{Input, Inputs};
@@ -43,9 +43,6 @@ pub(crate) struct Departure {
     pub(crate) connection: ConnectionId,
     pub(crate) instance: InstanceId,
 }
-
-/// A connection that ended while its process lives may come back; it is given this long to end too.
-const LAST_BREATH: Duration = Duration::from_millis(500);
 
 /// Accepts launchers until the node ends.
 pub(crate) async fn serve(listener: Listener, ids: IdMap, inputs: Inputs) {

@@ -1,19 +1,19 @@
 //! A node as its operator and its launchers meet it: the real binary, the real enforcer, the real sockets.
+#![allow(clippy::unwrap_used)]
+
+#[path = "node_cli/place.rs"]
+mod place;
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ringfence_compartment::link::{FromLauncher, Grant, LINK_VERSION, ToLauncher};
-use ringfence_compartment::{channel, sockets};
+use place::{Place, RINGFENCE, kill, linked, other_process, ringfence, say_from_another_process};
+use ringfence_compartment::channel;
+use ringfence_compartment::link::{FromLauncher, LINK_VERSION, ToLauncher};
 use ringfence_model::InstanceId;
 use serde_json::Value;
-
-const RINGFENCE: &str = env!("CARGO_BIN_EXE_ringfence");
 
 const ESTATE: &str = "\
 apiVersion: ringfence.dev/v1alpha1
@@ -31,208 +31,6 @@ kind: Agent
 metadata: { name: teller }
 spec: { attest: { uid: 54321 } }
 ";
-
-/// Long enough for a busy machine, short enough for a test that fails.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Place {
-    temp: tempfile::TempDir,
-}
-
-impl Place {
-    fn new(estate: &str) -> Self {
-        let place = Self {
-            temp: tempfile::tempdir().unwrap(),
-        };
-        fs::create_dir(place.config()).unwrap();
-        place.save(estate);
-        place
-    }
-
-    fn config(&self) -> PathBuf {
-        self.temp.path().join("config")
-    }
-
-    fn state(&self) -> PathBuf {
-        self.temp.path().join("state")
-    }
-
-    /// As an editor does it: whole and at once.
-    fn save(&self, text: &str) {
-        let new = self.config().join(".new");
-        fs::write(&new, text).unwrap();
-        fs::rename(new, self.config().join("estate.yaml")).unwrap();
-    }
-
-    fn up(&self) -> Node<'_> {
-        let mut child = Command::new(RINGFENCE)
-            .arg("up")
-            .arg("--config")
-            .arg(self.config())
-            .arg("--state")
-            .arg(self.state())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        out.read_line(&mut line).unwrap();
-        Node {
-            place: self,
-            child,
-            line,
-            out,
-        }
-    }
-
-    fn status(&self) -> (i32, Value) {
-        let output = ringfence(&["status", "-o", "json", "--state"], &self.state());
-        let json = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {output:?}"));
-        (output.status.code().unwrap(), json)
-    }
-
-    fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let (_, status) = self.status();
-            if holds(&status) {
-                return status;
-            }
-            assert!(
-                Instant::now() < end,
-                "not within {PATIENCE:?}: {what}\n{status:#}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// What the node recorded of itself.
-    fn events(&self) -> Vec<(String, String)> {
-        let mut reader = ringfence_audit::Reader::open(&self.state().join("log")).unwrap();
-        let flows = std::iter::from_fn(|| reader.read().unwrap().map(|(_, flow)| flow));
-        let events = flows.filter(|flow| flow.kind() == ringfence_model::flow::Kind::Event);
-        events.map(|flow| (flow.operation, flow.reason)).collect()
-    }
-
-    fn connect(&self) -> OwnedFd {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            match sockets::connect(
-                &sockets::socket_dir(&self.state()).unwrap(),
-                sockets::RUN_SOCKET,
-            ) {
-                Ok(socket) => return socket,
-                Err(error) => assert!(Instant::now() < end, "{error}"),
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Claims `name` as this test's process.
-    fn claim(&self, name: &str, resume: Option<InstanceId>) -> (OwnedFd, ToLauncher) {
-        let socket = self.connect();
-        let claim = FromLauncher::Claim {
-            version: LINK_VERSION,
-            name: name.to_owned(),
-            command: "test".to_owned(),
-            resume,
-        };
-        channel::send(&socket, &claim, &[]).unwrap();
-        let answer = channel::recv(&socket).unwrap().unwrap().message;
-        (socket, answer)
-    }
-
-    fn granted(&self, name: &str, resume: Option<InstanceId>) -> (OwnedFd, Grant) {
-        match self.claim(name, resume) {
-            (socket, ToLauncher::Granted(grant)) => (socket, grant),
-            (_, other) => panic!("{other:?}"),
-        }
-    }
-
-    fn refused(&self, name: &str, resume: Option<InstanceId>) -> (String, String) {
-        match self.claim(name, resume) {
-            (_, ToLauncher::Refused { reason, hint }) => (reason, hint),
-            (_, other) => panic!("{other:?}"),
-        }
-    }
-}
-
-/// The end of a channel to an enforcer, which must come next.
-fn linked(socket: &OwnedFd) -> OwnedFd {
-    let packet = channel::recv::<ToLauncher>(socket).unwrap().unwrap();
-    assert_eq!(packet.message, ToLauncher::Link);
-    packet.descriptors.into_iter().next().unwrap()
-}
-
-fn ringfence(args: &[&str], state: &Path) -> Output {
-    Command::new(RINGFENCE)
-        .args(args)
-        .arg(state)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
-}
-
-struct Node<'a> {
-    place: &'a Place,
-    child: Child,
-    line: String,
-    out: BufReader<std::process::ChildStdout>,
-}
-
-impl Node<'_> {
-    fn signal(&self, name: &str) {
-        assert!(
-            Command::new("kill")
-                .arg(name)
-                .arg(self.child.id().to_string())
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Exit code, the rest of standard output, standard error.
-    fn end(mut self) -> (Option<i32>, String, String) {
-        let (mut out, mut err) = (String::new(), String::new());
-        self.out.read_to_string(&mut out).unwrap();
-        self.child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut err)
-            .unwrap();
-        (self.child.wait().unwrap().code(), out, err)
-    }
-
-    fn enforcer(&self) -> u64 {
-        self.place.until("an enforcer", |status| {
-            status["enforcer"]["serving"] == true
-        })["enforcer"]["pid"]
-            .as_u64()
-            .unwrap()
-    }
-}
-
-impl Drop for Node<'_> {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn kill(pid: u64) {
-    assert!(
-        Command::new("kill")
-            .args(["-9", &pid.to_string()])
-            .status()
-            .unwrap()
-            .success()
-    );
-}
 
 #[test]
 fn says_one_line_when_it_serves_and_stops_on_a_signal() {
@@ -629,49 +427,4 @@ fn wrong_usage_has_the_exit_code_of_its_verb() {
         String::from_utf8_lossy(&missing.stderr).contains("ringfence init"),
         "{missing:?}"
     );
-}
-
-/// A launcher in a process of its own, in Python so that it shares nothing with ours.
-const LAUNCHER: &str = "\
-import json, os, socket, sys
-os.chdir(sys.argv[1])
-s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-s.connect('run.sock')
-claim = {'say': 'claim', 'version': int(sys.argv[2]), 'name': sys.argv[3], 'command': 'python', 'resume': sys.argv[4] or None}
-s.send(json.dumps(claim).encode())
-print(s.recv(65536).decode(), flush=True)
-sys.stdin.read()
-";
-
-fn python(place: &Place, name: &str, resume: &str) -> Command {
-    let mut command = Command::new("/usr/bin/python3");
-    command
-        .args(["-c", LAUNCHER])
-        .arg(sockets::socket_dir(&place.state()).unwrap());
-    command.args([&LINK_VERSION.to_string(), name, resume]);
-    command.current_dir("/");
-    command
-}
-
-fn other_process(place: &Place, name: &str) -> Child {
-    python(place, name, "")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
-}
-
-fn say_from_another_process(
-    place: &Place,
-    name: &str,
-    resume: Option<&str>,
-    uid: Option<u32>,
-) -> String {
-    let mut command = python(place, name, resume.unwrap_or_default());
-    if let Some(uid) = uid {
-        command.uid(uid).gid(uid);
-    }
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
 }

@@ -63,7 +63,11 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
 
     sys::set_host_name(&setup.identity.name).or_refuse("the host name", FIX)?;
     let network = network::build()?;
-    let mut descriptors: Vec<_> = network.sockets.iter().map(|(_, socket)| socket.as_fd()).collect();
+    let mut descriptors: Vec<_> = network
+        .sockets
+        .iter()
+        .map(|(_, socket)| socket.as_fd())
+        .collect();
     descriptors.push(network.log.as_fd());
     say(setup, &network.message(), &descriptors)?;
     // Kept by the launcher and the enforcer only.
@@ -81,7 +85,8 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     say(setup, &FromInit::Built, &beside)?;
     let slave: Option<CString> = terminal.map(|(_, slave)| slave);
 
-    privileges::drop_all_but(CapabilitySet::empty()).or_refuse("the dropping of capabilities", FIX)?;
+    privileges::drop_all_but(CapabilitySet::empty())
+        .or_refuse("the dropping of capabilities", FIX)?;
     limits::apply()?;
     privileges::die_with_parent().or_refuse("the parent-death signal", FIX)?;
     if !matches!(hear(setup)?, Some(ToInit::Start)) {
@@ -99,9 +104,14 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     watch(setup, first, signals).or_refuse("init", FIX)
 }
 
-const FIX: &str = "report this with the kernel's version (`uname -r`); Linux 5.14 or later is needed";
+const FIX: &str =
+    "report this with the kernel's version (`uname -r`); Linux 5.14 or later is needed";
 
-fn say(setup: &Setup, message: &FromInit, beside: &[std::os::fd::BorrowedFd<'_>]) -> Result<(), Refusal> {
+fn say(
+    setup: &Setup,
+    message: &FromInit,
+    beside: &[std::os::fd::BorrowedFd<'_>],
+) -> Result<(), Refusal> {
     channel::send(&setup.control, message, beside).or_refuse("the talk with the launcher", FIX)
 }
 
@@ -115,11 +125,21 @@ fn hear(setup: &Setup) -> Result<Option<ToInit>, Refusal> {
 fn close_the_rest(setup: &Setup) -> io::Result<()> {
     let mut keep: Vec<RawFd> = vec![setup.control.as_raw_fd(), setup.report.as_raw_fd()];
     keep.extend(setup.streams.iter().flatten().map(AsRawFd::as_raw_fd));
-    keep.extend(setup.plan.trees.iter().filter_map(|tree| tree.prepared.as_ref()).map(AsRawFd::as_raw_fd));
+    keep.extend(
+        setup
+            .plan
+            .trees
+            .iter()
+            .filter_map(|tree| tree.prepared.as_ref())
+            .map(AsRawFd::as_raw_fd),
+    );
     sys::close_all_but(&keep)?;
     // 0, 1 and 2 must not be given to something else by accident.
     for number in 0..3 {
-        let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
+        let null = std::fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open("/dev/null")?;
         if null.as_raw_fd() > number {
             break;
         }

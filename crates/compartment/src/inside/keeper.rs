@@ -76,7 +76,10 @@ fn serve(channel: BorrowedFd<'_>) -> io::Result<()> {
         let made: Vec<(Socket, OwnedFd)> = wanted
             .map_while(|socket| doors::make(socket).ok().map(|made| (socket, made)))
             .collect();
-        let descriptors: Vec<_> = made.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
+        let descriptors: Vec<_> = made
+            .iter()
+            .map(|(_, descriptor)| descriptor.as_fd())
+            .collect();
         let sockets = made.iter().map(|(socket, _)| *socket).collect();
         channel::send(channel, &FromKeeper { sockets }, &descriptors)?;
     }

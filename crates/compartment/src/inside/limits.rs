@@ -37,7 +37,10 @@ pub(super) fn apply() -> Result<(), Refusal> {
                 maximum: least(now.maximum),
             },
         )
-        .or_refuse("the resource limits", "start from a session whose limits may be lowered")?;
+        .or_refuse(
+            "the resource limits",
+            "start from a session whose limits may be lowered",
+        )?;
     }
     Ok(())
 }
@@ -66,7 +69,9 @@ impl NamespaceSwitches {
     /// No more from now on.
     pub(super) fn close(self) -> Result<(), Refusal> {
         for mut switch in self.0 {
-            switch.write_all(b"0").map_err(|cause| Self::refusal(&cause))?;
+            switch
+                .write_all(b"0")
+                .map_err(|cause| Self::refusal(&cause))?;
         }
         Ok(())
     }

@@ -72,7 +72,8 @@ pub(super) fn build() -> Result<Network, Refusal> {
     )?;
     for socket in [Socket::Inbound4, Socket::Inbound6] {
         for _ in 0..doors::INBOUND_AT_START {
-            let made = doors::make(socket).or_refuse("the inbound sockets", "raise the limit of open files")?;
+            let made = doors::make(socket)
+                .or_refuse("the inbound sockets", "raise the limit of open files")?;
             sockets.push((socket, made));
         }
     }
@@ -84,7 +85,11 @@ fn set(name: &str, value: &str) -> Result<(), Refusal> {
     match std::fs::write(&path, value) {
         Ok(()) => Ok(()),
         // Not every kernel has every switch; one that is not there cannot be in the wrong position.
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound && !name.contains("ip_unprivileged") => Ok(()),
+        Err(cause)
+            if cause.kind() == io::ErrorKind::NotFound && !name.contains("ip_unprivileged") =>
+        {
+            Ok(())
+        }
         Err(cause) => Err(Refusal::wall(
             &format!("the network setting {name}"),
             &cause,

@@ -55,11 +55,15 @@ impl Missing {
             return Refusal {
                 code: EXIT_NOT_EXECUTABLE,
                 what: format!("{command} cannot be executed: {path}: {}", self.cause),
-                fix: "give a program, or make the file executable for the user of the workload".to_owned(),
+                fix: "give a program, or make the file executable for the user of the workload"
+                    .to_owned(),
             };
         }
         let needed = match &self.needed_by {
-            Some(by) => format!("{command} cannot be started: {} needs {path}, which", by.display()),
+            Some(by) => format!(
+                "{command} cannot be started: {} needs {path}, which",
+                by.display()
+            ),
             None => format!("{command}"),
         };
         let (what, fix) = match on_host(&self.path) {
@@ -95,9 +99,8 @@ pub(crate) fn locate(command: &OsStr, path: &OsStr) -> Result<CString, Missing> 
         search(command, path)?
     };
     check_needs(command, &found)?;
-    CString::new(found.into_os_string().into_vec()).map_err(|cause| {
-        Missing::new(command, Path::new(command), &io::Error::other(cause))
-    })
+    CString::new(found.into_os_string().into_vec())
+        .map_err(|cause| Missing::new(command, Path::new(command), &io::Error::other(cause)))
 }
 
 fn search(command: &OsStr, path: &OsStr) -> Result<PathBuf, Missing> {
@@ -184,7 +187,11 @@ fn elf_loader(file: &mut File, head: &[u8]) -> io::Result<Option<PathBuf>> {
             .and_then(|rest| rest.first_chunk::<8>())
             .map_or(0, |eight| u64::from_le_bytes(*eight))
     };
-    let (offset, size, count) = (long(head, 32), usize::from(half(head, 54)), usize::from(half(head, 56)));
+    let (offset, size, count) = (
+        long(head, 32),
+        usize::from(half(head, 54)),
+        usize::from(half(head, 56)),
+    );
     if size != ELF_PROGRAM_HEADER_BYTES || count > ELF_HEADERS_MAX {
         return Ok(None);
     }
@@ -246,7 +253,17 @@ mod tests {
         assert_eq!(missing.path, Path::new("/nowhere/python3"));
         let refusal = missing.refusal(|path| Some(path.to_owned()));
         assert_eq!(refusal.code, EXIT_NOT_FOUND);
-        assert!(refusal.fix.contains("filesystem: { read: [/nowhere/python3] }"), "{}", refusal.fix);
-        assert!(refusal.what.contains(&*script.to_string_lossy()), "{}", refusal.what);
+        assert!(
+            refusal
+                .fix
+                .contains("filesystem: { read: [/nowhere/python3] }"),
+            "{}",
+            refusal.fix
+        );
+        assert!(
+            refusal.what.contains(&*script.to_string_lossy()),
+            "{}",
+            refusal.what
+        );
     }
 }

@@ -47,7 +47,12 @@ fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
     rustix::process::setsid().or_refuse("a session of its own", FIX)?;
     streams(setup, terminal).or_refuse("the standard streams", FIX)?;
     let program = program::locate(&setup.command[0], &setup.path).map_err(Ended::Missing)?;
-    let arguments = c_strings(setup.command.iter().map(|argument| argument.as_encoded_bytes()))?;
+    let arguments = c_strings(
+        setup
+            .command
+            .iter()
+            .map(|argument| argument.as_encoded_bytes()),
+    )?;
     let environment = c_strings(setup.environment.iter().map(Vec::as_slice))?;
     sys::close_on_exec_from(3).or_refuse("the closing of descriptors", FIX)?;
     sys::fresh_signals(&setup.ignored_signals);
@@ -65,7 +70,10 @@ fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
     let cause = sys::exec(&program, &arguments, &environment);
     Err(Ended::Missing(program::Missing {
         command: setup.command[0].clone(),
-        path: Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(program.as_bytes())).to_owned(),
+        path: Path::new(
+            <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(program.as_bytes()),
+        )
+        .to_owned(),
         needed_by: None,
         present: cause.kind() != io::ErrorKind::NotFound,
         cause: cause.to_string(),
@@ -75,7 +83,13 @@ fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
 /// Puts the streams the launcher chose at 0, 1 and 2, and the terminal where it chose that.
 fn streams(setup: &Setup, terminal: Option<&CStr>) -> io::Result<()> {
     let slave: Option<OwnedFd> = terminal
-        .map(|path| rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()))
+        .map(|path| {
+            rustix::fs::open(
+                path,
+                OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+        })
         .transpose()?;
     if let Some(slave) = &slave {
         rustix::process::ioctl_tiocsctty(slave)?;
@@ -103,7 +117,11 @@ fn landlock(setup: &Setup) -> Result<(), Refusal> {
         optional,
     };
     let mut grants = vec![grant(Path::new("/"), false, false)];
-    grants.extend(WRITABLE.iter().map(|path| grant(Path::new(*path), true, false)));
+    grants.extend(
+        WRITABLE
+            .iter()
+            .map(|path| grant(Path::new(*path), true, false)),
+    );
     grants.extend(
         setup
             .plan

@@ -58,7 +58,11 @@ fn connection(door: &OwnedFd) -> io::Result<Taken> {
 fn packet(door: &OwnedFd) -> io::Result<Taken> {
     // Only where it was going matters; the kernel cuts the rest.
     match datagram::recv_original(door, &mut [0; 1]) {
-        Ok(received) => Ok(Taken::Attempt(attempt("udp", "send", received.destination.socket_addr()))),
+        Ok(received) => Ok(Taken::Attempt(attempt(
+            "udp",
+            "send",
+            received.destination.socket_addr(),
+        ))),
         Err(cause) => match cause.kind() {
             io::ErrorKind::WouldBlock => Ok(Taken::Nothing),
             io::ErrorKind::Interrupted | io::ErrorKind::InvalidData => Ok(Taken::Other),

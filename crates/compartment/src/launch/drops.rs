@@ -19,7 +19,11 @@ pub(super) struct Drops {
 
 impl Drops {
     /// Records what was lost at `doors` (always the same ones, in the same order) since the last call.
-    pub(super) fn look(&mut self, doors: &[(Socket, OwnedFd)], spool: &mut Spool) -> io::Result<()> {
+    pub(super) fn look(
+        &mut self,
+        doors: &[(Socket, OwnedFd)],
+        spool: &mut Spool,
+    ) -> io::Result<()> {
         self.seen.resize(doors.len(), 0);
         for ((socket, door), seen) in doors.iter().zip(&mut self.seen) {
             let now = sys::socket_drops(door.as_fd())?;
@@ -29,10 +33,14 @@ impl Drops {
                 continue;
             }
             let (protocol, reason) = match socket {
-                Socket::TcpDoor4 | Socket::TcpDoor6 => {
-                    ("tcp", "the door's queue was full; each segment that was dropped counts")
-                }
-                _ => ("udp", "the door's buffer was full; each datagram that was dropped counts"),
+                Socket::TcpDoor4 | Socket::TcpDoor6 => (
+                    "tcp",
+                    "the door's queue was full; each segment that was dropped counts",
+                ),
+                _ => (
+                    "udp",
+                    "the door's buffer was full; each datagram that was dropped counts",
+                ),
             };
             spool.push(Attempt {
                 time_ns: now_ns(),

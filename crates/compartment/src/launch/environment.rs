@@ -49,7 +49,10 @@ pub(super) fn build(request: &LaunchRequest) -> Result<Environment, Refusal> {
         .map(|(_, value)| value.clone())
         .unwrap_or_default();
     Ok(Environment {
-        variables: variables.iter().map(|(name, value)| joined(name, value)).collect(),
+        variables: variables
+            .iter()
+            .map(|(name, value)| joined(name, value))
+            .collect(),
         path,
     })
 }
@@ -69,7 +72,10 @@ mod tests {
             name: "a".to_owned(),
             command: vec!["true".into()],
             workdir: None,
-            env: vec![("TOKEN".into(), "x=y".into()), ("HOME".into(), "/tmp".into())],
+            env: vec![
+                ("TOKEN".into(), "x=y".into()),
+                ("HOME".into(), "/tmp".into()),
+            ],
         };
         let built = build(&request).unwrap();
         let has = |text: &str| built.variables.iter().any(|v| v == text.as_bytes());
@@ -77,7 +83,10 @@ mod tests {
         // Cargo sets many; none of them may pass.
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
         assert!(!built.variables.iter().any(|v| v.starts_with(b"CARGO")));
-        let bad = LaunchRequest { env: vec![("A=B".into(), "".into())], ..request };
+        let bad = LaunchRequest {
+            env: vec![("A=B".into(), "".into())],
+            ..request
+        };
         assert!(build(&bad).is_err());
     }
 }

@@ -74,10 +74,8 @@ impl Launcher {
             terminal.give_back();
         }
         // SIGSTOP to oneself always succeeds, and returns when somebody continues us.
-        let _ = rustix::process::kill_process(
-            rustix::process::getpid(),
-            rustix::process::Signal::STOP,
-        );
+        let _ =
+            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     }
 
     fn go_on(&mut self) {
@@ -120,13 +118,17 @@ impl Launcher {
                     self.ended(refusal.code);
                 }
                 other => {
-                    say(&format!("process 1 of the compartment said {other:?} out of turn"));
+                    say(&format!(
+                        "process 1 of the compartment said {other:?} out of turn"
+                    ));
                     self.ended(UNKNOWN_END);
                 }
             },
             Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
             Ok(None) | Err(_) => {
-                say("process 1 of the compartment was ended from outside, and the workload with it");
+                say(
+                    "process 1 of the compartment was ended from outside, and the workload with it",
+                );
                 self.ended(128 + libc::SIGKILL as u8);
             }
         }
@@ -170,7 +172,9 @@ impl Launcher {
         };
         if let Err(cause) = &answered {
             // The kernel answers ENOSYS from now on: closed, but no longer recorded.
-            say(&format!("refused system calls are no longer recorded: {cause}"));
+            say(&format!(
+                "refused system calls are no longer recorded: {cause}"
+            ));
         }
         if ended || answered.is_err() {
             self.listener = None;
@@ -206,7 +210,9 @@ impl Launcher {
             _ => {
                 self.keeper = None;
                 if self.outcome.is_none() {
-                    say("the keeper ended: nothing new can connect to this workload; restart it when that matters");
+                    say(
+                        "the keeper ended: nothing new can connect to this workload; restart it when that matters",
+                    );
                 }
             }
         }
@@ -284,7 +290,9 @@ impl Launcher {
             match channel::try_recv::<ToLauncher>(node) {
                 Ok(Some(packet)) => match packet.message {
                     ToLauncher::Granted(grant) => {
-                        if grant.instance != self.grant.instance || grant.workload != self.grant.workload {
+                        if grant.instance != self.grant.instance
+                            || grant.workload != self.grant.workload
+                        {
                             self.node_lost("it took this workload for another");
                         }
                     }
@@ -303,7 +311,9 @@ impl Launcher {
     fn node_lost(&mut self, why: &str) {
         self.node = Node::Gone(Instant::now() + RETRY);
         if self.outcome.is_none() {
-            self.complain(format!("the node is away ({why}); the workload waits for it"));
+            self.complain(format!(
+                "the node is away ({why}); the workload waits for it"
+            ));
         }
     }
 
@@ -349,7 +359,10 @@ impl Launcher {
 /// A path as the host has it, if it is there: relative ones from where the caller is.
 fn on_host(path: &Path, workdir: Option<&Path>) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
-    if !path.components().any(|part| matches!(part, std::path::Component::Normal(_))) {
+    if !path
+        .components()
+        .any(|part| matches!(part, std::path::Component::Normal(_)))
+    {
         return None;
     }
     // A bare name was looked for in PATH, not here.

@@ -8,7 +8,11 @@ use crate::landlock;
 /// What can be known before anything is tried.
 pub(super) fn preconditions() -> Result<(), Refusal> {
     if landlock::version().is_none() {
-        return Err(Refusal::wall("Landlock", &"this kernel does not enforce it", landlock::FIX));
+        return Err(Refusal::wall(
+            "Landlock",
+            &"this kernel does not enforce it",
+            landlock::FIX,
+        ));
     }
     Ok(())
 }
@@ -65,7 +69,9 @@ pub(super) fn unbounded(root: bool) -> Vec<String> {
         "calls of foreign architectures kill the caller and are not recorded".to_owned(),
     ];
     if !landlock::scopes() {
-        unbounded.push("landlock does not scope signals and abstract sockets (Linux 6.12 does)".to_owned());
+        unbounded.push(
+            "landlock does not scope signals and abstract sockets (Linux 6.12 does)".to_owned(),
+        );
     }
     if !root {
         unbounded.push("launcher, enforcer and workload share one user of the host".to_owned());

@@ -62,7 +62,10 @@ impl Link {
             let message = ToEnforcer::Sockets {
                 sockets: batch.iter().map(|(socket, _)| *socket).collect(),
             };
-            let beside: Vec<_> = batch.iter().map(|(_, descriptor)| descriptor.as_fd()).collect();
+            let beside: Vec<_> = batch
+                .iter()
+                .map(|(_, descriptor)| descriptor.as_fd())
+                .collect();
             channel::send(&self.descriptor, &message, &beside)?;
         }
         Ok(())

@@ -61,7 +61,10 @@ fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
     let threads = sys::thread_count()
         .map_err(|cause| Refusal::wall("a launcher", &cause, "mount /proc on this host"))?;
     if threads != 1 {
-        return Err(Refusal::new(format!("the launcher has {threads} threads"), fix));
+        return Err(Refusal::new(
+            format!("the launcher has {threads} threads"),
+            fix,
+        ));
     }
     sys::close_all_but(&[0, 1, 2]).map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
     privileges::close_to_others().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
@@ -88,5 +91,7 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn now_ns() -> u64 {
     std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
 }

@@ -72,10 +72,16 @@ pub(super) fn ask(
     request: &LaunchRequest,
     resume: Option<&Grant>,
 ) -> io::Result<()> {
-    let words: Vec<_> = request.command.iter().map(|word| word.to_string_lossy()).collect();
+    let words: Vec<_> = request
+        .command
+        .iter()
+        .map(|word| word.to_string_lossy())
+        .collect();
     let mut command = words.join(" ");
     if command.len() > COMMAND_MAX {
-        let end = (0..=COMMAND_MAX).rev().find(|end| command.is_char_boundary(*end));
+        let end = (0..=COMMAND_MAX)
+            .rev()
+            .find(|end| command.is_char_boundary(*end));
         command.truncate(end.unwrap_or(0));
     }
     let claim = FromLauncher::Claim {
@@ -92,7 +98,9 @@ fn unreachable(request: &LaunchRequest, cause: &io::Error) -> Refusal {
     match cause.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Refusal::new(
             format!("no node is up for {state}"),
-            format!("start one: `ringfence up --config DIR --state {state}`, or give the --state of the one that is up"),
+            format!(
+                "start one: `ringfence up --config DIR --state {state}`, or give the --state of the one that is up"
+            ),
         ),
         io::ErrorKind::PermissionDenied => Refusal::new(
             format!("the node of {state} is not for you: {cause}"),
@@ -136,7 +144,10 @@ pub(super) fn answer<T: DeserializeOwned>(
             if super::signals::ends(found.signal) {
                 return Err(Refusal {
                     code: 128 + found.signal as u8,
-                    what: format!("stopped by signal {} before the workload started", found.signal),
+                    what: format!(
+                        "stopped by signal {} before the workload started",
+                        found.signal
+                    ),
                     fix: "start it again".to_owned(),
                 });
             }

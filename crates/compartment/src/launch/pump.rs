@@ -35,7 +35,8 @@ impl End {
 
     fn read(&self, buffer: &mut [u8]) -> rustix::io::Result<usize> {
         if self.socket {
-            rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT).map(|(length, _)| length)
+            rustix::net::recv(&self.descriptor, buffer, RecvFlags::DONTWAIT)
+                .map(|(length, _)| length)
         } else {
             rustix::io::read(&self.descriptor, buffer)
         }
@@ -43,7 +44,11 @@ impl End {
 
     fn write(&self, bytes: &[u8]) -> rustix::io::Result<usize> {
         if self.socket {
-            rustix::net::send(&self.descriptor, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            rustix::net::send(
+                &self.descriptor,
+                bytes,
+                SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+            )
         } else {
             rustix::io::write(&self.descriptor, bytes)
         }
@@ -110,11 +115,15 @@ impl Pump {
     /// What to wait for next.
     pub(super) fn interest(&self) -> Option<(BorrowedFd<'_>, PollFlags)> {
         if !self.buffer.is_empty() {
-            self.to.as_ref().map(|to| (to.descriptor.as_fd(), PollFlags::OUT))
+            self.to
+                .as_ref()
+                .map(|to| (to.descriptor.as_fd(), PollFlags::OUT))
         } else if self.paused {
             None
         } else {
-            self.from.as_ref().map(|from| (from.descriptor.as_fd(), PollFlags::IN))
+            self.from
+                .as_ref()
+                .map(|from| (from.descriptor.as_fd(), PollFlags::IN))
         }
     }
 

@@ -52,7 +52,11 @@ pub(crate) struct Spool {
 impl Spool {
     /// Takes an attempt.
     pub(crate) fn push(&mut self, mut attempt: Attempt) {
-        for text in [&mut attempt.protocol, &mut attempt.operation, &mut attempt.reason] {
+        for text in [
+            &mut attempt.protocol,
+            &mut attempt.operation,
+            &mut attempt.reason,
+        ] {
             cut(text);
         }
         self.tick(attempt.time_ns);
@@ -108,7 +112,10 @@ impl Spool {
                     protocol: "various".to_owned(),
                     operation: "unitemised attempts".to_owned(),
                     destination: None,
-                    reason: format!("{}; more attempts than the launcher keeps one by one", attempt.reason),
+                    reason: format!(
+                        "{}; more attempts than the launcher keeps one by one",
+                        attempt.reason
+                    ),
                     ..attempt
                 });
             }
@@ -182,7 +189,11 @@ impl Spool {
             .iter()
             .chain(self.flying.iter().flatten())
             .chain(self.unitemised.iter().flatten())
-            .chain(self.windows.values().filter_map(|window| window.folded.as_ref()))
+            .chain(
+                self.windows
+                    .values()
+                    .filter_map(|window| window.folded.as_ref()),
+            )
             .map(|attempt| attempt.count)
             .sum()
     }

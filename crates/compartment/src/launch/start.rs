@@ -122,8 +122,15 @@ pub(super) fn start(
     };
 
     let mut link = Link::new(link).or_refuse("the link to the enforcer", FIX)?;
-    link.hand_over(sockets.iter().map(|(socket, descriptor)| (*socket, descriptor)))
-        .or_refuse("the hand-over of the doors", "look at what `ringfence up` says")?;
+    link.hand_over(
+        sockets
+            .iter()
+            .map(|(socket, descriptor)| (*socket, descriptor)),
+    )
+    .or_refuse(
+        "the hand-over of the doors",
+        "look at what `ringfence up` says",
+    )?;
     match answer::<FromEnforcer>(link.descriptor(), signals, "the enforcer")?.message {
         FromEnforcer::Armed => link.armed(),
         FromEnforcer::Rejected { reason } => {
@@ -139,8 +146,9 @@ pub(super) fn start(
             ));
         }
     }
-    let (doors, others): (Vec<_>, Vec<_>) =
-        sockets.into_iter().partition(|(socket, _)| DOORS.contains(socket));
+    let (doors, others): (Vec<_>, Vec<_>) = sockets
+        .into_iter()
+        .partition(|(socket, _)| DOORS.contains(socket));
     let answers = others
         .into_iter()
         .filter(|(socket, _)| matches!(socket, Socket::DnsReply4 | Socket::DnsReply6))
@@ -203,13 +211,20 @@ impl Ids {
     }
 
     fn write_maps(&self, pid: i32) -> Result<(), Refusal> {
-        let fix = "in a container, give it the whole range of user ids, or run ringfence outside of it";
+        let fix =
+            "in a container, give it the whole range of user ids, or run ringfence outside of it";
         let write = |name: &str, text: String| {
             std::fs::write(format!("/proc/{pid}/{name}"), text).or_refuse("the user namespace", fix)
         };
         write("setgroups", "deny".to_owned())?;
-        write("uid_map", format!("{} {} 1\n", self.inside.0, self.outside.0))?;
-        write("gid_map", format!("{} {} 1\n", self.inside.1, self.outside.1))
+        write(
+            "uid_map",
+            format!("{} {} 1\n", self.inside.0, self.outside.0),
+        )?;
+        write(
+            "gid_map",
+            format!("{} {} 1\n", self.inside.1, self.outside.1),
+        )
     }
 }
 
@@ -227,7 +242,11 @@ fn hear(init: &Init, signals: &OwnedFd) -> Result<channel::Packet<FromInit>, Ref
 }
 
 fn out_of_turn(message: &FromInit) -> Refusal {
-    Refusal::wall("the compartment", &format!("init said {message:?} out of turn"), FIX)
+    Refusal::wall(
+        "the compartment",
+        &format!("init said {message:?} out of turn"),
+        FIX,
+    )
 }
 
 fn expect_born(init: &Init, signals: &OwnedFd) -> Result<(), Refusal> {
@@ -268,7 +287,10 @@ impl Init {
             tv_nsec: 0,
         };
         drop(self.control);
-        let mut waiting = [rustix::event::PollFd::new(&self.process, rustix::event::PollFlags::IN)];
+        let mut waiting = [rustix::event::PollFd::new(
+            &self.process,
+            rustix::event::PollFlags::IN,
+        )];
         if !matches!(rustix::event::poll(&mut waiting, Some(&PATIENCE)), Ok(1)) {
             debug_assert!(self.process.as_raw_fd() >= 0);
             match rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL) {

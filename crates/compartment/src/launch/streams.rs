@@ -40,7 +40,10 @@ impl Streams {
             interactive: false,
         };
         let (input, output, error) = (io::stdin(), io::stdout(), io::stderr());
-        for (number, stream) in [input.as_fd(), output.as_fd(), error.as_fd()].into_iter().enumerate() {
+        for (number, stream) in [input.as_fd(), output.as_fd(), error.as_fd()]
+            .into_iter()
+            .enumerate()
+        {
             streams.take(number, stream).map_err(|what| {
                 Refusal::new(
                     format!("standard {} {what}", ["input", "output", "error"][number]),
@@ -73,7 +76,9 @@ impl Streams {
                 duplicate(stream)
             }
             FileType::Socket => self.relay(number, stream),
-            FileType::Directory => return Err("is a directory, which may not be handed over".to_owned()),
+            FileType::Directory => {
+                return Err("is a directory, which may not be handed over".to_owned());
+            }
             FileType::BlockDevice | FileType::CharacterDevice => {
                 return Err("is a device, which may not be handed over".to_owned());
             }

@@ -27,15 +27,25 @@ pub(super) struct Terminal {
 impl Terminal {
     /// Ties the caller's terminal to the compartment's `master`. Two pumps carry the bytes: input first, if the
     /// caller's standard input is the terminal.
-    pub(super) fn tie(outer: OwnedFd, master: OwnedFd, interactive: bool) -> io::Result<(Self, Vec<Pump>)> {
+    pub(super) fn tie(
+        outer: OwnedFd,
+        master: OwnedFd,
+        interactive: bool,
+    ) -> io::Result<(Self, Vec<Pump>)> {
         let before = tcgetattr(&outer)?;
         // The inner terminal starts as the outer one is; modes set on a master are the slave's.
         tcsetattr(&master, OptionalActions::Now, &before)?;
         let mut pumps = Vec::new();
         if interactive {
-            pumps.push(Pump::typed(End::file(share(&outer)?), End::file(share(&master)?)));
+            pumps.push(Pump::typed(
+                End::file(share(&outer)?),
+                End::file(share(&master)?),
+            ));
         }
-        pumps.push(Pump::outwards(End::file(share(&master)?), End::file(share(&outer)?)));
+        pumps.push(Pump::outwards(
+            End::file(share(&master)?),
+            End::file(share(&outer)?),
+        ));
         let terminal = Self {
             outer,
             master,

@@ -122,7 +122,9 @@ impl Launcher {
         }
         // Whatever happened, nothing of the compartment stays.
         if let Err(cause) = self.init.end() {
-            say(&format!("process 1 of the compartment could not be ended: {cause}"));
+            say(&format!(
+                "process 1 of the compartment could not be ended: {cause}"
+            ));
         }
         ended
     }
@@ -135,7 +137,11 @@ impl Launcher {
                 return Ok(code);
             }
             let ready = self.wait().map_err(|cause| {
-                Refusal::wall("the launcher's watch", &cause, "look at the limits of this session")
+                Refusal::wall(
+                    "the launcher's watch",
+                    &cause,
+                    "look at the limits of this session",
+                )
             })?;
             for source in ready {
                 self.react(source)?;
@@ -204,11 +210,17 @@ impl Launcher {
             Node::Gone(_) => None,
         };
         let readable = [
-            (Source::Init, self.outcome.is_none().then_some(&self.init.control)),
+            (
+                Source::Init,
+                self.outcome.is_none().then_some(&self.init.control),
+            ),
             (Source::Report, self.report.as_ref()),
             (Source::Listener, self.listener.as_ref()),
             (Source::Link, self.link.as_ref().map(Link::descriptor)),
-            (Source::Keeper, self.keeper.as_ref().map(|keeper| &keeper.channel)),
+            (
+                Source::Keeper,
+                self.keeper.as_ref().map(|keeper| &keeper.channel),
+            ),
             (Source::Node, node),
         ];
         sources.extend(readable.into_iter().filter_map(|(source, descriptor)| {

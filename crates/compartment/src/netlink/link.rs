@@ -44,7 +44,11 @@ fn route(family: u8) -> Message {
         0,
         TABLE_LOCAL,
         PROTOCOL_STATIC,
-        if family == libc::AF_INET as u8 { SCOPE_HOST } else { 0 },
+        if family == libc::AF_INET as u8 {
+            SCOPE_HOST
+        } else {
+            0
+        },
         TYPE_LOCAL,
         0,
         0,

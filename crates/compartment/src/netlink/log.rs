@@ -73,7 +73,8 @@ pub(crate) fn read(socket: impl AsFd) -> io::Result<Report> {
     let packets = parts(&buffer[..length])
         .filter(|part| part.kind == PACKET)
         .map(|part| {
-            let (_, payload) = attributes(part.payload.get(4..)?).find(|(kind, _)| *kind == PAYLOAD)?;
+            let (_, payload) =
+                attributes(part.payload.get(4..)?).find(|(kind, _)| *kind == PAYLOAD)?;
             packet(payload)
         })
         .collect();
@@ -86,7 +87,11 @@ pub(super) fn packet(bytes: &[u8]) -> Option<Refused> {
         4 => {
             let header = usize::from(bytes[0] & 0xf) * 4;
             let octets: [u8; 4] = *bytes.get(16..20)?.first_chunk()?;
-            (*bytes.get(9)?, IpAddr::from(Ipv4Addr::from(octets)), bytes.get(header..)?)
+            (
+                *bytes.get(9)?,
+                IpAddr::from(Ipv4Addr::from(octets)),
+                bytes.get(header..)?,
+            )
         }
         6 => {
             let octets: [u8; 16] = *bytes.get(24..40)?.first_chunk()?;

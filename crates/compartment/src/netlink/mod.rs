@@ -42,7 +42,10 @@ pub(crate) fn open(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
 /// The first refusal is the error, with the kernel's errno.
 pub(crate) fn transact(socket: impl AsFd, messages: &[Message]) -> io::Result<()> {
     let bytes: Vec<u8> = messages.iter().flat_map(Message::bytes).copied().collect();
-    let mut waiting = messages.iter().filter(|message| message.wants_answer()).count();
+    let mut waiting = messages
+        .iter()
+        .filter(|message| message.wants_answer())
+        .count();
     rustix::net::sockopt::set_socket_timeout(
         &socket,
         rustix::net::sockopt::Timeout::Recv,
@@ -50,7 +53,9 @@ pub(crate) fn transact(socket: impl AsFd, messages: &[Message]) -> io::Result<()
     )?;
     let sent = rustix::net::send(&socket, &bytes, SendFlags::empty())?;
     if sent != bytes.len() {
-        return Err(io::Error::other("the kernel took only part of a netlink message"));
+        return Err(io::Error::other(
+            "the kernel took only part of a netlink message",
+        ));
     }
     let mut buffer = vec![0_u8; ANSWER_BYTES];
     while waiting > 0 {

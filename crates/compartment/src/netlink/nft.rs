@@ -120,7 +120,10 @@ fn outwards() -> Vec<Rule> {
             .log()
             .verdict(DROP),
         Rule::default()
-            .to_v6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0))
+            .to_v6(
+                Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0),
+                Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0),
+            )
             .log()
             .verdict(DROP),
     ]);
@@ -267,9 +270,8 @@ impl Rule {
 
     fn verdict(self, verdict: u32) -> Self {
         self.push("immediate", move |data| {
-            data.put_be32(1, 0).nest(2, |nested| {
-                nested.nest(2, |code| code.put_be32(1, verdict))
-            })
+            data.put_be32(1, 0)
+                .nest(2, |nested| nested.nest(2, |code| code.put_be32(1, verdict)))
         })
     }
 }

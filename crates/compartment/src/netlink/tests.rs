@@ -15,12 +15,17 @@ fn reads_what_it_writes() {
     let found: Vec<_> = attributes(&part.payload[4..]).collect();
     assert_eq!(found[0], (5, &b"abc"[..]));
     assert_eq!(found[1].0, 6);
-    assert_eq!(attributes(found[1].1).next(), Some((1, &9_u32.to_be_bytes()[..])));
+    assert_eq!(
+        attributes(found[1].1).next(),
+        Some((1, &9_u32.to_be_bytes()[..]))
+    );
 }
 
 #[test]
 fn names_protocol_and_destination() {
-    let mut v4 = vec![0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 127, 0, 0, 1, 10, 0, 0, 1, 8, 0, 0, 0];
+    let mut v4 = vec![
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 1, 0, 0, 127, 0, 0, 1, 10, 0, 0, 1, 8, 0, 0, 0,
+    ];
     let refused = packet(&v4).unwrap();
     assert_eq!(refused.protocol, "icmp");
     assert_eq!(refused.destination.to_string(), "10.0.0.1:0");
@@ -40,7 +45,9 @@ fn names_protocol_and_destination() {
 
 #[test]
 fn broken_bytes_are_no_packet() {
-    let whole = [0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 10, 0, 0, 1, 8, 0, 0, 9];
+    let whole = [
+        0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 127, 0, 0, 1, 10, 0, 0, 1, 8, 0, 0, 9,
+    ];
     for length in 0..20 {
         assert!(packet(&whole[..length]).is_none(), "{length}");
     }

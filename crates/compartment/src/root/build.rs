@@ -11,13 +11,13 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use super::etc::{self, FROM_HOST, Identity};
-use super::plan::{self, Access, Plan, Tree, WORK};
 use super::masks;
+use super::plan::{self, Access, Plan, Tree, WORK};
 use crate::error::{OrRefuse, Refusal};
 use crate::sys;
 
@@ -39,7 +39,8 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
 /// Where the new root is put together: directories of which every host has one.
 const STAGES: &[&str] = &["/tmp", "/mnt", "/run", "/var", "/usr"];
 
-const FIX: &str = "report this with the kernel's version (`uname -r`); Linux 5.14 or later is needed";
+const FIX: &str =
+    "report this with the kernel's version (`uname -r`); Linux 5.14 or later is needed";
 
 /// Builds the root and moves this process into it. Nothing of the host's tree can be reached afterwards.
 pub(crate) fn build(plan: &Plan, identity: &Identity) -> Result<(), Refusal> {
@@ -70,7 +71,8 @@ pub(crate) fn build(plan: &Plan, identity: &Identity) -> Result<(), Refusal> {
     small_etc(identity, host_etc).or_refuse("the built root (/etc)", FIX)?;
     fresh_proc()?;
     for (tree, copy) in plan.trees.iter().zip(trees) {
-        place(tree, &copy).or_refuse(&format!("the built root ({})", tree.target.display()), FIX)?;
+        place(tree, &copy)
+            .or_refuse(&format!("the built root ({})", tree.target.display()), FIX)?;
     }
 
     rustix::process::pivot_root(".", ".").or_refuse("the built root (pivot_root)", FIX)?;
@@ -129,7 +131,9 @@ fn stage() -> io::Result<&'static str> {
         .iter()
         .copied()
         .find(|path| Path::new(path).is_dir())
-        .ok_or_else(|| io::Error::other("this host has none of the directories a new root can be made in"))
+        .ok_or_else(|| {
+            io::Error::other("this host has none of the directories a new root can be made in")
+        })
 }
 
 /// A detached tmpfs. Its set-user-id bits and device nodes do nothing.
@@ -172,7 +176,12 @@ fn own_directories() -> io::Result<()> {
     for name in ["etc", "proc", "dev", "tmp", "run", "work", "var", "var/lib"] {
         std::fs::create_dir(name)?;
     }
-    for (name, options) in [("tmp", TMP), ("run", RUN), ("work", EMPTY_WORK), ("dev", DEV)] {
+    for (name, options) in [
+        ("tmp", TMP),
+        ("run", RUN),
+        ("work", EMPTY_WORK),
+        ("dev", DEV),
+    ] {
         attach(&tmpfs(options)?, CWD, name)?;
     }
     std::os::unix::fs::symlink("../tmp", "var/tmp")?;

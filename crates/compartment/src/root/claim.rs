@@ -1,7 +1,7 @@
 //! One work directory, one compartment: claims that overlap refuse each other, whoever made them.
 //!
 //! A claim is a set of abstract Unix sockets in the host's network namespace: `work/DEVICE:INODE` for the directory,
-//! `below/DEVICE:INODE/PID` for each directory above it. They need no file and no right, every user's launchers see
+//! `below/DEVICE:INODE/DEVICE:INODE` for each directory above it. They need no file and no right, every user's launchers see
 //! them, and the kernel takes them away with the process. Somebody can take names to get in the way of others' starts,
 //! but nobody can hide a claim.
 
@@ -37,7 +37,6 @@ impl Claim {
         };
         let own = identity(directory).map_err(unknown)?;
         let mut sockets = Vec::new();
-        let pid = std::process::id();
         match bind(&format!("work/{own}")) {
             Ok(socket) => sockets.push(socket),
             Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {
@@ -49,7 +48,7 @@ impl Claim {
         let mut above = Vec::new();
         for ancestor in directory.ancestors().skip(1) {
             let ancestor = identity(ancestor).map_err(unknown)?;
-            sockets.push(bind(&format!("below/{ancestor}/{pid}")).map_err(unknown)?);
+            sockets.push(bind(&format!("below/{ancestor}/{own}")).map_err(unknown)?);
             above.push(format!("@{PREFIX}work/{ancestor}"));
         }
         let below = format!("@{PREFIX}below/{own}/");
@@ -57,10 +56,14 @@ impl Claim {
         let taken = String::from_utf8_lossy(&taken);
         for name in taken.lines().filter_map(|line| line.split(' ').next_back()) {
             if name.starts_with(&below) {
-                return Err(refuse("holds the work directory of another compartment".to_owned()));
+                return Err(refuse(
+                    "holds the work directory of another compartment".to_owned(),
+                ));
             }
             if above.iter().any(|above| above == name) {
-                return Err(refuse("lies in the work directory of another compartment".to_owned()));
+                return Err(refuse(
+                    "lies in the work directory of another compartment".to_owned(),
+                ));
             }
         }
         Ok(Self { _sockets: sockets })

@@ -59,8 +59,16 @@ pub(super) fn write(etc: &Path, identity: &Identity) -> io::Result<()> {
         gid,
     } = identity;
     let resolver = IpAddr::from(RESOLVER_V4);
-    let nobody = if *uid == 65534 { "" } else { "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n" };
-    let nogroup = if *gid == 65534 { "" } else { "nogroup:x:65534:\n" };
+    let nobody = if *uid == 65534 {
+        ""
+    } else {
+        "nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+    };
+    let nogroup = if *gid == 65534 {
+        ""
+    } else {
+        "nogroup:x:65534:\n"
+    };
     for (file, content) in [
         (
             "passwd",

@@ -26,7 +26,8 @@ pub(super) fn mapped(source: &Path, outer: u32) -> Result<OwnedFd, Refusal> {
     };
     let owner = std::fs::metadata(source).map_err(|cause| refuse(&cause))?;
     let tree = plan::detach(source, Access::Write).map_err(|cause| refuse(&cause))?;
-    let namespace = user_namespace((owner.uid(), owner.gid()), outer).map_err(|cause| refuse(&cause))?;
+    let namespace =
+        user_namespace((owner.uid(), owner.gid()), outer).map_err(|cause| refuse(&cause))?;
     sys::map_ids(tree.as_fd(), namespace.as_fd()).map_err(|cause| refuse(&cause))?;
     Ok(tree)
 }

@@ -34,21 +34,29 @@ pub(super) fn cover(proc: &Path) -> io::Result<()> {
         let path = proc.join(name);
         if path.exists() {
             let tree = clone(&path)?;
-            sys::restrict_tree(tree.as_fd(), sys::READ_ONLY | sys::NO_SUID | sys::NO_DEV | sys::NO_EXEC)?;
+            sys::restrict_tree(
+                tree.as_fd(),
+                sys::READ_ONLY | sys::NO_SUID | sys::NO_DEV | sys::NO_EXEC,
+            )?;
             attach(&tree, &path)?;
         }
     }
     for name in NULL {
         let path = proc.join(name);
         if path.exists() {
-            attach(&clone(Path::new("/dev/null"))?, &path)?;
+            let null = clone(Path::new("/dev/null"))?;
+            sys::restrict_tree(null.as_fd(), sys::NO_SUID | sys::NO_EXEC)?;
+            attach(&null, &path)?;
         }
     }
     for name in EMPTY {
         let path = proc.join(name);
         if path.exists() {
             let empty = super::build::tmpfs("size=4k,nr_inodes=1,mode=0555")?;
-            sys::restrict_tree(empty.as_fd(), sys::READ_ONLY | sys::NO_SUID | sys::NO_DEV | sys::NO_EXEC)?;
+            sys::restrict_tree(
+                empty.as_fd(),
+                sys::READ_ONLY | sys::NO_SUID | sys::NO_DEV | sys::NO_EXEC,
+            )?;
             attach(&empty, &path)?;
         }
     }

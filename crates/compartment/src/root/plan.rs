@@ -73,7 +73,8 @@ impl Plan {
                 .map(|path| named_tree(path, access, grant))
                 .collect::<Result<Vec<_>, _>>()
         };
-        plan.trees.extend(named(&grant.filesystem.read, Access::Read)?);
+        plan.trees
+            .extend(named(&grant.filesystem.read, Access::Read)?);
         let mut writable = named(&grant.filesystem.write, Access::Write)?;
         if let Some(directory) = workdir {
             let source = work::check(directory, &grant.forbidden)?;
@@ -95,7 +96,8 @@ impl Plan {
         }
         plan.trees.extend(writable);
         // Stable: of two for one place the later stays on top, and writable trees come later.
-        plan.trees.sort_by_key(|tree| tree.target.components().count());
+        plan.trees
+            .sort_by_key(|tree| tree.target.components().count());
         Ok(plan)
     }
 
@@ -106,8 +108,10 @@ impl Plan {
                 continue;
             };
             if found.is_symlink() {
-                let target = std::fs::read_link(path)
-                    .or_refuse("the built root", "make the top-level links of this host readable")?;
+                let target = std::fs::read_link(path).or_refuse(
+                    "the built root",
+                    "make the top-level links of this host readable",
+                )?;
                 self.links.push((path.to_owned(), target));
             } else if found.is_dir() {
                 // Packages put programs here, and sometimes the sockets of their daemons.
@@ -133,9 +137,16 @@ fn named_tree(path: &Path, access: Access, grant: &Grant) -> Result<Tree, Refusa
         Access::Write => "write",
     };
     let field = format!("filesystem.{word}");
-    if !path.is_absolute() || path.components().any(|part| part == std::path::Component::ParentDir) {
+    if !path.is_absolute()
+        || path
+            .components()
+            .any(|part| part == std::path::Component::ParentDir)
+    {
         return Err(Refusal::new(
-            format!("{field} names {}, which is not a plain absolute path", path.display()),
+            format!(
+                "{field} names {}, which is not a plain absolute path",
+                path.display()
+            ),
             "give the path from / on, without ..",
         ));
     }
@@ -152,13 +163,22 @@ fn named_tree(path: &Path, access: Access, grant: &Grant) -> Result<Tree, Refusa
     };
     let source = std::fs::canonicalize(path).map_err(|cause| {
         Refusal::new(
-            format!("{field} names {}, which cannot be shown: {cause}", path.display()),
-            format!("create it, or take it out of {field} in the policy of {}", grant.workload.name),
+            format!(
+                "{field} names {}, which cannot be shown: {cause}",
+                path.display()
+            ),
+            format!(
+                "create it, or take it out of {field} in the policy of {}",
+                grant.workload.name
+            ),
         )
     })?;
     if own(path) || own(&source) {
         return Err(Refusal::new(
-            format!("{field} names {}, which every compartment has of its own", path.display()),
+            format!(
+                "{field} names {}, which every compartment has of its own",
+                path.display()
+            ),
             "name what is needed beneath it, or copy it to the work directory",
         ));
     }

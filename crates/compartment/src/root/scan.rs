@@ -20,12 +20,18 @@ pub(crate) fn refuse_sockets(tree: &Path) -> Result<(), Refusal> {
     let fix = "take it out, name a narrower path, or set `filesystem: { sockets: true }` in the policy if the workload \
                may speak to whoever listens there";
     let found = std::fs::symlink_metadata(tree).map_err(|cause| {
-        Refusal::new(format!("{} cannot be examined: {cause}", tree.display()), "name a path that exists")
+        Refusal::new(
+            format!("{} cannot be examined: {cause}", tree.display()),
+            "name a path that exists",
+        )
     })?;
     if !found.is_dir() {
         let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&found));
         return match speaks(kind) {
-            Some(what) => Err(Refusal::new(format!("{} is a {what} of the host", tree.display()), fix)),
+            Some(what) => Err(Refusal::new(
+                format!("{} is a {what} of the host", tree.display()),
+                fix,
+            )),
             None => Ok(()),
         };
     }
@@ -60,19 +66,24 @@ fn walk(
     left: &mut u64,
 ) -> io::Result<Option<String>> {
     if depth > DEPTH_MAX {
-        return Ok(Some(format!("directories nested deeper than {DEPTH_MAX}, which are not examined")));
+        return Ok(Some(format!(
+            "directories nested deeper than {DEPTH_MAX}, which are not examined"
+        )));
     }
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let opened = match rustix::fs::openat(&parent, name, flags, Mode::empty()) {
         Ok(opened) => opened,
         Err(rustix::io::Errno::ACCESS) => {
-            let enterable = rustix::fs::accessat(&parent, name, Permission::EXEC_OK, AtFlags::EACCESS);
-            return Ok(enterable.is_ok().then(|| {
-                format!("{}, which may be entered but not listed", path.display())
-            }));
+            let enterable =
+                rustix::fs::accessat(&parent, name, Permission::EXEC_OK, AtFlags::EACCESS);
+            return Ok(enterable
+                .is_ok()
+                .then(|| format!("{}, which may be entered but not listed", path.display())));
         }
         // Gone meanwhile, or no directory any more.
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => return Ok(None),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
+            return Ok(None);
+        }
         Err(cause) => return Err(cause.into()),
     };
     let mut directory = Dir::read_from(&opened)?;
@@ -84,7 +95,9 @@ fn walk(
         }
         *left = left.saturating_sub(1);
         if *left == 0 {
-            return Ok(Some(format!("more than {ENTRIES_MAX} entries, which are too many to examine")));
+            return Ok(Some(format!(
+                "more than {ENTRIES_MAX} entries, which are too many to examine"
+            )));
         }
         let kind = match entry.file_type() {
             FileType::Unknown => {
@@ -96,9 +109,13 @@ fn walk(
             }
             kind => kind,
         };
-        let name: &Path = Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes));
+        let name: &Path =
+            Path::new(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes));
         if let Some(what) = speaks(kind) {
-            return Ok(Some(format!("the {what} {} of the host", path.join(name).display())));
+            return Ok(Some(format!(
+                "the {what} {} of the host",
+                path.join(name).display()
+            )));
         }
         if kind == FileType::Directory
             && let Some(found) = walk(&opened, name, &path.join(name), depth + 1, left)?

@@ -6,7 +6,8 @@ use crate::error::Refusal;
 
 /// Trees of the system, none of which a workload may be given to write, whole or in part.
 const SYSTEM: &[&str] = &[
-    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run", "/sbin", "/sys", "/usr",
+    "/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/run",
+    "/sbin", "/sys", "/usr",
 ];
 
 /// The directory in canonical form, or why it may not be one: not `/`, not a home or what holds one, not part of the
@@ -17,7 +18,11 @@ pub(super) fn check(directory: &Path, forbidden: &[PathBuf]) -> Result<PathBuf, 
     let shown = directory.display();
     let canonical = match std::fs::canonicalize(directory) {
         Ok(canonical) => canonical,
-        Err(cause) => return refuse(format!("the work directory {shown} cannot be used: {cause}")),
+        Err(cause) => {
+            return refuse(format!(
+                "the work directory {shown} cannot be used: {cause}"
+            ));
+        }
     };
     if !canonical.is_dir() {
         return refuse(format!("the work directory {shown} is not a directory"));

@@ -91,7 +91,11 @@ pub(super) fn run(program: &[Instruction], arch: u32, nr: i64, args: [u64; 6]) -
         let step = program[at];
         at += 1;
         let mut branch = |taken: bool| {
-            at += usize::from(if taken { step.jump_true } else { step.jump_false });
+            at += usize::from(if taken {
+                step.jump_true
+            } else {
+                step.jump_false
+            });
         };
         match step.code {
             LOAD_WORD => accumulator = word(step.value),

@@ -26,9 +26,13 @@ pub(super) const fn fail(errno: i32) -> u32 {
 /// For a workload: refused calls are passed on to the launcher.
 pub(crate) fn workload_program() -> Vec<Instruction> {
     let rules = COMMON.iter().chain(WORKLOAD);
-    program(rules, ASK, |rule| {
-        if rule.quiet { fail(rule.errno) } else { ASK }
-    })
+    program(
+        rules,
+        ASK,
+        |rule| {
+            if rule.quiet { fail(rule.errno) } else { ASK }
+        },
+    )
 }
 
 /// For the enforcer: refused calls fail at once.
@@ -45,6 +49,8 @@ pub(crate) fn keeper_program() -> Vec<Instruction> {
         libc::SYS_recvmsg,
         libc::SYS_sendmsg,
         libc::SYS_close,
+        // The standard library's debug builds ask whether what they close is open.
+        libc::SYS_fcntl,
         libc::SYS_brk,
         libc::SYS_mmap,
         libc::SYS_mremap,

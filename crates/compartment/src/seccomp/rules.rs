@@ -67,15 +67,40 @@ const PERSONALITIES: &[u32] = &[0, 8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff]
 /// What nobody of ours ever needs: for workloads and for the enforcer.
 pub(super) const COMMON: &[Rule] = &[
     refuse(libc::SYS_socket, "socket", When::Socket, EAFNOSUPPORT),
-    refuse(libc::SYS_socketpair, "socketpair", When::Socket, EAFNOSUPPORT),
+    refuse(
+        libc::SYS_socketpair,
+        "socketpair",
+        When::Socket,
+        EAFNOSUPPORT,
+    ),
     // Its flags are behind a pointer, where a filter cannot look. Libraries fall back to clone.
     absent(libc::SYS_clone3, "clone3"),
-    refuse(libc::SYS_clone, "clone", When::AnyBit(0, NEW_NAMESPACES), EPERM),
+    refuse(
+        libc::SYS_clone,
+        "clone",
+        When::AnyBit(0, NEW_NAMESPACES),
+        EPERM,
+    ),
     refuse(libc::SYS_unshare, "unshare", When::Always, EPERM),
     refuse(libc::SYS_setns, "setns", When::Always, EPERM),
-    refuse(libc::SYS_io_uring_setup, "io_uring_setup", When::Always, ENOSYS),
-    refuse(libc::SYS_io_uring_enter, "io_uring_enter", When::Always, ENOSYS),
-    refuse(libc::SYS_io_uring_register, "io_uring_register", When::Always, ENOSYS),
+    refuse(
+        libc::SYS_io_uring_setup,
+        "io_uring_setup",
+        When::Always,
+        ENOSYS,
+    ),
+    refuse(
+        libc::SYS_io_uring_enter,
+        "io_uring_enter",
+        When::Always,
+        ENOSYS,
+    ),
+    refuse(
+        libc::SYS_io_uring_register,
+        "io_uring_register",
+        When::Always,
+        ENOSYS,
+    ),
     refuse(libc::SYS_mount, "mount", When::Always, EPERM),
     refuse(libc::SYS_umount2, "umount2", When::Always, EPERM),
     refuse(libc::SYS_pivot_root, "pivot_root", When::Always, EPERM),
@@ -86,26 +111,56 @@ pub(super) const COMMON: &[Rule] = &[
     refuse(libc::SYS_fsconfig, "fsconfig", When::Always, ENOSYS),
     refuse(libc::SYS_fsmount, "fsmount", When::Always, ENOSYS),
     refuse(libc::SYS_fspick, "fspick", When::Always, ENOSYS),
-    refuse(libc::SYS_mount_setattr, "mount_setattr", When::Always, ENOSYS),
+    refuse(
+        libc::SYS_mount_setattr,
+        "mount_setattr",
+        When::Always,
+        ENOSYS,
+    ),
     refuse(457, "statmount", When::Always, ENOSYS),
     refuse(458, "listmount", When::Always, ENOSYS),
     refuse(467, "open_tree_attr", When::Always, ENOSYS),
     refuse(libc::SYS_ptrace, "ptrace", When::Always, EPERM),
-    refuse(libc::SYS_process_vm_readv, "process_vm_readv", When::Always, EPERM),
-    refuse(libc::SYS_process_vm_writev, "process_vm_writev", When::Always, EPERM),
+    refuse(
+        libc::SYS_process_vm_readv,
+        "process_vm_readv",
+        When::Always,
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_process_vm_writev,
+        "process_vm_writev",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_kcmp, "kcmp", When::Always, EPERM),
     refuse(libc::SYS_pidfd_getfd, "pidfd_getfd", When::Always, EPERM),
     refuse(libc::SYS_bpf, "bpf", When::Always, EPERM),
-    refuse(libc::SYS_perf_event_open, "perf_event_open", When::Always, EPERM),
+    refuse(
+        libc::SYS_perf_event_open,
+        "perf_event_open",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_userfaultfd, "userfaultfd", When::Always, EPERM),
     refuse(libc::SYS_add_key, "add_key", When::Always, EPERM),
     refuse(libc::SYS_request_key, "request_key", When::Always, EPERM),
     refuse(libc::SYS_keyctl, "keyctl", When::Always, EPERM),
     refuse(libc::SYS_init_module, "init_module", When::Always, EPERM),
     refuse(libc::SYS_finit_module, "finit_module", When::Always, EPERM),
-    refuse(libc::SYS_delete_module, "delete_module", When::Always, EPERM),
+    refuse(
+        libc::SYS_delete_module,
+        "delete_module",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_kexec_load, "kexec_load", When::Always, EPERM),
-    refuse(libc::SYS_kexec_file_load, "kexec_file_load", When::Always, EPERM),
+    refuse(
+        libc::SYS_kexec_file_load,
+        "kexec_file_load",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_reboot, "reboot", When::Always, EPERM),
     refuse(libc::SYS_swapon, "swapon", When::Always, EPERM),
     refuse(libc::SYS_swapoff, "swapoff", When::Always, EPERM),
@@ -115,16 +170,51 @@ pub(super) const COMMON: &[Rule] = &[
     refuse(libc::SYS_syslog, "syslog", When::Always, EPERM),
     refuse(libc::SYS_vhangup, "vhangup", When::Always, EPERM),
     refuse(libc::SYS_settimeofday, "settimeofday", When::Always, EPERM),
-    refuse(libc::SYS_clock_settime, "clock_settime", When::Always, EPERM),
+    refuse(
+        libc::SYS_clock_settime,
+        "clock_settime",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_sethostname, "sethostname", When::Always, EPERM),
-    refuse(libc::SYS_setdomainname, "setdomainname", When::Always, EPERM),
-    refuse(libc::SYS_fanotify_init, "fanotify_init", When::Always, EPERM),
-    refuse(libc::SYS_name_to_handle_at, "name_to_handle_at", When::Always, EPERM),
-    refuse(libc::SYS_open_by_handle_at, "open_by_handle_at", When::Always, EPERM),
+    refuse(
+        libc::SYS_setdomainname,
+        "setdomainname",
+        When::Always,
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_fanotify_init,
+        "fanotify_init",
+        When::Always,
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_name_to_handle_at,
+        "name_to_handle_at",
+        When::Always,
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_open_by_handle_at,
+        "open_by_handle_at",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_move_pages, "move_pages", When::Always, EPERM),
-    refuse(libc::SYS_migrate_pages, "migrate_pages", When::Always, EPERM),
+    refuse(
+        libc::SYS_migrate_pages,
+        "migrate_pages",
+        When::Always,
+        EPERM,
+    ),
     refuse(libc::SYS_nfsservctl, "nfsservctl", When::Always, ENOSYS),
-    refuse(libc::SYS_personality, "personality", When::NoneOf(0, PERSONALITIES), EPERM),
+    refuse(
+        libc::SYS_personality,
+        "personality",
+        When::NoneOf(0, PERSONALITIES),
+        EPERM,
+    ),
     #[cfg(target_arch = "x86_64")]
     refuse(libc::SYS_iopl, "iopl", When::Always, EPERM),
     #[cfg(target_arch = "x86_64")]
@@ -135,37 +225,102 @@ pub(super) const COMMON: &[Rule] = &[
     refuse(libc::SYS_uselib, "uselib", When::Always, ENOSYS),
     #[cfg(target_arch = "x86_64")]
     refuse(libc::SYS__sysctl, "_sysctl", When::Always, ENOSYS),
-    refuse(libc::SYS_ioctl, "ioctl on a terminal", When::OneOf(1, TERMINAL_TRICKS), EPERM),
+    refuse(
+        libc::SYS_ioctl,
+        "ioctl on a terminal",
+        When::OneOf(1, TERMINAL_TRICKS),
+        EPERM,
+    ),
 ];
 
 /// What a workload may not do besides. A file it makes set-user-id would act for its owner on the host.
 pub(super) const WORKLOAD: &[Rule] = &[
-    refuse(libc::SYS_fchmod, "fchmod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
-    refuse(libc::SYS_fchmodat, "fchmodat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_fchmod,
+        "fchmod set-id",
+        When::AnyBit(1, SET_ID_BITS),
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_fchmodat,
+        "fchmodat set-id",
+        When::AnyBit(2, SET_ID_BITS),
+        EPERM,
+    ),
     refuse(452, "fchmodat2 set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
-    refuse(libc::SYS_openat, "openat set-id", When::AnyBit(3, SET_ID_BITS), EPERM),
-    refuse(libc::SYS_mknodat, "mknodat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
-    refuse(libc::SYS_mkdirat, "mkdirat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_openat,
+        "openat set-id",
+        When::AnyBit(3, SET_ID_BITS),
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_mknodat,
+        "mknodat set-id",
+        When::AnyBit(2, SET_ID_BITS),
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_mkdirat,
+        "mkdirat set-id",
+        When::AnyBit(2, SET_ID_BITS),
+        EPERM,
+    ),
     // Its mode is behind a pointer. Libraries fall back to openat.
     absent(libc::SYS_openat2, "openat2"),
     #[cfg(target_arch = "x86_64")]
-    refuse(libc::SYS_chmod, "chmod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_chmod,
+        "chmod set-id",
+        When::AnyBit(1, SET_ID_BITS),
+        EPERM,
+    ),
     #[cfg(target_arch = "x86_64")]
-    refuse(libc::SYS_open, "open set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_open,
+        "open set-id",
+        When::AnyBit(2, SET_ID_BITS),
+        EPERM,
+    ),
     #[cfg(target_arch = "x86_64")]
-    refuse(libc::SYS_creat, "creat set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_creat,
+        "creat set-id",
+        When::AnyBit(1, SET_ID_BITS),
+        EPERM,
+    ),
     #[cfg(target_arch = "x86_64")]
-    refuse(libc::SYS_mknod, "mknod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_mknod,
+        "mknod set-id",
+        When::AnyBit(1, SET_ID_BITS),
+        EPERM,
+    ),
     #[cfg(target_arch = "x86_64")]
-    refuse(libc::SYS_mkdir, "mkdir set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_mkdir,
+        "mkdir set-id",
+        When::AnyBit(1, SET_ID_BITS),
+        EPERM,
+    ),
 ];
 
 /// What the enforcer may not do besides: it never becomes another program.
 pub(super) const ENFORCER: &[Rule] = &[
     refuse(libc::SYS_execve, "execve", When::Always, EPERM),
     refuse(libc::SYS_execveat, "execveat", When::Always, EPERM),
-    refuse(libc::SYS_fchmod, "fchmod set-id", When::AnyBit(1, SET_ID_BITS), EPERM),
-    refuse(libc::SYS_fchmodat, "fchmodat set-id", When::AnyBit(2, SET_ID_BITS), EPERM),
+    refuse(
+        libc::SYS_fchmod,
+        "fchmod set-id",
+        When::AnyBit(1, SET_ID_BITS),
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_fchmodat,
+        "fchmodat set-id",
+        When::AnyBit(2, SET_ID_BITS),
+        EPERM,
+    ),
 ];
 
 /// A refused call, in words and in the errno it gets.

@@ -6,9 +6,39 @@ use super::rules::{COMMON, ENFORCER, KNOWN_END, Rule, WORKLOAD, When, socket_ref
 use super::{enforcer_program, judge, keeper_program, workload_program};
 
 const VALUES: &[u64] = &[
-    0, 1, 2, 3, 6, 8, 10, 16, 17, 40, 44, 132, 136, 262, 0o600, 0o2755, 0o4755, 0o6000, 0x5401,
-    0x5412, 0x541c, 0x541d, 0x5423, 0x80000, 0x80001, 0x80802, 0x2000_0000, 0x0202_0000,
-    0x4000_0000, 0xffff_ffff, 0x1_0000_0002, 0xdead_0000_5412, u64::MAX,
+    0,
+    1,
+    2,
+    3,
+    6,
+    8,
+    10,
+    16,
+    17,
+    40,
+    44,
+    132,
+    136,
+    262,
+    0o600,
+    0o2755,
+    0o4755,
+    0o6000,
+    0x5401,
+    0x5412,
+    0x541c,
+    0x541d,
+    0x5423,
+    0x80000,
+    0x80001,
+    0x80802,
+    0x2000_0000,
+    0x0202_0000,
+    0x4000_0000,
+    0xffff_ffff,
+    0x1_0000_0002,
+    0xdead_0000_5412,
+    u64::MAX,
 ];
 
 /// Written apart from the filter: what the table means.
@@ -43,7 +73,11 @@ fn the_workloads_filter_is_the_table() {
             Some(rule) if refused(rule, args) => ASK,
             _ => ALLOW,
         };
-        assert_eq!(run(&program, NATIVE, number, args), expected, "{number} {args:x?}");
+        assert_eq!(
+            run(&program, NATIVE, number, args),
+            expected,
+            "{number} {args:x?}"
+        );
     });
 }
 
@@ -56,7 +90,11 @@ fn the_enforcers_filter_is_the_table() {
             Some(rule) if refused(rule, args) => fail(rule.errno),
             _ => ALLOW,
         };
-        assert_eq!(run(&program, NATIVE, number, args), expected, "{number} {args:x?}");
+        assert_eq!(
+            run(&program, NATIVE, number, args),
+            expected,
+            "{number} {args:x?}"
+        );
     });
 }
 
@@ -83,9 +121,15 @@ fn foreign_architectures_kill() {
 #[test]
 fn x32_calls_do_not_exist() {
     let number = 0x4000_0000 + 41;
-    assert_eq!(run(&workload_program(), NATIVE, number, [2, 1, 0, 0, 0, 0]), ASK);
+    assert_eq!(
+        run(&workload_program(), NATIVE, number, [2, 1, 0, 0, 0, 0]),
+        ASK
+    );
     let refusal = judge(number, [2, 1, 0, 0, 0, 0]);
-    assert_eq!((refusal.operation.as_str(), refusal.errno), ("x32 call 41", libc::ENOSYS));
+    assert_eq!(
+        (refusal.operation.as_str(), refusal.errno),
+        ("x32 call 41", libc::ENOSYS)
+    );
 }
 
 #[test]
@@ -94,16 +138,35 @@ fn sockets_are_refused_by_name() {
         ([17, 3, 0], "socket AF_PACKET", libc::EAFNOSUPPORT),
         ([40, 1, 0], "socket AF_VSOCK", libc::EAFNOSUPPORT),
         ([2, 3, 1], "socket AF_INET SOCK_RAW protocol 1", libc::EPERM),
-        ([2, 2, 1], "socket AF_INET type 2 protocol 1", libc::EPROTONOSUPPORT),
-        ([2, 2, 136], "socket AF_INET type 2 protocol 136", libc::EPROTONOSUPPORT),
-        ([16, 3, 12], "socket AF_NETLINK protocol 12", libc::EPROTONOSUPPORT),
+        (
+            [2, 2, 1],
+            "socket AF_INET type 2 protocol 1",
+            libc::EPROTONOSUPPORT,
+        ),
+        (
+            [2, 2, 136],
+            "socket AF_INET type 2 protocol 136",
+            libc::EPROTONOSUPPORT,
+        ),
+        (
+            [16, 3, 12],
+            "socket AF_NETLINK protocol 12",
+            libc::EPROTONOSUPPORT,
+        ),
         ([99, 1, 0], "socket family 99", libc::EAFNOSUPPORT),
         // The kernel looks at the low half only; so do we.
-        ([0xff_0000_0011, 3, 0], "socket AF_PACKET", libc::EAFNOSUPPORT),
+        (
+            [0xff_0000_0011, 3, 0],
+            "socket AF_PACKET",
+            libc::EAFNOSUPPORT,
+        ),
     ] {
         let [a, b, c] = args;
         let refusal = judge(libc::SYS_socket, [a, b, c, 0, 0, 0]);
-        assert_eq!((refusal.operation.as_str(), refusal.errno), (operation, errno));
+        assert_eq!(
+            (refusal.operation.as_str(), refusal.errno),
+            (operation, errno)
+        );
     }
 }
 
@@ -111,7 +174,13 @@ fn sockets_are_refused_by_name() {
 fn the_keeper_makes_sockets_and_nothing_else() {
     let program = keeper_program();
     assert_eq!(run(&program, NATIVE, libc::SYS_socket, [0; 6]), ALLOW);
-    for number in [libc::SYS_openat, libc::SYS_execve, libc::SYS_connect, libc::SYS_bind, 9999] {
+    for number in [
+        libc::SYS_openat,
+        libc::SYS_execve,
+        libc::SYS_connect,
+        libc::SYS_bind,
+        9999,
+    ] {
         assert_eq!(run(&program, NATIVE, number, [0; 6]), KILL);
     }
 }

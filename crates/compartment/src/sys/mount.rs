@@ -24,12 +24,7 @@ struct MountAttributes {
     user_namespace: u64,
 }
 
-fn apply(
-    directory: i32,
-    path: &CStr,
-    flags: i32,
-    attributes: &MountAttributes,
-) -> io::Result<()> {
+fn apply(directory: i32, path: &CStr, flags: i32, attributes: &MountAttributes) -> io::Result<()> {
     // SAFETY: the path is a C string, the structure has the size stated; the kernel only reads both.
     check(unsafe {
         libc::syscall(

@@ -99,7 +99,10 @@ pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
 /// Closes every descriptor but those listed. For a process that has just been cloned, or has not begun yet:
 /// whoever still holds an `OwnedFd` of a closed one must forget it.
 pub(crate) fn close_all_but(keep: &[RawFd]) -> io::Result<()> {
-    let mut keep: Vec<u32> = keep.iter().filter_map(|fd| u32::try_from(*fd).ok()).collect();
+    let mut keep: Vec<u32> = keep
+        .iter()
+        .filter_map(|fd| u32::try_from(*fd).ok())
+        .collect();
     keep.sort_unstable();
     let mut from = 0_u32;
     for kept in keep.into_iter().map(Some).chain([None]) {
@@ -265,7 +268,9 @@ pub(crate) fn pause() {
 /// Waits until a child has ended, and lets the kernel forget it.
 pub(crate) fn reap(pid: i32) -> io::Result<()> {
     // SAFETY: a null status pointer means that the status is not wanted.
-    check(i64::from(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }))?;
+    check(i64::from(unsafe {
+        libc::waitpid(pid, std::ptr::null_mut(), 0)
+    }))?;
     Ok(())
 }
 
@@ -288,5 +293,7 @@ pub(crate) fn is_hung_up(descriptor: BorrowedFd<'_>) -> bool {
     };
     // SAFETY: one structure, as stated; a time-out of zero does not wait.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 0) };
-    ready == 1 && poll.revents & libc::POLLIN == 0 && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
+    ready == 1
+        && poll.revents & libc::POLLIN == 0
+        && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
 }

@@ -115,9 +115,11 @@ pub(crate) fn recv_datagram(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL_BYTES;
     // SAFETY: every pointer in the header is valid for the length beside it, for the whole call.
-    let length = check(unsafe {
-        libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT)
-    } as i64)? as usize;
+    let length =
+        check(
+            unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, libc::MSG_DONTWAIT) }
+                as i64,
+        )? as usize;
     // SAFETY: the storage was zeroed, so it is initialised whatever the kernel wrote.
     let name = unsafe { name.assume_init() };
     let source = address(&name, header.msg_namelen as usize)
@@ -217,12 +219,7 @@ pub(crate) fn send_datagram(
 }
 
 /// Writes one control message at the start of the header's buffer; returns how much of it is used.
-fn put_control<T: Copy>(
-    header: &libc::msghdr,
-    level: c_int,
-    kind: c_int,
-    value: T,
-) -> usize {
+fn put_control<T: Copy>(header: &libc::msghdr, level: c_int, kind: c_int, value: T) -> usize {
     const { assert!(size_of::<T>() <= 64, "control buffer too small") };
     // SAFETY: the buffer is CONTROL_BYTES long and aligned: a header and at most 64 bytes fit.
     unsafe {

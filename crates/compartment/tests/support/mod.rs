@@ -76,6 +76,9 @@ struct Shared {
     epoch: AtomicU64,
     instances: AtomicU64,
     stop: AtomicU64,
+    resumed: Mutex<Vec<String>>,
+    /// What every enforcer asks for next, and how often it was asked to.
+    need: Mutex<(u64, u32, u32)>,
 }
 
 /// A host with a node.
@@ -96,18 +99,23 @@ pub fn able() -> bool {
 
 impl Host {
     pub fn new() -> Self {
-        let state = tempfile::Builder::new().prefix("rf-compartment-").tempdir().unwrap();
+        let state = tempfile::Builder::new()
+            .prefix("rf-compartment-")
+            .tempdir()
+            .unwrap();
         open_to_all(state.path());
         let exe = std::env::current_exe().unwrap();
-        let built = exe.parent().unwrap().parent().unwrap().join("examples/launcher");
+        let built = exe
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .join("examples/launcher");
         // Other users may not enter the place it was built in.
         let launcher = state.path().join("launcher");
-        std::fs::copy(&built, &launcher)
-            .unwrap_or_else(|cause| panic!("{}: {cause}; run the whole `cargo test`", built.display()));
-        let sockets_dir = sockets::socket_dir(state.path()).unwrap();
-        std::fs::create_dir_all(&sockets_dir).unwrap();
-        let everyone = Mode::from_raw_mode(0o666);
-        let listener = sockets::listen(&sockets_dir, sockets::RUN_SOCKET, everyone).unwrap();
+        std::fs::copy(&built, &launcher).unwrap_or_else(|cause| {
+            panic!("{}: {cause}; run the whole `cargo test`", built.display())
+        });
         let shared = Arc::new(Shared {
             notes: Mutex::default(),
             mood: Mutex::new(Mood::Well),
@@ -117,14 +125,50 @@ impl Host {
             epoch: AtomicU64::new(0),
             instances: AtomicU64::new(0),
             stop: AtomicU64::new(0),
+            resumed: Mutex::default(),
+            need: Mutex::default(),
         });
-        let node = shared.clone();
-        std::thread::spawn(move || serve_node(&node, &listener));
-        Self {
+        let host = Self {
             state,
             launcher,
             shared,
-        }
+        };
+        host.start_node();
+        host
+    }
+
+    /// The launcher, where everyone may execute it.
+    pub fn launcher(&self) -> &Path {
+        &self.launcher
+    }
+
+    /// Listens, and serves claims.
+    pub fn start_node(&self) {
+        let directory = sockets::socket_dir(self.state.path()).unwrap();
+        std::fs::create_dir_all(&directory).unwrap();
+        let everyone = Mode::from_raw_mode(0o666);
+        let listener = sockets::listen(&directory, sockets::RUN_SOCKET, everyone).unwrap();
+        self.shared.stop.store(0, Ordering::SeqCst);
+        let node = self.shared.clone();
+        std::thread::spawn(move || serve_node(&node, &listener));
+    }
+
+    /// As `kill -9` of the node: its enforcer goes with it.
+    pub fn kill_node(&self) {
+        self.shared.stop.store(1, Ordering::SeqCst);
+        self.shared.launchers.lock().unwrap().clear();
+        self.kill_enforcer();
+    }
+
+    /// Instances that were claimed again.
+    pub fn resumed(&self) -> Vec<String> {
+        self.shared.resumed.lock().unwrap().clone()
+    }
+
+    /// Lets the enforcer ask for inbound sockets.
+    pub fn need(&self, inbound4: u32, inbound6: u32) {
+        let mut need = self.shared.need.lock().unwrap();
+        *need = (need.0 + 1, inbound4, inbound6);
     }
 
     /// What policies of this host add to the root.
@@ -149,7 +193,10 @@ impl Host {
             let id = SOMEBODY.to_string();
             launch.args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"]);
         }
-        launch.arg(&self.launcher).arg(self.state.path()).arg("crawler");
+        launch
+            .arg(&self.launcher)
+            .arg(self.state.path())
+            .arg("crawler");
         launch.args(options).arg("--").args(command);
         launch.stdin(Stdio::null()).current_dir("/");
         launch
@@ -164,7 +211,11 @@ impl Host {
     pub fn python(&self, user: User, program: &str) -> String {
         let output = self.run(user, &["/usr/bin/python3", "-c", program]);
         let (out, err) = texts(&output);
-        assert!(output.status.success(), "{user:?}: {:?}\n{out}\n{err}", output.status);
+        assert!(
+            output.status.success(),
+            "{user:?}: {:?}\n{out}\n{err}",
+            output.status
+        );
         out
     }
 
@@ -189,7 +240,11 @@ impl Host {
     pub fn wait_until(&self, what: &str, mut is_so: impl FnMut(&Notes) -> bool) {
         let start = Instant::now();
         while !is_so(&self.notes()) {
-            assert!(start.elapsed() < PATIENCE, "waited in vain: {what}; {:?}", self.notes());
+            assert!(
+                start.elapsed() < PATIENCE,
+                "waited in vain: {what}; {:?}",
+                self.notes()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -197,7 +252,10 @@ impl Host {
     /// How many attempts of this operation were recorded.
     pub fn attempts(&self, operation: &str) -> u64 {
         let notes = self.notes();
-        let alike = notes.attempts.iter().filter(|attempt| attempt.operation.contains(operation));
+        let alike = notes
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.operation.contains(operation));
         alike.map(|attempt| attempt.count).sum()
     }
 }
@@ -229,11 +287,16 @@ pub fn texts(output: &Output) -> (String, String) {
 pub struct Running {
     pub child: Child,
     lines: std::sync::mpsc::Receiver<String>,
+    early: std::collections::VecDeque<String>,
 }
 
 impl Running {
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let out = io::BufReader::new(child.stdout.take().unwrap());
         let (send, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -243,7 +306,11 @@ impl Running {
                 }
             }
         });
-        Self { child, lines }
+        Self {
+            child,
+            lines,
+            early: Default::default(),
+        }
     }
 
     pub fn say(&mut self, line: &str) {
@@ -251,7 +318,17 @@ impl Running {
     }
 
     pub fn hear(&mut self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("the workload said nothing")
+        self.early.pop_front().unwrap_or_else(|| {
+            self.lines
+                .recv_timeout(PATIENCE)
+                .expect("the workload said nothing")
+        })
+    }
+
+    /// Whether it said something that was not heard yet.
+    pub fn lines_waiting(&mut self) -> bool {
+        self.early.extend(self.lines.try_iter());
+        !self.early.is_empty()
     }
 
     /// Evaluates a line in a workload started with [`INTERPRETER`].
@@ -303,24 +380,38 @@ for line in sys.stdin:
 fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
     while shared.stop.load(Ordering::SeqCst) == 0 {
         let mut waiting = [PollFd::new(listener, PollFlags::IN)];
-        let tick = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: 50_000_000,
+        };
         if !matches!(rustix::event::poll(&mut waiting, Some(&tick)), Ok(1)) {
             continue;
         }
-        let Ok(launcher) = rustix::net::accept(listener) else { break };
-        let Ok(Some(packet)) = channel::recv::<FromLauncher>(&launcher) else { continue };
+        let Ok(launcher) = rustix::net::accept(listener) else {
+            break;
+        };
+        let Ok(Some(packet)) = channel::recv::<FromLauncher>(&launcher) else {
+            continue;
+        };
         let FromLauncher::Claim { name, resume, .. } = packet.message;
         let uid = sockets::peer(&launcher).unwrap().uid;
+        if let Some(instance) = &resume {
+            shared.resumed.lock().unwrap().push(instance.to_string());
+        }
         let number = shared.instances.fetch_add(1, Ordering::SeqCst);
         let grant = Grant {
             instance: resume.unwrap_or_else(|| InstanceId(format!("{name}-{number}").into())),
-            workload: WorkloadId { kind: Kind::Agent, name: Name::new(&name).unwrap() },
+            workload: WorkloadId {
+                kind: Kind::Agent,
+                name: Name::new(&name).unwrap(),
+            },
             address: VirtualAddr {
                 v4: "100.64.0.9".parse().unwrap(),
                 v6: "fd52:6600::9".parse().unwrap(),
             },
             fqdn: format!("{name}.ringfence.internal"),
-            outer_id: (uid == 0).then_some(2_000_000_000 + (number as u32 + std::process::id() * 64) % 100_000_000),
+            outer_id: (uid == 0)
+                .then_some(2_000_000_000 + (number as u32 + std::process::id() * 64) % 100_000_000),
             filesystem: shared.filesystem.lock().unwrap().clone(),
             forbidden: shared.forbidden.lock().unwrap().clone(),
             generation: Generation(1),
@@ -339,7 +430,12 @@ fn send_link(shared: &Arc<Shared>, launcher: &OwnedFd) -> io::Result<()> {
     let (shared, epoch) = (shared.clone(), shared.epoch.load(Ordering::SeqCst));
     std::thread::spawn(move || {
         if let Err(cause) = enforce(&shared, epoch, &near) {
-            shared.notes.lock().unwrap().rejected.push(cause.to_string());
+            shared
+                .notes
+                .lock()
+                .unwrap()
+                .rejected
+                .push(cause.to_string());
         }
     });
     Ok(())
@@ -349,9 +445,18 @@ fn send_link(shared: &Arc<Shared>, launcher: &OwnedFd) -> io::Result<()> {
 fn enforce(shared: &Shared, epoch: u64, link: &OwnedFd) -> io::Result<()> {
     let host = inspect::own_namespace()?;
     let mut sockets: Vec<(Socket, OwnedFd)> = Vec::new();
-    let (mut messages, mut armed) = (0, false);
+    let (mut messages, mut armed, mut asked) = (0, false, shared.need.lock().unwrap().0);
     let mood = *shared.mood.lock().unwrap();
     while shared.epoch.load(Ordering::SeqCst) == epoch {
+        let need = *shared.need.lock().unwrap();
+        if armed && need.0 != asked {
+            asked = need.0;
+            let need = FromEnforcer::Need {
+                inbound4: need.1,
+                inbound6: need.2,
+            };
+            channel::send(link, &need, &[])?;
+        }
         let stuck = armed && mood == Mood::Stuck;
         let mut waiting: Vec<_> = std::iter::once(link)
             .chain(sockets.iter().filter(|_| armed).map(|(_, socket)| socket))
@@ -360,14 +465,24 @@ fn enforce(shared: &Shared, epoch: u64, link: &OwnedFd) -> io::Result<()> {
         if stuck {
             waiting.clear();
         }
-        let tick = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+        let tick = Timespec {
+            tv_sec: 0,
+            tv_nsec: 20_000_000,
+        };
         rustix::event::poll(&mut waiting, Some(&tick))?;
-        let ready: Vec<bool> = waiting.iter().map(|w| w.revents().contains(PollFlags::IN)).collect();
+        let ready: Vec<bool> = waiting
+            .iter()
+            .map(|w| w.revents().contains(PollFlags::IN))
+            .collect();
         drop(waiting);
         if stuck {
             continue;
         }
-        for ((socket, descriptor), _) in sockets.iter().zip(ready.iter().skip(1)).filter(|(_, ready)| **ready) {
+        for ((socket, descriptor), _) in sockets
+            .iter()
+            .zip(ready.iter().skip(1))
+            .filter(|(_, ready)| **ready)
+        {
             serve_door(shared, *socket, descriptor, &sockets);
         }
         let packet = match channel::try_recv::<ToEnforcer>(link) {
@@ -382,7 +497,9 @@ fn enforce(shared: &Shared, epoch: u64, link: &OwnedFd) -> io::Result<()> {
                 for (kind, descriptor) in kinds.into_iter().zip(packet.descriptors) {
                     if let Err(cause) = inspect::check(kind, &descriptor, host) {
                         notes.rejected.push(cause.to_string());
-                        let rejected = FromEnforcer::Rejected { reason: cause.to_string() };
+                        let rejected = FromEnforcer::Rejected {
+                            reason: cause.to_string(),
+                        };
                         channel::send(link, &rejected, &[])?;
                     }
                     if matches!(kind, Socket::Inbound4 | Socket::Inbound6) {
@@ -416,14 +533,13 @@ fn serve_door(shared: &Shared, socket: Socket, door: &OwnedFd, all: &[(Socket, O
             while let Ok(connection) = rustix::net::accept(door) {
                 let mut connection = TcpStream::from(connection);
                 let destination = connection.local_addr().unwrap();
+                shared.notes.lock().unwrap().connections.push(destination);
                 let _ = connection.write_all(format!("door {destination}\n").as_bytes());
                 let _ = connection.set_read_timeout(Some(Duration::from_millis(50)));
                 let mut payload = vec![0; 4096];
                 let length = connection.read(&mut payload).unwrap_or(0);
                 payload.truncate(length);
-                let mut notes = shared.notes.lock().unwrap();
-                notes.connections.push(destination);
-                notes.payloads.push(payload);
+                shared.notes.lock().unwrap().payloads.push(payload);
             }
         }
         Socket::UdpDoor4 | Socket::UdpDoor6 => {
@@ -431,12 +547,26 @@ fn serve_door(shared: &Shared, socket: Socket, door: &OwnedFd, all: &[(Socket, O
             while let Ok(got) = datagram::recv_original(door, &mut buffer) {
                 assert!(!got.cut);
                 let asked = got.destination.socket_addr();
-                shared.notes.lock().unwrap().datagrams.push((asked, buffer[..got.length].to_vec()));
-                let reply = if asked.is_ipv4() { Socket::DnsReply4 } else { Socket::DnsReply6 };
+                shared
+                    .notes
+                    .lock()
+                    .unwrap()
+                    .datagrams
+                    .push((asked, buffer[..got.length].to_vec()));
+                let reply = if asked.is_ipv4() {
+                    Socket::DnsReply4
+                } else {
+                    Socket::DnsReply6
+                };
                 if asked.port() == 53
                     && let Some((_, reply)) = all.iter().find(|(kind, _)| *kind == reply)
                 {
-                    let _ = datagram::send_from(reply, format!("door {asked}").as_bytes(), asked.ip(), got.source);
+                    let _ = datagram::send_from(
+                        reply,
+                        format!("door {asked}").as_bytes(),
+                        asked.ip(),
+                        got.source,
+                    );
                 }
             }
         }

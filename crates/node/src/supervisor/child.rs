@@ -112,8 +112,22 @@ impl Supervisor {
             }
             EnforcerNews::Said(ToNode::Loaded { generation }) => {
                 self.answered(generation);
-                self.child.loaded = Some((generation, Instant::now()));
+                let first = self.child.loaded.is_none();
+                let since = self
+                    .child
+                    .loaded
+                    .map_or_else(Instant::now, |(_, since)| since);
+                self.child.loaded = Some((generation, since));
                 self.taken(generation);
+                if first && self.child.restarts() > 0 {
+                    let what = format!(
+                        "process {}, restart {}, generation {generation}",
+                        self.child.pid().unwrap_or_default(),
+                        self.child.restarts()
+                    );
+                    crate::say::warn(&format!("the enforcer is up again: {what}"));
+                    self.record("enforcer restarted", what, None, true);
+                }
             }
             EnforcerNews::Said(ToNode::Rejected { generation, reason }) => {
                 self.answered(generation);

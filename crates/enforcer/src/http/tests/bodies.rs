@@ -392,3 +392,33 @@ async fn a_refused_request_that_expects_leave_gets_none() {
     scene.client.say("PUT /forbidden HTTP/1.1\r\nHost: svc\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n").await;
     assert_eq!(scene.client.all().await, refused(true));
 }
+
+#[tokio::test]
+async fn an_early_answer_survives_a_service_that_resets_behind_it() {
+    let (go, gone) = tokio::sync::oneshot::channel();
+    let gone = std::sync::Mutex::new(Some(gone));
+    let mut scene = Scene::new(move |mut wire, _| {
+        let gone = gone.lock().unwrap().take();
+        async move {
+            wire.head().await;
+            gone.unwrap().await.unwrap();
+            // Dropped with bytes unread, which makes the kernel reset the connection.
+            wire.say("HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+                .await;
+        }
+    })
+    .await;
+    scene
+        .client
+        .say("POST /a HTTP/1.1\r\nHost: svc\r\nContent-Length: 100000000\r\n\r\nabc")
+        .await;
+    scene.client.silence().await;
+    go.send(()).unwrap();
+    // Ready at once, and the service runs before the relay: the relay finds that it can write no more, and an answer.
+    scene.client.say("more").await;
+    assert_eq!(
+        scene.client.all().await,
+        "HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno"
+    );
+    assert_eq!(scene.leave().await, Ended::EarlyAnswer);
+}
