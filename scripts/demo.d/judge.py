@@ -121,22 +121,20 @@ def unrecorded(attempts, records):
     for attempt in attempts:
         tried[attempt["via"], attempt["to"].replace("[::ffff:10.20.0.12]", "10.20.0.12")] += 1
     tricks = collections.Counter(a["to"].split()[0] for a in attempts if a["via"] == "http")
+    scanned = collections.Counter()
     missing = []
-    expected_http = collections.Counter()
     for (via, to), count in sorted(tried.items()):
         if via == "tcp":
-            found = records.by_destination[False, to]
             if service := records.routes.get(to):
-                # A permitted service: the connection is allowed, the request on it is what was refused. The honest
-                # requests, and the attacker's tricks by name, came to the same address, on a connection each.
-                found -= records.allowed[service] + tricks[service]
-                expected_http[service] += count
+                # A permitted service: the connection is allowed, the request on it is what was refused.
+                scanned[service] += count
+                continue
+            found = records.by_destination[False, to]
         elif via == "udp":
             found = records.by_destination[True, to]
         elif via == "dns":
             found = records.by_name["resolve " + to.lower()]
         elif via == "http":
-            expected_http[to.split()[0]] += count
             continue
         elif via == "socket":
             found = records.walls[WALLS[to]]
@@ -148,10 +146,15 @@ def unrecorded(attempts, records):
             continue
         if found != count:
             missing.append(f"{via} {to}: tried {count}, recorded {found}")
-    for service, count in sorted(expected_http.items()):
-        found = records.refused[service]
-        if found != count:
-            missing.append(f"http {service}: tried {count}, recorded {found}")
+    for service in sorted({*records.routes.values(), *tricks, *scanned}):
+        # Each request came on a connection of its own: scans, tricks, and the honest ones.
+        refused = scanned[service] + tricks[service]
+        if records.refused[service] != refused:
+            missing.append(f"http {service}: tried {refused}, recorded {records.refused[service]}")
+        connected = refused + records.allowed[service]
+        found = sum(records.by_destination[False, to] for to, name in records.routes.items() if name == service)
+        if found != connected:
+            missing.append(f"connections to {service}: tried {connected}, recorded {found}")
     return missing
 
 

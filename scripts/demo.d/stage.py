@@ -16,7 +16,7 @@ ADDRESSES = [f"10.20.0.{n}/32" for n in (1, 11, 12, 13, 14, 20, 53)] + ["169.254
 ADDRESSES6 = [f"fd20::{n}/128" for n in (1, 11, 12, 13, 14)]
 SERVICES = {"customer-data": 11, "payments": 12, "secrets-broker": 13, "events": 14}
 START_SECONDS = 30
-AGENT_SECONDS = 480
+AGENT_SECONDS = 300
 
 
 def say(text):

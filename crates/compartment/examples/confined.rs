@@ -28,6 +28,13 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    let namespace = match std::fs::File::open("/proc/self/ns/net") {
+        Ok(namespace) => namespace,
+        Err(cause) => {
+            eprintln!("/proc/self/ns/net: {cause}");
+            return ExitCode::FAILURE;
+        }
+    };
     if let Err(cause) = confine_enforcer(run_as, &[writable.as_fd()]) {
         eprintln!("{cause}");
         return ExitCode::FAILURE;
@@ -45,8 +52,8 @@ fn main() -> ExitCode {
     tell("list /", std::fs::read_dir("/"));
     tell("execute", Command::new("/bin/true").status());
     tell(
-        "unshare",
-        rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNS).map_err(io::Error::from),
+        "enter a namespace",
+        rustix::thread::move_into_link_name_space(namespace.as_fd(), None).map_err(io::Error::from),
     );
     tell("raw socket", raw_socket());
     tell(

@@ -99,8 +99,18 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
 }
 
 /// Reads `SO_PEERPIDFD`: a descriptor of that very process, immune to reuse of its id. Readable when it has ended.
+///
+/// Before Linux 6.5 the kernel has no such option: then it is the process that has the peer's id now.
 pub fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
-    crate::sys::peer_pidfd(socket.as_fd())
+    match crate::sys::peer_pidfd(socket.as_fd()) {
+        Err(cause) if cause.raw_os_error() == Some(libc::ENOPROTOOPT) => {
+            let pid = rustix::process::Pid::from_raw(peer(socket)?.pid)
+                .ok_or_else(|| io::Error::other("the peer is not visible in this pid namespace"))?;
+            let flags = rustix::process::PidfdFlags::empty();
+            Ok(rustix::process::pidfd_open(pid, flags)?)
+        }
+        other => other,
+    }
 }
 
 fn socket() -> io::Result<OwnedFd> {

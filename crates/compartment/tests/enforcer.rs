@@ -1,5 +1,7 @@
 //! What the enforcer uses: its own walls, and the eye it has for descriptors that are not what they claim to be.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -74,7 +76,7 @@ fn the_enforcer_keeps_nothing_it_does_not_need() {
             "read /proc/self/status",
             "list /",
             "execute",
-            "unshare",
+            "enter a namespace",
         ] {
             assert!(
                 ["1", "13"].contains(&of(may_not)),

@@ -1,5 +1,7 @@
 //! The enforcer dies, the node dies, the launcher dies; signals come: what becomes of the workload.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::os::unix::process::ExitStatusExt;

@@ -1,5 +1,7 @@
 //! A compartment stands, as root and as somebody; what it shows, and what `run` says when it will not.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use support::{Host, User, able, texts};

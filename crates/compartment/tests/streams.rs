@@ -1,5 +1,7 @@
 //! Standard streams and terminals: what passes, what is relayed, what is refused.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::fs::File;

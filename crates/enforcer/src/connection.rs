@@ -319,11 +319,6 @@ impl Connection {
         self.received.fetch_add(received, Ordering::Relaxed);
     }
 
-    /// Makes the far end see a reset, however the upstream is dropped.
-    pub(crate) fn break_off(&self) {
-        self.cut.store(true, Ordering::Release);
-    }
-
     /// The last record. A cut says why it was; so does a dial that failed; otherwise `reason` stands.
     pub(crate) fn close(&self, outcome: Outcome, reason: String) -> Result<(), LogError> {
         let generation = self.node.current.load().snapshot.generation();

@@ -31,6 +31,18 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// From here on the service sees a reset, however this ends, until [`Upstream::may_end`].
+    pub(crate) fn must_not_end(&self) {
+        reset_on_close(self.stream.tcp());
+    }
+
+    /// What is queued is delivered when this is dropped, and the end of it looks like one.
+    pub(crate) fn may_end(&self) {
+        close_in_order(self.stream.tcp());
+    }
+}
+
 impl Stream {
     fn tcp(&self) -> &TcpStream {
         match self {
@@ -52,6 +64,12 @@ impl Drop for Upstream {
 pub(crate) fn reset_on_close(tcp: &TcpStream) {
     // Fails only for a socket that is gone already; then there is nothing left to reset.
     let _gone_already = tcp.set_zero_linger();
+}
+
+/// Undoes [`reset_on_close`].
+pub(crate) fn close_in_order(tcp: &TcpStream) {
+    // As above.
+    let _gone_already = rustix::net::sockopt::set_socket_linger(tcp, None);
 }
 
 impl AsyncRead for Upstream {

@@ -232,10 +232,10 @@ fn of_the_machine_little_is_seen() {
         for path in [
             "/etc/shadow",
             "/etc/ssh",
-            "/etc/hostname",
             "/home",
             "/root",
-            "/var/lib",
+            "/var/lib/dpkg",
+            "/var/log",
             "/boot",
             "/sys/class",
             "/run/ringfence",

@@ -21,7 +21,7 @@ fn a_service_sees_the_callers_own_address_and_who_it_is() {
     let node = start();
     let _service = web(&node);
     let own = node
-        .run("agent", &["getent", "ahostsv4", "agent"])
+        .run("agent", &["dig", "+short", "agent", "A"])
         .unwrap()
         .ok()
         .stdout;
@@ -87,7 +87,7 @@ fn nginx_serves_in_a_compartment() {
             "/work/nginx.conf",
         ])
         .unwrap();
-    service.wait_until_it_says("start").unwrap();
+    service.wait_until_it_says("getrlimit").unwrap();
     let answer = node
         .await_that("nginx", |node| {
             let (_, body, code) = curl(node, &["http://web:8080/items/1"]);

@@ -197,6 +197,9 @@ impl Host {
             }
             (None, Caller::Root) => {}
         }
+        // Ends with the `nsenter` in front of it, so that dropping a [`Process`] ends what it stands for. Set last: a
+        // change of credentials would undo it.
+        command.args(["setpriv", "--pdeathsig", "KILL", "--"]);
         if let Some(file) = pid_file {
             command
                 .args(["sh", "-c", r#"echo $$ >"$0"; exec "$@""#])
@@ -240,6 +243,14 @@ impl Host {
             Some(Vec::new()),
         )?
         .wait(COMMAND_LIMIT)
+    }
+
+    /// Starts a command as the caller, with stdin open.
+    pub fn start<S: AsRef<OsStr>>(
+        &self,
+        words: impl IntoIterator<Item = S>,
+    ) -> Result<Process, TestbedError> {
+        Process::start("a process of the caller", self.as_caller(None, words), None)
     }
 
     /// Starts a command as root of the host, with stdin open.

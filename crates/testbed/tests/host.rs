@@ -106,6 +106,24 @@ fn runs_here(marker: &str) -> bool {
 }
 
 #[test]
+fn dropping_a_process_ends_it_and_not_only_what_stands_before_it() {
+    every_caller(|_, host| {
+        let marker = format!("72{}", std::process::id());
+        let mut sleeper = host
+            .start(["sh", "-c", &format!("echo on; exec sleep {marker}")])
+            .unwrap();
+        sleeper.wait_stdout("on", Duration::from_secs(10)).unwrap();
+        assert!(sleeper.is_running().unwrap());
+        drop(sleeper);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while runs_here(&marker) {
+            assert!(Instant::now() < deadline, "sleep {marker} is still there");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    });
+}
+
+#[test]
 fn a_command_that_fails_says_so() {
     let host = Host::new(Caller::own()).unwrap();
     let output = host

@@ -17,8 +17,6 @@ use crate::{channel, doors, privileges, seccomp, sys};
 pub(crate) struct Keeper {
     /// Where it is asked, and answers.
     pub(crate) channel: OwnedFd,
-    /// Readable once it has ended.
-    pub(crate) process: OwnedFd,
 }
 
 /// The namespaces a keeper enters, opened while the compartment's init still lets itself be looked at.
@@ -42,10 +40,7 @@ impl Namespaces {
 pub(crate) fn start(namespaces: &Namespaces, id: (u32, u32)) -> io::Result<Keeper> {
     let (channel, far) = channel::pair()?;
     match sys::clone_process(0)? {
-        sys::Cloned::Parent { pidfd, .. } => Ok(Keeper {
-            channel,
-            process: pidfd,
-        }),
+        sys::Cloned::Parent { .. } => Ok(Keeper { channel }),
         sys::Cloned::Child => {
             drop(channel);
             // Any failure ends it: the launcher sees the channel close.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::link::Link;
 use super::node::{self, RETRY};
-use super::watch::{Launcher, Node, Source, UNKNOWN_END};
+use super::watch::{LAST_WORDS, Launcher, Node, Source, UNKNOWN_END};
 use super::{away, refused, say};
 use crate::error::Refusal;
 use crate::inside::talk::{FromInit, FromKeeper, FromWorkload, ToInit, ToKeeper};
@@ -31,13 +31,24 @@ impl Launcher {
             Source::Node => self.on_node(),
             Source::Keeper => self.on_keeper(),
             Source::Door(index) => self.on_door(index),
-            Source::Pump(index) => {
-                if let Some(pump) = self.pumps.get_mut(index) {
-                    pump.work();
-                }
-            }
+            Source::Pump(index) => self.on_pump(index),
         }
         Ok(())
+    }
+
+    fn on_pump(&mut self, index: usize) {
+        let Some(pump) = self.pumps.get_mut(index) else {
+            return;
+        };
+        let before = pump.moved();
+        pump.work();
+        // As long as somebody takes the last output, it is waited for.
+        if pump.holds_output()
+            && pump.moved() > before
+            && let Some((_, until)) = &mut self.outcome
+        {
+            *until = Instant::now() + LAST_WORDS;
+        }
     }
 
     fn tell_init(&mut self, message: ToInit) {

@@ -63,6 +63,7 @@ pub(super) struct Pump {
     buffer: Vec<u8>,
     outwards: bool,
     typed: bool,
+    moved: u64,
     /// Reads nothing for now: the caller's terminal belongs to somebody else.
     pub(super) paused: bool,
 }
@@ -98,6 +99,7 @@ impl Pump {
             buffer: Vec::new(),
             outwards,
             typed: false,
+            moved: 0,
             paused: false,
         }
     }
@@ -110,6 +112,11 @@ impl Pump {
     /// Whether the workload's last words may still be in it.
     pub(super) fn holds_output(&self) -> bool {
         self.outwards && !self.is_done()
+    }
+
+    /// Bytes that came through so far.
+    pub(super) fn moved(&self) -> u64 {
+        self.moved
     }
 
     /// What to wait for next.
@@ -140,6 +147,7 @@ impl Pump {
             match to.write(&self.buffer) {
                 Ok(written) => {
                     self.buffer.drain(..written);
+                    self.moved += written as u64;
                 }
                 Err(rustix::io::Errno::AGAIN) => return,
                 Err(rustix::io::Errno::INTR) => {}

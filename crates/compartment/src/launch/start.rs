@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
+use rustix::thread::CapabilitySet;
+
 use super::environment::Environment;
 use super::link::Link;
 use super::node::{Claimed, answer};
@@ -17,7 +19,7 @@ use crate::inside::keeper::{self, Keeper, Namespaces};
 use crate::inside::talk::{FromInit, ToInit};
 use crate::link::{FromEnforcer, Grant, Socket};
 use crate::root::{Identity, Plan};
-use crate::{channel, sys};
+use crate::{channel, privileges, seccomp, sys};
 
 /// User and group inside for a caller who is root outside: nobody is root inside.
 const INSIDE_ID: u32 = 1000;
@@ -153,6 +155,7 @@ pub(super) fn start(
         .into_iter()
         .filter(|(socket, _)| matches!(socket, Socket::DnsReply4 | Socket::DnsReply6))
         .collect();
+    harden().or_refuse("the launcher's own walls", FIX)?;
     tell(&init, ToInit::Start)?;
     Ok(Started {
         grant,
@@ -226,6 +229,14 @@ impl Ids {
             format!("{} {} 1\n", self.inside.1, self.outside.1),
         )
     }
+}
+
+/// What is built needs no builder: from here on the launcher only watches. As root it keeps the right to end what runs
+/// as another user, for itself and for the kernel that does it in its name when it dies.
+fn harden() -> io::Result<()> {
+    let kept = rustix::thread::capabilities(None)?.permitted & CapabilitySet::KILL;
+    privileges::drop_all_but(kept)?;
+    sys::install_filter(&seccomp::enforcer_program())
 }
 
 fn tell(init: &Init, message: ToInit) -> Result<(), Refusal> {

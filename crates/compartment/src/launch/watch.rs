@@ -22,8 +22,8 @@ use crate::root::Plan;
 const TICK: Duration = Duration::from_secs(1);
 /// Attempts wait this long for company before they are sent.
 const GATHER: Duration = Duration::from_millis(20);
-/// After the workload's end: how long its last output and the last attempts may take to be taken.
-const LAST_WORDS: Duration = Duration::from_secs(3);
+/// After the workload's end: how long nobody may take its last output, or the last attempts.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The connection to the node.
 pub(super) enum Node {

@@ -112,15 +112,15 @@ fn outwards() -> Vec<Rule> {
     let mut rules = own_traffic();
     rules.extend([
         Rule::default()
-            .to_v4([224, 0, 0, 0], [240, 0, 0, 0])
+            .towards_v4([224, 0, 0, 0], [240, 0, 0, 0])
             .log()
             .verdict(DROP),
         Rule::default()
-            .to_v4([255; 4], [255; 4])
+            .towards_v4([255; 4], [255; 4])
             .log()
             .verdict(DROP),
         Rule::default()
-            .to_v6(
+            .towards_v6(
                 Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0),
                 Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0),
             )
@@ -137,10 +137,10 @@ fn own_traffic() -> Vec<Rule> {
     vec![
         Rule::default().marked(MARK).verdict(ACCEPT),
         Rule::default()
-            .to_v4([127, 0, 0, 0], [255, 0, 0, 0])
+            .towards_v4([127, 0, 0, 0], [255, 0, 0, 0])
             .verdict(ACCEPT),
         Rule::default()
-            .to_v6(Ipv6Addr::LOCALHOST, Ipv6Addr::from([255; 16]))
+            .towards_v6(Ipv6Addr::LOCALHOST, Ipv6Addr::from([255; 16]))
             .verdict(ACCEPT),
     ]
 }
@@ -215,12 +215,12 @@ impl Rule {
         self.meta(META_L4PROTO, vec![protocol])
     }
 
-    fn to_v4(self, network: [u8; 4], mask: [u8; 4]) -> Self {
+    fn towards_v4(self, network: [u8; 4], mask: [u8; 4]) -> Self {
         self.family(FAMILY_IPV4)
             .destination(DESTINATION_V4, network.to_vec(), mask.to_vec())
     }
 
-    fn to_v6(self, network: Ipv6Addr, mask: Ipv6Addr) -> Self {
+    fn towards_v6(self, network: Ipv6Addr, mask: Ipv6Addr) -> Self {
         self.family(FAMILY_IPV6).destination(
             DESTINATION_V6,
             network.octets().to_vec(),

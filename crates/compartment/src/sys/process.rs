@@ -253,12 +253,6 @@ pub(crate) fn is_ignored(signal: c_int) -> bool {
     result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Ignores a signal from now on.
-pub(crate) fn ignore(signal: c_int) {
-    // SAFETY: integers only.
-    unsafe { libc::signal(signal, libc::SIG_IGN) };
-}
-
 /// Waits for any signal.
 pub(crate) fn pause() {
     // SAFETY: takes nothing, touches nothing.

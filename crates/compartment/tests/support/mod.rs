@@ -4,7 +4,7 @@
 //! one line, `door ADDRESS`, answers each datagram to port 53 with `door ADDRESS` from the address that was asked,
 //! and notes everything. It can be killed (all its descriptors close at once, as on `kill -9`) and started again.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -188,7 +188,8 @@ impl Host {
     /// The command that launches a workload, in a network namespace apart from the machine's.
     pub fn command(&self, user: User, options: &[&str], command: &[&str]) -> Command {
         let mut launch = Command::new("unshare");
-        launch.arg("-n");
+        // Whoever runs the tests in the background ignores signals; workloads would inherit that.
+        launch.args(["-n", "env", "--default-signal=HUP,INT,QUIT"]);
         if user == User::Somebody {
             let id = SOMEBODY.to_string();
             launch.args(["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"]);

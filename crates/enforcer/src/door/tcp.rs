@@ -20,6 +20,7 @@ use crate::node::Node;
 use crate::record::Ruling;
 use crate::relay::{End, relay};
 use crate::slots::Slot;
+use crate::upstream::{close_in_order, reset_on_close};
 
 /// The door as the runtime knows it.
 pub(crate) fn listener(door: OwnedFd) -> io::Result<TcpListener> {
@@ -161,7 +162,10 @@ async fn converse(connection: &Connection, client: TcpStream) -> (Outcome, Strin
     (outcome, ended.to_string())
 }
 
+/// A stream without framing must not seem complete when it was cut: unless both sides have finished, each sees a
+/// reset, even if this process is killed.
 async fn opaque(connection: &Connection, mut client: TcpStream) -> (Outcome, String) {
+    reset_on_close(&client);
     // Watching begins before the dial and is asked before the first byte: see `Connection::watch`.
     let mut stop = std::pin::pin!(connection.watch(None));
     let dialled = tokio::select! {
@@ -172,22 +176,22 @@ async fn opaque(connection: &Connection, mut client: TcpStream) -> (Outcome, Str
     let mut upstream = match dialled {
         Ok(Ok(upstream)) => upstream,
         Ok(Err(_kept_by_the_connection)) => {
-            reset(client);
             return (Outcome::Error, "the service is not reached".to_owned());
         }
         Err(_kept_by_the_connection) => {
-            reset(client);
             return (Outcome::Deny, "revoked".to_owned());
         }
     };
+    upstream.must_not_end();
     let (end, moved) = relay(&mut client, &mut upstream, stop).await;
     connection.count(moved.sent, moved.received);
-    let (outcome, reason) = match end {
-        End::Finished => return (Outcome::Allow, "finished".to_owned()),
+    match end {
+        End::Finished => {
+            upstream.may_end();
+            close_in_order(&client);
+            (Outcome::Allow, "finished".to_owned())
+        }
         End::Broken { side, cause } => (Outcome::Allow, format!("the {side} broke off: {cause}")),
         End::Stopped(_kept_by_the_connection) => (Outcome::Deny, "revoked".to_owned()),
-    };
-    connection.break_off();
-    reset(client);
-    (outcome, reason)
+    }
 }

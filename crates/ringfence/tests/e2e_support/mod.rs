@@ -187,7 +187,10 @@ def udp(host, port, times=1):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         for _ in range(times):
-            sock.sendto(b"hello", (host, port))
+            try:
+                sock.sendto(b"hello", (host, port))
+            except OSError as refused:
+                return {"error": str(refused)}
     return {"sent": times}
 
 def until_refused(path, limit):

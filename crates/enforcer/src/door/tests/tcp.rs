@@ -375,3 +375,50 @@ async fn a_live_connection_costs_little_memory() {
         "the future of a connection has grown to {size} bytes"
     );
 }
+
+#[tokio::test]
+async fn a_service_that_changes_its_protocol_cuts_opaque_connections() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(port, 80));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _echo = world.running("echo");
+    let (_client, serving) = knock(&world, &home, world.at(2, port)).await;
+    let _inside = service.accept().await.unwrap();
+    let opaque = format!("protocol: tcp, port: {port}");
+    let read = format!("protocol: http, port: {port}");
+    let changed = estate(port, 80)
+        .replace(&opaque, &read)
+        .replace("[connect]", "[\"GET /\"]");
+    world.load(2, &changed);
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .unwrap()
+        .unwrap();
+    let flows = world.flows();
+    let close = flows.last().unwrap();
+    assert!(
+        close.reason.contains("no longer what it was"),
+        "{}",
+        close.reason
+    );
+}
+
+#[tokio::test]
+async fn a_stream_that_is_cut_short_never_looks_complete() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(port, 80));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _echo = world.running("echo");
+    let (mut client, serving) = knock(&world, &home, world.at(2, port)).await;
+    let (mut inside, _) = service.accept().await.unwrap();
+    client.write_all(b"half").await.unwrap();
+    assert_eq!(inside.read_u8().await.unwrap(), b'h');
+    // What the kernel does with the sockets of a process that is killed.
+    serving.abort();
+    assert_eq!(
+        read_error(&mut client).await,
+        io::ErrorKind::ConnectionReset
+    );
+    let mut rest = Vec::new();
+    assert!(inside.read_to_end(&mut rest).await.is_err());
+}
