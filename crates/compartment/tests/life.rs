@@ -136,9 +136,8 @@ fn what_waited_in_a_stuck_enforcers_queue_is_not_replayed() {
         "8"
     );
     host.mood(Mood::Well);
-    // Both at once: the new link comes before the launcher saw the old one end.
-    host.kill_enforcer();
-    host.start_enforcer();
+    // The new link comes before the launcher saw the old one end.
+    host.replace_enforcer();
     host.wait_until("the new enforcer", |notes| notes.armed == 2);
     assert_eq!(agent.ask("s.recv(9)"), "ECONNRESET");
     assert_eq!(agent.ask("tcp('9.9.9.9', 1)"), "'door 9.9.9.9:1'");

@@ -191,12 +191,16 @@ impl Connection {
     /// A fresh connection to the far end.
     pub(crate) async fn dial(&self) -> io::Result<Upstream> {
         let dialled = self.dial_far().await;
-        let trouble = dialled
-            .as_ref()
-            .err()
-            .map(|cause| format!("{} is not reached: {cause}", self.to));
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        if let Err(cause) = &dialled {
+            self.note_trouble(format!("{} is not reached: {cause}", self.to));
+        }
         dialled.map(|stream| Upstream::new(stream, Arc::clone(&self.cut)))
+    }
+
+    /// The far end has let the caller down. The last such reason stands in the close record, also when the
+    /// connection went on after it.
+    pub(crate) fn note_trouble(&self, reason: String) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
     }
 
     async fn dial_far(&self) -> io::Result<Stream> {
@@ -319,7 +323,7 @@ impl Connection {
         self.received.fetch_add(received, Ordering::Relaxed);
     }
 
-    /// The last record. A cut says why it was; so does a dial that failed; otherwise `reason` stands.
+    /// The last record. A cut says why it was; so does a service that failed; otherwise `reason` stands.
     pub(crate) fn close(&self, outcome: Outcome, reason: String) -> Result<(), LogError> {
         let generation = self.node.current.load().snapshot.generation();
         let ended_by = self

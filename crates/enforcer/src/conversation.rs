@@ -117,6 +117,11 @@ impl Gate for Conversation<'_> {
             .refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
     }
 
+    fn upstream_failed(&self, reason: &str) {
+        self.connection
+            .note_trouble(format!("{} answered badly: {reason}", self.connection.to()));
+    }
+
     fn dial(&self) -> impl Future<Output = io::Result<Upstream>> + Send {
         self.connection.dial()
     }

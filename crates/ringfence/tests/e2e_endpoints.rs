@@ -64,25 +64,17 @@ fn start(until: &str, name: &str) -> (Node, Process) {
         .run_as_root(["ip", "addr", "add", "10.9.9.9/32", "dev", "lo"])
         .unwrap()
         .ok();
-    let made = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-days",
-        "2",
-        "-out",
-        cert,
-        "-keyout",
-        key,
-    ];
-    let subject = format!("subjectAltName=DNS:{name}");
-    let names = ["-subj", "/CN=test", "-addext", &subject];
-    node.host().run(made.iter().chain(&names)).unwrap().ok();
+    let conf = format!(
+        "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=test\n\
+         [ext]\nbasicConstraints=critical,CA:FALSE\nsubjectAltName=DNS:{name}\n"
+    );
+    std::fs::write(path.join("conf"), conf).unwrap();
+    let conf = path.join("conf");
+    let script = "openssl req -x509 -config $0 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -out $1 -keyout $2";
+    node.host()
+        .run(["sh", "-c", script, conf.to_str().unwrap(), cert, key])
+        .unwrap()
+        .ok();
     let server = path.join("server.py");
     let server = node
         .host()
@@ -141,8 +133,10 @@ fn a_certificate_for_another_name_is_not_the_model_api() {
     let output = post(&node, "http://api.model.test/v1/messages");
     assert!(!output.stdout.ends_with("\n200"), "{output:?}");
     assert!(!server.stdout().contains("asked"), "{}", server.stdout());
-    node.wait_for_flow(|r| r.destination == "model-api" && r.outcome == Outcome::Error)
+    let flow = node
+        .wait_for_flow(|r| r.destination == "model-api" && r.outcome == Outcome::Error)
         .unwrap();
+    assert!(flow.reason.contains("not valid for"), "{flow:?}");
 }
 
 #[test]

@@ -89,7 +89,7 @@ fn n_requests_are_n_operations_on_one_connection() {
     assert_eq!(service.process.stdout().matches("GET").count(), 250);
     let flows = node
         .flows_where(0, |r| {
-            r.destination == "web" && r.kind == RecordKind::Operation
+            r.protocol == "http" && r.kind == RecordKind::Operation
         })
         .unwrap();
     assert!(

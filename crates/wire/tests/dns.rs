@@ -52,7 +52,8 @@ fn reads_the_name_in_lower_case_and_the_kind() {
         Kind::Other(16)
     );
     assert_eq!(query(&question(".", RecordType::NS)).name(), ".");
-    assert_eq!(Kind::Other(16).to_string(), "TYPE16");
+    assert_eq!(Kind::Other(16).to_string(), "TXT");
+    assert_eq!(Kind::Other(65_280).to_string(), "TYPE65280");
 }
 
 #[test]

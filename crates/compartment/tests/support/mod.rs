@@ -230,6 +230,12 @@ impl Host {
         std::thread::sleep(Duration::from_millis(150));
     }
 
+    /// A new enforcer, named before anyone could notice that the old one is gone.
+    pub fn replace_enforcer(&self) {
+        self.shared.epoch.fetch_add(1, Ordering::SeqCst);
+        self.start_enforcer();
+    }
+
     /// A new enforcer: every launcher gets a fresh link.
     pub fn start_enforcer(&self) {
         for launcher in self.shared.launchers.lock().unwrap().iter() {

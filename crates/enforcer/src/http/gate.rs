@@ -53,9 +53,7 @@ pub(crate) trait Gate: Send + Sync {
 
     /// The service has let an admitted request down: no answer, a broken one, or one that could be read two ways.
     /// `reason` is for operators only, and concerns the last request admitted.
-    fn upstream_failed(&self, reason: &str) {
-        let _ = reason;
-    }
+    fn upstream_failed(&self, reason: &str);
 
     /// Bytes just relayed, heads included: `sent` towards the receiver, `received` towards the client. Called as
     /// they move, so a relay that is dropped half-way has still counted. Answers of our own are not counted.

@@ -32,7 +32,11 @@ impl std::fmt::Display for Kind {
             Self::A => f.write_str("A"),
             Self::Aaaa => f.write_str("AAAA"),
             Self::Ptr => f.write_str("PTR"),
-            Self::Other(number) => write!(f, "TYPE{number}"),
+            // RFC 3597 for those without a name of their own.
+            Self::Other(number) => match RecordType::from(*number) {
+                RecordType::Unknown(number) => write!(f, "TYPE{number}"),
+                named => write!(f, "{named}"),
+            },
         }
     }
 }

@@ -138,7 +138,7 @@ async fn each_query_is_recorded() {
         [
             (Outcome::Allow, "resolve A echo", "echo"),
             (Outcome::Deny, "resolve AAAA vault", "vault"),
-            (Outcome::Deny, "resolve TYPE15 example.com", ""),
+            (Outcome::Deny, "resolve MX example.com", ""),
             (Outcome::Deny, "resolve", ""),
         ]
     );
