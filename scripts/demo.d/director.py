@@ -113,15 +113,16 @@ def show(flat, fenced, records, missing):
         cell = paint("31", f"{hit:>11,}") if hit else paint("32", f"{hit:>11,}")
         told = f"{recorded:>11,}" if recorded is not None else f"{'own affair':>11}"
         print(f"  {technique:<32}{tried_flat:>10,}{flat_cell}{tried:>11,}{cell}{told}")
-    tried, hit = sum(row[3] for row in rows), sum(row[4] for row in rows)
+    on_others = [row for row in rows if row[5] is not None]
+    tried, hit = sum(row[3] for row in on_others), sum(row[4] for row in on_others)
+    recorded, own = sum(row[5] for row in on_others), sum(row[3] for row in rows if row[5] is None)
     allowed = [
         r for r in records.all
         if r["source"] == "customer-service" and r["kind"] == "operation" and r["protocol"] == "http" and r["outcome"] == "allow"
     ]  # fmt: skip
     print()
-    print(f"  tried by the attacker {tried:>8,}      blocked {tried - hit:>8,}")
-    print(f"  honest requests allowed {len(allowed):>6,}      records {sum(int(r['count']) for r in records.all):>8,}")
-    print("  own affair: the agent's own loopback, and Unix sockets that do not exist where it is; they concern nobody else")
+    print(f"  tried {tried:,} · blocked {tried - hit:,} · recorded {recorded:,}        honest requests allowed {len(allowed):,}")
+    print(f"  own affair ({own}): the agent's own loopback, and Unix sockets that do not exist where it is")
 
     heading("Claims")
     good = True

@@ -34,7 +34,8 @@ pub enum FromLauncher {
         version: u32,
         /// Agent or service.
         name: String,
-        /// The program, for status and records.
+        /// The program and the number of its arguments, for status and records. Never the arguments: they hold
+        /// secrets.
         command: String,
         /// The instance whose doors I already hold: the node has restarted.
         resume: Option<InstanceId>,

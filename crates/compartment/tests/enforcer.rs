@@ -25,7 +25,7 @@ fn confined(user: User, run_as: Option<u32>) -> BTreeMap<String, String> {
         .unwrap()
         .join("examples/confined");
     let program = directory.path().join("confined");
-    std::fs::copy(built, &program).unwrap();
+    support::copy_program(&built, &program);
     let log = directory.path().join("log");
     std::fs::create_dir(&log).unwrap();
     let owner = run_as.or((user == User::Somebody).then_some(SOMEBODY));

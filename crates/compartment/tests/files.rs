@@ -197,12 +197,14 @@ fn a_file_given_as_a_stream_cannot_be_opened_anew() {
 for mode in 'r', 'w', 'r+':
     try: open('/proc/self/fd/1', mode); print('opened', mode)
     except OSError as e: print(e.errno)";
-        let status = host
+        let output = host
             .command(user, &[], &["/usr/bin/python3", "-c", program])
             .stdout(file)
-            .status()
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
             .unwrap();
-        assert!(status.success());
+        assert!(output.status.success(), "{}", texts(&output).1);
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
             "kept13\n13\n13\n",

@@ -184,6 +184,16 @@ fn a_killed_launcher_leaves_nothing() {
             .find(|pid| namespace(**pid) != namespace(launcher))
             .unwrap();
         let inside = namespace(init);
+        // What stands around the workload holds no more than it needs.
+        let held = |pid: i32| capabilities(pid);
+        assert_eq!(held(init), 0);
+        let keeper = family
+            .iter()
+            .find(|pid| namespace(**pid) == inside && capabilities(**pid) != 0);
+        let keeper = *keeper.expect("the keeper holds CAP_NET_ADMIN");
+        assert_eq!(held(keeper), 1 << 12);
+        let kill = if user == User::Root { 1 << 5 } else { 0 };
+        assert_eq!(held(launcher), kill);
         signal(launcher, "KILL");
         let start = Instant::now();
         let holders = || -> Vec<String> {
@@ -216,6 +226,15 @@ fn a_killed_launcher_leaves_nothing() {
             start.elapsed()
         );
     }
+}
+
+/// Permitted capabilities of a process, as a set of bits.
+fn capabilities(pid: i32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapPrm:\t"));
+    u64::from_str_radix(line.unwrap(), 16).unwrap()
 }
 
 fn alive(pid: i32) -> bool {
@@ -288,8 +307,8 @@ fn signals_reach_the_workload() {
     }
     let host = Host::new();
     for user in BOTH {
-        let program = "import signal, sys, time
-def heard(n, f): print('signal', n, flush=True)
+        let program = "import signal, os, time
+def heard(n, f): os.write(1, b'signal %d\\n' % n)
 for n in 1, 2, 3, 10, 12, 14, 15, 18: signal.signal(n, heard)
 print('ready', flush=True)
 while True:

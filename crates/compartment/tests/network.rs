@@ -308,6 +308,39 @@ fn what_a_full_door_loses_is_counted() {
 }
 
 #[test]
+fn a_full_packet_log_is_told() {
+    inside(|host, agent| {
+        let launcher = agent.child.id().to_string();
+        let signal = |name: &str| {
+            let done = std::process::Command::new("kill")
+                .args([name, &launcher])
+                .status();
+            assert!(done.unwrap().success());
+        };
+        // Nobody reads the log meanwhile.
+        signal("-STOP");
+        let flood = "[socket.socket(2, 2).sendto(b'm', ('224.0.0.251', 5353)) if 0 else flood() for _ in range(20000)] and 1";
+        agent.say("globals().update(f=socket.socket(2, 2), flood=lambda: exec('try: f.sendto(b\"m\", (\"224.0.0.251\", 5353))\\nexcept OSError: pass'))");
+        agent.hear();
+        assert_eq!(agent.ask(flood), "1");
+        signal("-CONT");
+        host.wait_until("that reports were lost", |notes| {
+            notes
+                .attempts
+                .iter()
+                .any(|attempt| attempt.reason.contains("number is not known"))
+        });
+        host.wait_until("those that were not", |notes| {
+            let told = notes
+                .attempts
+                .iter()
+                .filter(|attempt| attempt.protocol == "udp");
+            told.map(|attempt| attempt.count).sum::<u64>() > 100
+        });
+    });
+}
+
+#[test]
 fn a_call_comes_in_from_the_callers_address_to_any_kind_of_listener() {
     inside(|host, agent| {
         agent.ask("globals().update(v4=socket.create_server(('127.0.0.1', 80)), v6=socket.create_server(('::1', 81), family=10), any=socket.create_server(('0.0.0.0', 82)))");

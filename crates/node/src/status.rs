@@ -107,7 +107,7 @@ pub struct Workload {
     pub uid: u32,
     /// Process id of its launcher.
     pub pid: u32,
-    /// The program.
+    /// The program, and how many arguments it has.
     pub command: String,
     /// Since when.
     pub since: jiff::Timestamp,

@@ -1,5 +1,7 @@
 //! Services outside compartments, as a model API is: declared, dialled with TLS by the enforcer, exempt until a day.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod e2e_support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! HTTP from an agent, by curl: what policy names passes, all else does not, and neither disturbs the other.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod e2e_support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! `ringfence run` as a wrapper: exit codes, signals, streams, terminal, and what the program sees of the machine.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod e2e_support;
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! The simulation itself: what a host isolates, and that nothing of it stays.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::time::{Duration, Instant};
 
 use ringfence_testbed::{Caller, Host};

@@ -4,6 +4,7 @@ use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
+use ringfence_model::VirtualAddr;
 use rustix::event::{PollFd, PollFlags};
 use rustix::process::WaitOptions;
 use rustix::thread::CapabilitySet;
@@ -18,6 +19,8 @@ use crate::{channel, privileges, seccomp, sys};
 pub(crate) struct Setup {
     pub(crate) plan: Plan,
     pub(crate) identity: Identity,
+    /// Its own addresses.
+    pub(crate) address: VirtualAddr,
     /// Program and arguments; never empty.
     pub(crate) command: Vec<OsString>,
     /// `NAME=VALUE` each.
@@ -62,7 +65,7 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     privileges::die_with_parent().or_refuse("the parent-death signal", FIX)?;
 
     sys::set_host_name(&setup.identity.name).or_refuse("the host name", FIX)?;
-    let network = network::build()?;
+    let network = network::build(&setup.address)?;
     let mut descriptors: Vec<_> = network
         .sockets
         .iter()

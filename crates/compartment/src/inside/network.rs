@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use ringfence_model::VirtualAddr;
+
 use super::talk::FromInit;
 use crate::error::{OrRefuse, Refusal};
 use crate::link::Socket;
@@ -47,11 +49,11 @@ impl Network {
 }
 
 /// Builds it. Needs `CAP_NET_ADMIN` and `CAP_NET_BIND_SERVICE` of this namespace's owner.
-pub(super) fn build() -> Result<Network, Refusal> {
+pub(super) fn build(own: &VirtualAddr) -> Result<Network, Refusal> {
     for (name, value) in SETTINGS {
         set(name, value)?;
     }
-    netlink::link::everything_to_loopback().or_refuse(
+    netlink::link::everything_to_loopback(own).or_refuse(
         "the network namespace (loopback device, routes)",
         "if this kernel restricts unprivileged user namespaces by AppArmor, set the sysctl \
          kernel.apparmor_restrict_unprivileged_userns=0, or run the node and `ringfence run` as root",

@@ -47,7 +47,10 @@ pub struct LaunchRequest {
 ///
 /// To be called from a process with one thread, before anything else is started. Descriptors above 2 are closed.
 pub fn run(request: LaunchRequest) -> u8 {
-    match live(&request) {
+    let ended = live(&request);
+    // Init and keeper end by themselves, now that nobody holds their channels. They are not left for others to bury.
+    sys::reap_all(LEAVE_TIME);
+    match ended {
         Ok(code) => code,
         Err(refusal) => {
             say(&refusal.to_string());
@@ -55,6 +58,10 @@ pub fn run(request: LaunchRequest) -> u8 {
         }
     }
 }
+
+/// How long init and keeper may take to end after the workload. What is left then is ended by the kernel, as this
+/// process is.
+const LEAVE_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
     let fix = "start `ringfence run` as a process of its own";

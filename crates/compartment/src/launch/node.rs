@@ -1,5 +1,6 @@
 //! The talk with the node: who am I, may I, and where is the enforcer.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ use crate::sys;
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// How often a launcher looks for a node that went away.
 pub(super) const RETRY: Duration = Duration::from_millis(200);
-/// Longest command told to the node, in bytes.
-const COMMAND_MAX: usize = 1024;
+/// Longest program name told to the node, in characters; the rest is cut.
+const COMMAND_MAX: usize = 150;
 
 /// What a claim gave.
 pub(super) struct Claimed {
@@ -72,18 +73,7 @@ pub(super) fn ask(
     request: &LaunchRequest,
     resume: Option<&Grant>,
 ) -> io::Result<()> {
-    let words: Vec<_> = request
-        .command
-        .iter()
-        .map(|word| word.to_string_lossy())
-        .collect();
-    let mut command = words.join(" ");
-    if command.len() > COMMAND_MAX {
-        let end = (0..=COMMAND_MAX)
-            .rev()
-            .find(|end| command.is_char_boundary(*end));
-        command.truncate(end.unwrap_or(0));
-    }
+    let command = described(&request.command);
     let claim = FromLauncher::Claim {
         version: LINK_VERSION,
         name: request.name.clone(),
@@ -91,6 +81,24 @@ pub(super) fn ask(
         resume: resume.map(|grant| grant.instance.clone()),
     };
     channel::send(node, &claim, &[])
+}
+
+/// The program and how many arguments it has. Arguments hold tokens and passwords, and what the node is told ends up in
+/// the log.
+fn described(command: &[OsString]) -> String {
+    let Some((program, arguments)) = command.split_first() else {
+        return String::new();
+    };
+    let program: String = program
+        .to_string_lossy()
+        .chars()
+        .take(COMMAND_MAX)
+        .collect();
+    match arguments.len() {
+        0 => program,
+        1 => format!("{program} (1 argument)"),
+        count => format!("{program} ({count} arguments)"),
+    }
 }
 
 fn unreachable(request: &LaunchRequest, cause: &io::Error) -> Refusal {
@@ -171,5 +179,23 @@ pub(super) fn answer<T: DeserializeOwned>(
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(cause) => return Err(broken(&io::Error::from(cause))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_counted_not_told() {
+        let told =
+            |words: &[&str]| described(&words.iter().map(OsString::from).collect::<Vec<_>>());
+        assert_eq!(told(&["true"]), "true");
+        assert_eq!(told(&["cat", "-"]), "cat (1 argument)");
+        assert_eq!(
+            told(&["curl", "-H", "authorization: Bearer s3cret"]),
+            "curl (2 arguments)"
+        );
+        assert_eq!(told(&[&"\u{fc}".repeat(500)]).chars().count(), COMMAND_MAX);
     }
 }

@@ -81,6 +81,7 @@ pub(super) fn start(
             uid: ids.inside.0,
             gid: ids.inside.1,
         },
+        address: grant.address,
         command: request.command.clone(),
         environment: environment.variables,
         path: environment.path,

@@ -291,3 +291,18 @@ pub(crate) fn is_hung_up(descriptor: BorrowedFd<'_>) -> bool {
         && poll.revents & libc::POLLIN == 0
         && poll.revents & (libc::POLLHUP | libc::POLLERR) != 0
 }
+
+/// Lets the kernel forget every child that ends within `patience`; returns at once when there is none left.
+pub(crate) fn reap_all(patience: std::time::Duration) {
+    /// Between two looks.
+    const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+    let until = std::time::Instant::now() + patience;
+    loop {
+        // SAFETY: a null status pointer means that the status is not wanted; the call does not wait.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
+            0 if std::time::Instant::now() < until => std::thread::sleep(PAUSE),
+            1.. => {}
+            _ => return,
+        }
+    }
+}

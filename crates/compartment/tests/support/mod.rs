@@ -113,9 +113,7 @@ impl Host {
             .join("examples/launcher");
         // Other users may not enter the place it was built in.
         let launcher = state.path().join("launcher");
-        std::fs::copy(&built, &launcher).unwrap_or_else(|cause| {
-            panic!("{}: {cause}; run the whole `cargo test`", built.display())
-        });
+        copy_program(&built, &launcher);
         let shared = Arc::new(Shared {
             notes: Mutex::default(),
             mood: Mutex::new(Mood::Well),
@@ -276,6 +274,17 @@ impl Drop for Host {
             let _ = std::fs::remove_dir_all(directory);
         }
     }
+}
+
+/// Copies a program in a process of its own: a descriptor of ours that is open for writing could leak into another
+/// test's child for a moment, and the program could not be executed meanwhile.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(from).arg(to).status().unwrap();
+    assert!(
+        copied.success(),
+        "{}; run the whole `cargo test`",
+        from.display()
+    );
 }
 
 pub fn open_to_all(path: &Path) {
