@@ -22,9 +22,9 @@ deps: ## install the programs that tests drive (curl, nginx, redis, dig, python3
 
 test: deps ## run all tests
 ifneq ($(NEXTEST),)
-	cargo nextest run --locked --workspace --all-targets
+	cargo nextest run --locked --workspace --all-targets --no-fail-fast
 else
-	cargo test --locked --workspace --all-targets
+	cargo test --locked --workspace --all-targets --no-fail-fast
 endif
 	cargo test --locked --workspace --doc
 	scripts/test-demo

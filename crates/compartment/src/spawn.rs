@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -59,6 +60,8 @@ pub fn spawn_enforcer(
     control: OwnedFd,
 ) -> io::Result<EnforcerProcess> {
     let mut command = Command::new(exe);
+    // What `ps` shows: the node's own path is a link into /proc.
+    command.arg0("ringfence");
     command
         .args(args)
         .stdin(Stdio::null())
@@ -103,6 +106,22 @@ pub fn spawn_enforcer(
         .recv()
         .map_err(|_| io::Error::other("the thread that starts the enforcer ended"))??;
     Ok(EnforcerProcess { pid, pidfd, waiter })
+}
+
+/// The enforcer's side: takes the control channel from [`CONTROL_FD`], once.
+///
+/// An error when it was taken before, or when what is there is not such a channel: then no node started this process.
+pub fn take_control() -> io::Result<OwnedFd> {
+    static TAKEN: AtomicBool = AtomicBool::new(false);
+    // SAFETY: only borrowed for one question; if nothing has this number, the question fails.
+    let there = unsafe { BorrowedFd::borrow_raw(CONTROL_FD) };
+    let kind = rustix::net::sockopt::socket_type(there)?;
+    if kind != rustix::net::SocketType::SEQPACKET || TAKEN.swap(true, Ordering::SeqCst) {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: the node put it there for this process before it began, nothing else here knows the number, and the
+    // flag above keeps a second owner from being made.
+    Ok(unsafe { OwnedFd::from_raw_fd(CONTROL_FD) })
 }
 
 fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {

@@ -162,6 +162,7 @@ fn nothing_starts_while_the_enforcer_is_not_armed() {
         Running::start(host.command(User::Somebody, &[], &["/bin/sh", "-c", "echo started"]));
     std::thread::sleep(Duration::from_millis(700));
     assert!(running.child.try_wait().unwrap().is_none());
+    assert!(!running.lines_waiting(), "the workload has started");
     // It can be stopped meanwhile.
     signal(pid(&running), "TERM");
     assert_eq!(running.wait().code(), Some(128 + 15));
