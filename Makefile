@@ -20,11 +20,12 @@ build: ## build the binary: target/release/ringfence
 deps: ## install the programs that tests drive (curl, nginx, redis, dig, python3), where absent
 	@scripts/deps test
 
+# Not --all-targets: examples are then built as tests, and the programs that tests start would be stale.
 test: deps ## run all tests
 ifneq ($(NEXTEST),)
-	cargo nextest run --locked --workspace --all-targets --no-fail-fast
+	cargo nextest run --locked --workspace --no-fail-fast
 else
-	cargo test --locked --workspace --all-targets --no-fail-fast
+	cargo test --locked --workspace --no-fail-fast
 endif
 	cargo test --locked --workspace --doc
 	scripts/test-demo

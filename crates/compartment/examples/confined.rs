@@ -56,6 +56,7 @@ fn main() -> ExitCode {
         rustix::thread::move_into_link_name_space(namespace.as_fd(), None).map_err(io::Error::from),
     );
     tell("raw socket", raw_socket());
+    tell("netfilter socket", netfilter_socket());
     tell(
         "thread",
         std::thread::Builder::new()
@@ -81,6 +82,16 @@ fn raw_socket() -> io::Result<()> {
         rustix::net::AddressFamily::INET,
         rustix::net::SocketType::RAW,
         Some(rustix::net::ipproto::ICMP),
+    )?;
+    Ok(())
+}
+
+/// Anybody may make one; only the filter stands in the way.
+fn netfilter_socket() -> io::Result<()> {
+    rustix::net::socket(
+        rustix::net::AddressFamily::NETLINK,
+        rustix::net::SocketType::RAW,
+        Some(rustix::net::netlink::NETFILTER),
     )?;
     Ok(())
 }

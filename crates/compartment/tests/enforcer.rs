@@ -84,6 +84,7 @@ fn the_enforcer_keeps_nothing_it_does_not_need() {
             );
         }
         assert_ne!(of("raw socket"), "yes");
+        assert_eq!(of("netfilter socket"), "97", "seccomp stands");
         assert_eq!(of("capabilities"), "0");
         if let Some(uid) = run_as {
             assert_eq!(of("uid"), uid.to_string());

@@ -17,6 +17,7 @@ mod name;
 pub mod operation;
 pub mod path;
 pub mod resource;
+pub mod suggest;
 mod workload;
 
 pub use address::{OriginalDst, VirtualAddr};

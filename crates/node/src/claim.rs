@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ringfence_compartment::link::LINK_VERSION;
 use ringfence_model::resource::{Attest, Filesystem};
-use ringfence_model::{Estate, NAME_MAX, Name, VirtualAddr, WorkloadId};
+use ringfence_model::{Estate, Name, VirtualAddr, WorkloadId};
 
 /// What a claimed workload is, in the generation that was asked.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,38 +166,16 @@ fn unknown(estate: &Estate, name: &str) -> Refusal {
         .iter()
         .map(|agent| &agent.name)
         .chain(estate.services.iter().map(|service| &service.name));
-    let nearest = names
-        .map(|candidate| (distance(name, candidate.as_str()), candidate))
-        .min_by_key(|(distance, candidate)| (*distance, (*candidate).clone()))
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.as_str().len() / 4);
+    let nearest = ringfence_model::suggest::nearest(name, names.map(Name::as_str));
     Refusal::new(
         format!("there is no agent or service {name:?}"),
         match nearest {
-            Some((_, nearest)) => format!("did you mean `{nearest}`?"),
+            Some(nearest) => format!("did you mean `{nearest}`?"),
             None => {
                 "declare it in the configuration directory; it is picked up when saved".to_owned()
             }
         },
     )
-}
-
-/// Edits (insert, delete, replace) between two texts. Names are short; a longer text is no near miss anyway.
-fn distance(from: &str, to: &str) -> usize {
-    let (from, to) = (from.as_bytes(), to.as_bytes());
-    if from.len() > 2 * NAME_MAX {
-        return usize::MAX;
-    }
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (i, a) in from.iter().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, b) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[to.len()]
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 
 use super::common::Reference;
 use super::cross::{Loader, Offer};
-use super::suggest;
 use crate::operation::{Concrete, Pattern};
 use crate::path::Allowances;
 use crate::resource::{Entry, OperationPattern, Policy, Service, TestPeer};
@@ -151,8 +150,11 @@ impl Loader<'_> {
                     let what = kind.map_or("agent or service".to_owned(), |kind| kind.to_string());
                     let names = self.workloads.keys().map(Name::as_str).take(compared);
                     compared = compared.saturating_sub(COMPARED_MAX / 100);
-                    let help =
-                        suggest::help(name.as_str(), names, "declare it, or remove what names it");
+                    let help = crate::suggest::help(
+                        name.as_str(),
+                        names,
+                        "declare it, or remove what names it",
+                    );
                     self.report.push(
                         at.clone(),
                         format!("there is no {what} called {name}"),

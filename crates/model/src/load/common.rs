@@ -7,7 +7,6 @@ use jiff::civil::Date;
 
 use super::TEXT_MAX;
 use super::fields::{Fields, Reader, Shape};
-use super::suggest;
 use super::tree::{Mark, Node};
 use crate::path::Allowances;
 use crate::resource::{Attest, Entry, OperationPattern};
@@ -124,7 +123,7 @@ impl Reader<'_> {
                 None
             }
             other => {
-                let help = suggest::help(other, PROTOCOLS, "it is http or tcp");
+                let help = crate::suggest::help(other, PROTOCOLS, "it is http or tcp");
                 self.error(node.at, format!("{other:?} is not a protocol"), help);
                 None
             }
@@ -198,7 +197,7 @@ impl Reader<'_> {
                 Some("raw-non-ascii") => out.raw_non_ascii = true,
                 Some(other) => {
                     let otherwise = format!("it is one of {}", PATH_FORMS.join(", "));
-                    let help = suggest::help(other, PATH_FORMS, &otherwise);
+                    let help = crate::suggest::help(other, PATH_FORMS, &otherwise);
                     self.error(item.at, format!("{other:?} is not a path form"), help);
                 }
                 None => {}

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::API_VERSION;
 use super::common::Reference;
 use super::fields::{Fields, Reader, Shape};
 use super::report::{Report, Text, position};
 use super::tree::{self, Mark, Node, Value};
-use super::{API_VERSION, suggest};
 use crate::path::Allowances;
 use crate::resource::{Agent, Policy, Service};
 use crate::{Diagnostics, Estate, HostName, Kind, Name, Position, Protocol};
@@ -213,7 +213,7 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<&'static str> {
                 "remove the document: what it would restrict is not enforced by this version";
             reader.error(node.at, message, help);
         } else {
-            let help = suggest::help(written, KINDS, "it is Service, Agent or Policy");
+            let help = crate::suggest::help(written, KINDS, "it is Service, Agent or Policy");
             reader.error(
                 node.at,
                 format!("{written:?} is not a kind of resource"),

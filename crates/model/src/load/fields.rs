@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::report::{Report, position};
-use super::suggest;
 use super::tree::{Mark, Node, Value};
 use crate::Position;
 
@@ -64,8 +63,11 @@ impl Reader<'_> {
                     "write the fields out",
                 );
             } else {
-                let help =
-                    suggest::help(name, all(), &format!("it takes {}", shape.known.join(", ")));
+                let help = crate::suggest::help(
+                    name,
+                    all(),
+                    &format!("it takes {}", shape.known.join(", ")),
+                );
                 self.error(key.at, format!("{what} has no field {name:?}"), help);
             }
         }

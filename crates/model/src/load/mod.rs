@@ -17,7 +17,6 @@ mod files;
 mod policy;
 mod report;
 mod service;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -3,7 +3,6 @@
 use super::common::Reference;
 use super::cross::{Draft, Offer};
 use super::fields::{Reader, Shape};
-use super::suggest;
 use super::tree::{Mark, Node};
 use crate::Name;
 use crate::resource::{Filesystem, Policy, PolicyTest, TestPeer};
@@ -102,7 +101,7 @@ impl Reader<'_> {
                 );
             }
             Some(other) => {
-                let help = suggest::help(other, ["enforce"], "write `mode: enforce`");
+                let help = crate::suggest::help(other, ["enforce"], "write `mode: enforce`");
                 self.error(node.at, format!("{other:?} is not a mode"), help);
             }
         }

@@ -177,16 +177,3 @@ fn another_version_of_the_link_is_refused_with_the_older_side_named() {
             .contains("ringfence up")
     );
 }
-
-#[test]
-fn counts_edits() {
-    for (a, b, expected) in [
-        ("", "", 0),
-        ("a", "", 1),
-        ("kitten", "sitting", 3),
-        ("payments", "paymnets", 2),
-    ] {
-        assert_eq!(distance(a, b), expected, "{a} {b}");
-        assert_eq!(distance(b, a), expected, "{b} {a}");
-    }
-}

@@ -241,6 +241,6 @@ fn a_relay_is_small() {
     fn size_of_future<F>(_: impl FnOnce(tokio::net::TcpStream, &'static Diary) -> F) -> usize {
         size_of::<F>()
     }
-    let size = size_of_future(|client, gate| relay(client, gate));
+    let size = size_of_future(relay);
     assert!(size <= 2048, "{size} bytes");
 }

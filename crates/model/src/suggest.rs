@@ -1,10 +1,7 @@
 //! "Did you mean": the word that a slip of the keyboard was meant to be.
 
 /// The nearest of `words`, if it is near enough to be what was meant.
-pub(super) fn nearest<'a>(
-    written: &str,
-    words: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     /// Beyond this a text is no misspelt word.
     const LONGEST: usize = 80;
     let length = written.chars().count();
@@ -27,7 +24,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// `did you mean …?` or `otherwise`.
-pub(super) fn help<'a>(
+pub(crate) fn help<'a>(
     written: &str,
     words: impl IntoIterator<Item = &'a str>,
     otherwise: &str,
