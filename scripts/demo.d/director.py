@@ -6,6 +6,7 @@ Exits 0 when every claim holds, 1 when one is false. See `scripts/demo --help`.
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 BANK = os.path.join(ROOT, "examples", "bank")
 PYTHON = "/usr/bin/python3"
+CLEAR_SECONDS = 5
 COLOUR = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
 
@@ -38,16 +40,37 @@ def play(act, run, settings):
     if act == "flat" or not settings["root"]:
         command += ["--user", "--map-root-user"]
     command += [PYTHON, "-B", os.path.join(HERE, "stage.py"), act, json.dumps({**settings, "run": run})]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+    # In a session of its own: Ctrl-C is for the director, which ends the act whole.
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, start_new_session=True, check=False)
     if done.returncode != 0:
         if not os.path.exists(os.path.join(run, "canary.log")):
             print(
                 "demo: the simulated host could not be made. It needs user namespaces"
-                " (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns); or run as root.",
+                " (sysctl user.max_user_namespaces, kernel.unprivileged_userns_clone,"
+                " kernel.apparmor_restrict_unprivileged_userns).",
                 file=sys.stderr,
             )
         sys.exit(1)
     return judge.Act(run)
+
+
+def interrupted(number, _):
+    """Ends the demonstration; what the second of two signals would do is under way already."""
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    print(f"\ndemo: stopped by {signal.Signals(number).name}", file=sys.stderr)
+    sys.exit(128 + number)
+
+
+def clear(run):
+    """Removes the run directory. Processes of an act that was cut short may write there for a moment longer."""
+    deadline = time.monotonic() + CLEAR_SECONDS
+    while os.path.exists(run):
+        shutil.rmtree(run, ignore_errors=True)
+        if time.monotonic() > deadline:
+            print(f"demo: {run} could not be removed whole", file=sys.stderr)
+            return
+        time.sleep(0.05)
 
 
 def edit(estate, name, *changes):
@@ -134,14 +157,18 @@ def show(flat, fenced, records, missing):
 
 
 def main():
+    # A terminal that cannot show a pound sign gets a question mark.
+    sys.stdout.reconfigure(errors="replace")
     parser = argparse.ArgumentParser()
     parser.add_argument("--binary", required=True)
     parser.add_argument("--built", type=int, default=0)
     parser.add_argument("--keep", action="store_true")
     parser.add_argument("--sabotage", choices=["policy", "compartment", "records"])
     options = parser.parse_args()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: sys.exit(1))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # One that is ignored (nohup, a job in the background) stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupted)
 
     started = time.monotonic()
     run = tempfile.mkdtemp(prefix="ringfence-demo-", dir="/var/tmp")
@@ -162,6 +189,10 @@ def main():
             "knowledge": None,
             "sabotage": options.sabotage,
         }
+        print(
+            "\nA bank: four services, and an agent that answers customers' mail. One message is poisoned: it turns the agent"
+            "\ninto an attacker. The same programs play twice; what arrived is judged by the services and by canaries."
+        )
         heading("Act 1: a flat network")
         flat = play("flat", os.path.join(run, "flat"), settings)
         lost = paint("31;1", f"{len(flat.payments)} fraudulent payments, £{flat.pounds:,}")
@@ -183,13 +214,14 @@ def main():
         if options.keep:
             print(f"\n  everything is in {run}")
         else:
-            shutil.rmtree(run, ignore_errors=True)
+            clear(run)
     took = f"{time.monotonic() - started:.0f} s"
     print(f"\n  the two acts took {took}" + (f"; installing and building took {options.built} s" if options.built > 2 else ""))
     if not good:
         print(paint("31;1", "  a claim is false: Ringfence did not do what it says"), file=sys.stderr)
         sys.exit(1)
-    print("  next: ringfence init my-estate && ringfence up --config my-estate      (README.md walks through it)")
+    tool = shlex.quote(min(options.binary, os.path.relpath(options.binary), key=len))
+    print(f"  next: {tool} init my-estate && {tool} up --config my-estate      (README.md walks through it)")
 
 
 if __name__ == "__main__":

@@ -212,6 +212,7 @@ class Stage:
 
 
 def main():
+    sys.stdout.reconfigure(errors="replace")
     act, settings = sys.argv[1], json.loads(sys.argv[2])
     stage = Stage(settings)
     outcome = stage.flat() if act == "flat" else stage.ringfence()

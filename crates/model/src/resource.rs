@@ -184,6 +184,17 @@ pub struct Policy {
     pub at: Position,
 }
 
+impl Policy {
+    /// That its review is overdue on the day `today`, in words. It stays in force.
+    pub fn overdue(&self, today: Date) -> Option<String> {
+        let due = self.review_by.filter(|due| *due < today)?;
+        Some(format!(
+            "{}: the review of policy {} was due on {due}; read it again and move `reviewBy`",
+            self.at, self.name
+        ))
+    }
+}
+
 /// One peer, and the operations agreed with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {

@@ -44,7 +44,7 @@ pub(crate) struct Enforcer {
     pub(crate) epoch: Epoch,
     pub(crate) pid: u32,
     outbox: mpsc::Sender<Outgoing>,
-    kill: mpsc::Sender<()>,
+    kill: mpsc::Sender<&'static str>,
 }
 
 impl Enforcer {
@@ -97,16 +97,16 @@ impl Enforcer {
         ));
     }
 
-    /// Ends it at once. Its end is reported like any other.
-    pub(crate) fn kill(&self) {
+    /// Ends it at once, for a reason that its report gives. Its end is reported like any other.
+    pub(crate) fn kill(&self, why: &'static str) {
         // Full: it is being killed already. Closed: it is dead.
-        let _ = self.kill.try_send(());
+        let _ = self.kill.try_send(why);
     }
 
     /// An enforcer that lets its messages pile up does not enforce what it was told: it is killed.
     fn put(&self, message: Outgoing) {
         if self.outbox.try_send(message).is_err() {
-            self.kill();
+            self.kill("it does not read what it is told");
         }
     }
 }
@@ -115,7 +115,7 @@ async fn live(
     child: EnforcerProcess,
     channel: Channel,
     mut queue: mpsc::Receiver<Outgoing>,
-    mut killed: mpsc::Receiver<()>,
+    mut killed: mpsc::Receiver<&'static str>,
     epoch: Epoch,
     inputs: Inputs,
 ) {
@@ -151,7 +151,7 @@ async fn live(
         tokio::select! {
             biased;
             fault = ended => fault,
-            _ = killed.recv() => Some("killed by the node".to_owned()),
+            why = killed.recv() => Some(format!("killed by the node: {}", why.unwrap_or("nobody needs it"))),
             fault = talk => Some(fault),
             fault = listen => Some(fault),
         }

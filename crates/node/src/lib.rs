@@ -38,6 +38,7 @@ mod scan;
 mod state;
 pub mod status;
 mod supervisor;
+mod sweep;
 mod watch;
 
 pub use addresses::Addresses;

@@ -48,6 +48,11 @@ pub const STOP_WITHIN: Duration = Duration::from_secs(5);
 /// From the end of a process's channel to its own. A killed one closes its channel a moment before it has ended; an
 /// enforcer that lives on is killed after this, a launcher may come back.
 pub const LAST_BREATH: Duration = Duration::from_millis(300);
+/// Questions in a row that the enforcer leaves without an answer, one every [`ASK_EVERY`], after which it is taken as
+/// hung: that is said, the node is degraded, and new claims wait.
+pub const HUNG_AFTER: u32 = 5;
+/// As many as this, and it is killed and started again: a hung enforcer obeys no new policy.
+pub const KILLED_AFTER: u32 = 15;
 /// Messages waiting for the enforcer to read them. One that lets more pile up is taken as hung and killed.
 pub const ENFORCER_BACKLOG: usize = 1024;
 /// Events kept while no enforcer can record them. Beyond it the oldest go, and their number is said in a record.

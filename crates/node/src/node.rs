@@ -23,6 +23,7 @@ use crate::limits::{ASK_EVERY, ENFORCER_ID};
 use crate::packets::Listener;
 use crate::state::{State, config_path, default_dir, keep_apart};
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
+use crate::sweep::{self, Making};
 
 /// Inputs that wait for the supervisor. Senders wait when it is full.
 const INPUTS: usize = 256;
@@ -53,7 +54,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     };
     let state_option = match default_dir() {
         Ok(default) if default == dir => String::new(),
-        _ => format!(" --state {}", dir.display()),
+        _ => format!(" --state {}", shell_word(&absolute(&dir))),
     };
     let config = config_path(&options.config);
     keep_apart(&dir, &config)?;
@@ -89,10 +90,19 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     let owner = Owner(rustix::process::geteuid().as_raw());
     let (uids, gids) = IdMap::of_this_process()
         .map_err(|error| NodeError::io("read /proc/self/uid_map", error, "mount /proc"))?;
-    let sockets = socket_dir(state.dir(), owner)?;
+    let (sockets, making) = socket_dir(state.dir(), owner)?;
     let run_mode = if owner.0 == 0 { 0o666 } else { 0o600 };
     let run = listen(&sockets, RUN_SOCKET, run_mode)?;
     let admin = listen(&sockets, ADMIN_SOCKET, 0o600)?;
+    if let (Some(making), Some(parent)) = (making, sockets.parent()) {
+        drop(making);
+        if let Err(error) = sweep::sweep(parent) {
+            crate::say::warn(&format!(
+                "what killed nodes left in {} stays: {error}",
+                parent.display()
+            ));
+        }
+    }
 
     let mut enforcer_args: Vec<OsString> =
         vec!["enforcer".into(), "--log".into(), state.log_dir().into()];
@@ -179,8 +189,9 @@ fn listen(directory: &Path, name: &str, mode: u32) -> Result<std::os::fd::OwnedF
 }
 
 /// The directory of the sockets. For a node of root it is outside the state, which is closed to others: then it is
-/// made here, and refused when somebody else could exchange what is in it.
-fn socket_dir(state: &Path, owner: Owner) -> Result<PathBuf, NodeError> {
+/// made here, and refused when somebody else could exchange what is in it. No sweep takes it before the word that
+/// comes along is dropped.
+fn socket_dir(state: &Path, owner: Owner) -> Result<(PathBuf, Option<Making>), NodeError> {
     let fix = "make /run writable for root, or run the node as an ordinary user";
     let dir = sockets::socket_dir(state).map_err(|error| {
         NodeError::io(
@@ -190,7 +201,7 @@ fn socket_dir(state: &Path, owner: Owner) -> Result<PathBuf, NodeError> {
         )
     })?;
     if dir == state {
-        return Ok(dir);
+        return Ok((dir, None));
     }
     let own = |path: &Path| {
         match DirBuilder::new().mode(0o755).create(path) {
@@ -214,11 +225,41 @@ fn socket_dir(state: &Path, owner: Owner) -> Result<PathBuf, NodeError> {
         }
         Ok(())
     };
+    let mut making = None;
     if let Some(parent) = dir.parent() {
         own(parent)?;
+        let held = sweep::making(parent)
+            .map_err(|error| NodeError::io(format!("lock {}", parent.display()), error, fix))?;
+        making = Some(held);
     }
     own(&dir)?;
-    Ok(dir)
+    Ok((dir, making))
+}
+
+/// As seen from the directory the node was started in.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// `path` so that a shell reads it as one word, on one line.
+fn shell_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if text.chars().all(plain) {
+        text.into_owned()
+    } else if text.chars().any(char::is_control) {
+        let escaped: String = text
+            .chars()
+            .map(|c| match c {
+                '\'' | '\\' => format!("\\{c}"),
+                c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+                c => c.to_string(),
+            })
+            .collect();
+        format!("$'{escaped}'")
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 fn watch_signals(inputs: &Inputs) -> Result<(), NodeError> {

@@ -4,7 +4,32 @@ use std::io::Write;
 
 /// One message on stderr. Later lines are indented, so that one message is told from the next.
 pub(crate) fn warn(message: &str) {
-    let text = message.replace('\n', "\n  ");
     // Nobody to tell when stderr is gone; the node serves on.
-    let _ = writeln!(std::io::stderr(), "ringfence: {text}");
+    let _ = writeln!(std::io::stderr(), "ringfence: {}", shown(message));
+}
+
+/// `message` with nothing in it that a terminal would obey: file names and resource files can hold anything.
+fn shown(message: &str) -> String {
+    let mut shown = String::with_capacity(message.len());
+    for c in message.chars() {
+        match c {
+            '\n' => shown.push_str("\n  "),
+            c if c.is_control() => shown.extend(c.escape_default()),
+            c => shown.push(c),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_moves_no_cursor_and_starts_no_other_message() {
+        assert_eq!(
+            shown("a\x1b[2J\u{9b}\nringfence: b"),
+            "a\\u{1b}[2J\\u{9b}\n  ringfence: b"
+        );
+    }
 }

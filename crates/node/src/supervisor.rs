@@ -246,7 +246,7 @@ impl Supervisor {
             }
         }
         crate::say::warn("the enforcer does not stop; it is killed");
-        self.child.kill();
+        self.child.kill("it does not stop");
         // Its end is certain now; only its report is waited for.
         while let Ok(Some(input)) = tokio::time::timeout(STOP_WITHIN, inputs.recv()).await {
             if matches!(input, Input::Enforcer(from, EnforcerNews::Ended(_)) if from == epoch) {

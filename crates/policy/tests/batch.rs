@@ -157,7 +157,7 @@ fn answers_before_the_next_question_comes() {
     assert_eq!(thread.join().unwrap().lines, 6);
 }
 
-/// Run with `--release --ignored` for the figure; in every run it holds the answers to what single questions get.
+/// The answers of a batch are those that single questions get. How fast it is: `bench/policy-batch`.
 #[test]
 fn answers_as_single_questions_are() {
     let bank = bank();
@@ -172,17 +172,4 @@ fn answers_as_single_questions_are() {
         wanted.push(Answer::from(&bank.explain_text(from, "data", &op, now())));
     }
     assert_eq!(ask(&input).0, wanted);
-}
-
-#[test]
-#[ignore = "a figure: cargo test --release -p ringfence-policy --test batch -- --ignored --nocapture"]
-fn a_million_in_seconds() {
-    let line = format!("{GOOD}\n{}\n", GOOD.replace("GET", "PUT"));
-    let input = line.repeat(500_000);
-    let before = std::time::Instant::now();
-    let summary = batch(&bank(), input.as_bytes(), io::sink()).unwrap();
-    let took = before.elapsed();
-    println!("{} answers in {took:?}", summary.lines);
-    assert_eq!((summary.lines, summary.allowed), (1_000_000, 500_000));
-    assert!(took < Duration::from_secs(10));
 }

@@ -12,13 +12,14 @@ use verbs::{enforcer, init, observe, policy, run, status, up};
 const EXAMPLES: &str = "\
 First steps:
   ringfence init estate                                  write a small estate to start from
-  ringfence up --config estate                           run a node; it prints one line when it serves
-  ringfence run customer-service -- curl -s http://customer-data:8080/customers/42
-                                                         run a program as that agent (another terminal)
+  ringfence up --config estate                           run a node; it prints a line when it serves
+  ringfence run library -- python3 -m http.server 8000   run the service (in another terminal)
+  ringfence run assistant -- curl -sS http://library:8000/
+                                                         run a program as the agent (in a third)
   ringfence observe --verdict deny                       see what was refused, and why
 
-Exit codes: 0 ok · 1 error · 2 usage · 3 policy says no · 4 a check failed · 5 degraded. `run` has its own: see
-`ringfence run --help`.";
+Exit codes: 0 ok · 1 error · 2 usage · 3 policy says no · 4 a check failed · 5 degraded.
+`run` has its own: see `ringfence run --help`.";
 
 /// East-west isolation for AI agents: an agent reaches exactly what its policy names, and everything it tries is
 /// recorded.

@@ -85,7 +85,7 @@ fn reads_a_plain_request() {
 fn writes_the_canonical_head_and_nothing_else() {
     assert_eq!(
         written(b"PUT http://Shop/a?b HTTP/1.1\r\nhOST:Shop\r\nContent-Length: 0005\r\nx-Y:  1\r\nExpect: 100-Continue\r\n\r\n"),
-        "PUT /a?b HTTP/1.1\r\nhost: Shop\r\nx-Y: 1\r\ncontent-length: 5\r\nexpect: 100-continue\r\n\
+        "PUT /a?b HTTP/1.1\r\nhost: Shop\r\nx-Y: 1\r\ncontent-length: 5\r\nconnection: close\r\nexpect: 100-continue\r\n\
          x-forwarded-client-cert: URI=spiffe://z/agent/a\r\n\r\n"
     );
 }
@@ -529,7 +529,11 @@ fn trailer_is_announced_only_with_chunks() {
     assert_eq!(passed("Trailer: X-Sum\r\n"), [""; 0]);
     assert_eq!(
         passed("Trailer: X-Sum\r\nTransfer-Encoding: chunked\r\n"),
-        ["Trailer: X-Sum", "transfer-encoding: chunked"]
+        [
+            "Trailer: X-Sum",
+            "transfer-encoding: chunked",
+            "connection: close"
+        ]
     );
 }
 

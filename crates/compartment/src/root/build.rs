@@ -93,7 +93,9 @@ fn take(tree: &Tree) -> Result<OwnedFd, Refusal> {
     let fix = "take the path out of `filesystem` in the policy, or make it accessible to the user who runs this";
     match &tree.prepared {
         Some(copy) => copy.try_clone().or_refuse(&wall, fix),
-        None => plan::detach(&tree.source, tree.access).or_refuse(&wall, fix),
+        None => {
+            plan::detach_examined(&tree.source, &tree.examined, tree.access).or_refuse(&wall, fix)
+        }
     }
 }
 

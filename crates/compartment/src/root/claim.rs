@@ -12,6 +12,7 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::plan::Examined;
 use crate::error::Refusal;
 
 const PREFIX: &str = "ringfence/1/";
@@ -23,8 +24,8 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
-    /// Claims `directory` (canonical), or says who is in the way.
-    pub(super) fn take(directory: &Path) -> Result<Self, Refusal> {
+    /// Claims `directory` (canonical, and `examined`), or says who is in the way.
+    pub(super) fn take(directory: &Path, examined: &Examined) -> Result<Self, Refusal> {
         let refuse = |what: String| {
             Refusal::new(
                 format!("the work directory {} {what}", directory.display()),
@@ -35,7 +36,7 @@ impl Claim {
         let identity = |path: &Path| {
             std::fs::metadata(path).map(|found| format!("{}:{}", found.dev(), found.ino()))
         };
-        let own = identity(directory).map_err(unknown)?;
+        let own = examined.identity();
         let mut sockets = Vec::new();
         match bind(&format!("work/{own}")) {
             Ok(socket) => sockets.push(socket),

@@ -5,15 +5,14 @@
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::plan::{self, Access};
+use super::plan::{self, Access, Examined};
 use crate::error::Refusal;
 use crate::sys;
 
 /// A detached, restricted copy of `source` in which its owner's ids and `outer` change places.
-pub(super) fn mapped(source: &Path, outer: u32) -> Result<OwnedFd, Refusal> {
+pub(super) fn mapped(source: &Path, examined: &Examined, outer: u32) -> Result<OwnedFd, Refusal> {
     let refuse = |cause: &dyn std::fmt::Display| {
         Refusal::new(
             format!(
@@ -24,25 +23,28 @@ pub(super) fn mapped(source: &Path, outer: u32) -> Result<OwnedFd, Refusal> {
              instead of root",
         )
     };
-    let owner = std::fs::metadata(source).map_err(|cause| refuse(&cause))?;
-    let tree = plan::detach(source, Access::Write).map_err(|cause| refuse(&cause))?;
+    let owner = examined.stat().map_err(|cause| refuse(&cause))?;
+    let tree =
+        plan::detach_examined(source, examined, Access::Write).map_err(|cause| refuse(&cause))?;
     let namespace =
-        user_namespace((owner.uid(), owner.gid()), outer).map_err(|cause| refuse(&cause))?;
+        user_namespace((owner.st_uid, owner.st_gid), outer).map_err(|cause| refuse(&cause))?;
     sys::map_ids(tree.as_fd(), namespace.as_fd()).map_err(|cause| refuse(&cause))?;
     Ok(tree)
 }
 
 /// A user namespace that maps `owner` inside to `outer` outside, held open by a process that ends at once.
 fn user_namespace((uid, gid): (u32, u32), outer: u32) -> std::io::Result<File> {
+    let (channel, far) = crate::channel::pair()?;
     match sys::clone_process(libc::CLONE_NEWUSER)? {
         sys::Cloned::Child => {
-            // Waits to be ended; a launcher that dies first takes it along.
+            // Waits to be ended; a launcher that dies first takes it along, or has closed the channel already.
+            drop(channel);
             let _ = crate::privileges::die_with_parent();
-            loop {
-                sys::pause();
-            }
+            let _ = crate::channel::recv::<()>(&far);
+            sys::exit_now(0)
         }
         sys::Cloned::Parent { pid, pidfd } => {
+            drop(far);
             let open = || {
                 std::fs::write(format!("/proc/{pid}/uid_map"), format!("{uid} {outer} 1\n"))?;
                 std::fs::write(format!("/proc/{pid}/gid_map"), format!("{gid} {outer} 1\n"))?;

@@ -1,8 +1,10 @@
 //! Which trees a compartment shows. Decided by the launcher, before anything is mounted.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::OpenTreeFlags;
 
 use super::{claim::Claim, idmap, scan, work};
@@ -39,8 +41,52 @@ pub(crate) struct Tree {
     pub(crate) target: PathBuf,
     /// How.
     pub(crate) access: Access,
+    /// What was examined. Whoever may write above `source` may put something else in its place meanwhile.
+    pub(crate) examined: Examined,
     /// Cloned already, outside, with ids mapped: the child may not do that itself.
     pub(crate) prepared: Option<OwnedFd>,
+}
+
+/// A file or directory as it was when it was examined, held so that its number is given to no other.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    handle: OwnedFd,
+    device: u64,
+    inode: u64,
+}
+
+impl Examined {
+    /// What lies at `path` (canonical) now. A link on the way, put there since, is not followed.
+    pub(super) fn at(path: &Path) -> io::Result<Self> {
+        let handle = rustix::fs::openat2(
+            rustix::fs::CWD,
+            path,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+            ResolveFlags::NO_SYMLINKS,
+        )?;
+        let found = rustix::fs::fstat(&handle)?;
+        Ok(Self {
+            handle,
+            device: found.st_dev,
+            inode: found.st_ino,
+        })
+    }
+
+    /// Its owner and everything else the kernel says about it.
+    pub(super) fn stat(&self) -> io::Result<rustix::fs::Stat> {
+        Ok(rustix::fs::fstat(&self.handle)?)
+    }
+
+    /// Where it is reached whatever has become of its name.
+    pub(super) fn handle(&self) -> &OwnedFd {
+        &self.handle
+    }
+
+    /// `DEVICE:INODE`.
+    pub(super) fn identity(&self) -> String {
+        format!("{}:{}", self.device, self.inode)
+    }
 }
 
 /// Everything `build` needs to know.
@@ -78,20 +124,22 @@ impl Plan {
         let mut writable = named(&grant.filesystem.write, Access::Write)?;
         if let Some(directory) = workdir {
             let source = work::check(directory, &grant.forbidden)?;
-            plan.claim = Some(Claim::take(&source)?);
+            let examined = examine(&source)?;
+            plan.claim = Some(Claim::take(&source, &examined)?);
             if !grant.filesystem.sockets {
-                scan::refuse_sockets(&source)?;
+                scan::refuse_sockets(&source, &examined)?;
             }
             writable.push(Tree {
                 source,
                 target: WORK.into(),
                 access: Access::Write,
+                examined,
                 prepared: None,
             });
         }
         for tree in &mut writable {
             if let Some(outer) = outer {
-                tree.prepared = Some(idmap::mapped(&tree.source, outer)?);
+                tree.prepared = Some(idmap::mapped(&tree.source, &tree.examined, outer)?);
             }
         }
         plan.trees.extend(writable);
@@ -114,14 +162,16 @@ impl Plan {
                 )?;
                 self.links.push((path.to_owned(), target));
             } else if found.is_dir() {
+                let examined = examine(path)?;
                 // Packages put programs here, and sometimes the sockets of their daemons.
                 if *name == "/opt" && !sockets {
-                    scan::refuse_sockets(path)?;
+                    scan::refuse_sockets(path, &examined)?;
                 }
                 self.trees.push(Tree {
                     source: path.to_owned(),
                     target: path.to_owned(),
                     access: Access::Read,
+                    examined,
                     prepared: None,
                 });
             }
@@ -195,32 +245,64 @@ fn named_tree(path: &Path, access: Access, grant: &Grant) -> Result<Tree, Refusa
             ));
         }
     }
+    let examined = examine(&source)?;
     if !grant.filesystem.sockets {
-        scan::refuse_sockets(&source)?;
+        scan::refuse_sockets(&source, &examined)?;
     }
     Ok(Tree {
         source,
         target: path.to_owned(),
         access,
+        examined,
         prepared: None,
     })
 }
 
+fn examine(source: &Path) -> Result<Examined, Refusal> {
+    Examined::at(source).map_err(|cause| {
+        Refusal::new(
+            format!("{} cannot be examined: {cause}", source.display()),
+            "name a path that exists and that nobody changes while the workload starts",
+        )
+    })
+}
+
 /// A detached copy of a tree of the host and everything mounted in it, restricted before it is visible anywhere.
-pub(super) fn detach(source: &Path, access: Access) -> std::io::Result<OwnedFd> {
+pub(super) fn detach(source: &Path, access: Access) -> io::Result<OwnedFd> {
+    detach_handle(&Examined::at(source)?.handle, access)
+}
+
+/// The same, and an error when something else lies at `source` than what was examined. (A handle of another mount
+/// namespace cannot be copied: the child has to go by the name once more.)
+pub(super) fn detach_examined(
+    source: &Path,
+    examined: &Examined,
+    access: Access,
+) -> io::Result<OwnedFd> {
+    let now = Examined::at(source)?;
+    if (now.device, now.inode) != (examined.device, examined.inode) {
+        return Err(io::Error::other(
+            "something else was put in its place during the start",
+        ));
+    }
+    detach_handle(&now.handle, access)
+}
+
+fn detach_handle(handle: &OwnedFd, access: Access) -> io::Result<OwnedFd> {
     let tree = rustix::mount::open_tree(
-        rustix::fs::CWD,
-        source,
+        handle,
+        "",
         OpenTreeFlags::OPEN_TREE_CLONE
             | OpenTreeFlags::OPEN_TREE_CLOEXEC
-            | OpenTreeFlags::AT_RECURSIVE,
+            | OpenTreeFlags::AT_RECURSIVE
+            | OpenTreeFlags::AT_EMPTY_PATH,
     )?;
     restrict(&tree, access)?;
     Ok(tree)
 }
 
 /// Puts the attributes of `access` on a detached tree.
-pub(super) fn restrict(tree: &OwnedFd, access: Access) -> std::io::Result<()> {
+pub(super) fn restrict(tree: &OwnedFd, access: Access) -> io::Result<()> {
     use std::os::fd::AsFd;
     let attributes = sys::NO_SUID | sys::NO_DEV;
     sys::restrict_tree(

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Access as Permission, AtFlags, Dir, FileType, Mode, OFlags};
 
+use super::plan::Examined;
 use crate::error::Refusal;
 
 /// Entries looked at in one tree. One with more is refused: it was not seen whole.
@@ -16,17 +17,17 @@ const DEPTH_MAX: usize = 256;
 ///
 /// A directory this user may neither list nor enter is closed to the workload as well, and passed over. What a host
 /// process adds later is not seen.
-pub(crate) fn refuse_sockets(tree: &Path) -> Result<(), Refusal> {
+pub(super) fn refuse_sockets(tree: &Path, examined: &Examined) -> Result<(), Refusal> {
     let fix = "take it out, name a narrower path, or set `filesystem: { sockets: true }` in the policy if the workload \
                may speak to whoever listens there";
-    let found = std::fs::symlink_metadata(tree).map_err(|cause| {
+    let found = examined.stat().map_err(|cause| {
         Refusal::new(
             format!("{} cannot be examined: {cause}", tree.display()),
             "name a path that exists",
         )
     })?;
-    if !found.is_dir() {
-        let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&found));
+    let kind = FileType::from_raw_mode(found.st_mode);
+    if kind != FileType::Directory {
         return match speaks(kind) {
             Some(what) => Err(Refusal::new(
                 format!("{} is a {what} of the host", tree.display()),
@@ -36,7 +37,7 @@ pub(crate) fn refuse_sockets(tree: &Path) -> Result<(), Refusal> {
         };
     }
     let mut left = ENTRIES_MAX;
-    match walk(rustix::fs::CWD, tree, tree, 0, &mut left) {
+    match walk(examined.handle(), Path::new("."), tree, 0, &mut left) {
         Ok(None) => Ok(()),
         Ok(Some(found)) => Err(Refusal::new(
             format!("{} shows {found}", tree.display()),

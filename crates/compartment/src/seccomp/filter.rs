@@ -2,8 +2,8 @@
 
 use super::bpf;
 use super::rules::{
-    COMMON, ENFORCER, INET_PROTOCOLS, KNOWN_END, Rule, SOCKET_TYPE_MASK, SOCKET_TYPES, WORKLOAD,
-    When,
+    COMMON, ENFORCER, INET_PROTOCOLS, KNOWN_END, MAKES_FILE, Rule, SOCKET_TYPE_MASK, SOCKET_TYPES,
+    WORKLOAD, When,
 };
 use crate::sys::Instruction;
 
@@ -104,6 +104,14 @@ fn body(when: When, refused: u32) -> Vec<Instruction> {
         When::AnyBit(argument, mask) => vec![
             bpf::argument(argument),
             bpf::if_any_bit(mask, 0, 1),
+            refuse,
+            allow,
+        ],
+        When::NewFile { flags, mode, bits } => vec![
+            bpf::argument(flags),
+            bpf::if_any_bit(MAKES_FILE, 0, 3),
+            bpf::argument(mode),
+            bpf::if_any_bit(bits, 0, 1),
             refuse,
             allow,
         ],

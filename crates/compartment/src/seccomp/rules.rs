@@ -20,6 +20,9 @@ pub(super) enum When {
     OneOf(u8, &'static [u32]),
     /// The low half of this argument is none of these.
     NoneOf(u8, &'static [u32]),
+    /// The low half of the first argument named asks for a new file, and that of the second has any of these bits.
+    /// Without the former the kernel ignores the latter, and callers leave there what was there.
+    NewFile { flags: u8, mode: u8, bits: u32 },
     /// The three arguments of `socket` ask for something other than what [`socket_refusal`] lets pass.
     Socket,
 }
@@ -59,6 +62,8 @@ const fn absent(number: c_long, name: &'static str) -> Rule {
 const NEW_NAMESPACES: u32 = 0x7e02_0000;
 /// Set-user-id and set-group-id.
 const SET_ID_BITS: u32 = 0o6000;
+/// `O_CREAT`, and the bit of `O_TMPFILE` that is its own: these make `open` look at its mode.
+pub(super) const MAKES_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
 /// `TIOCSTI`, `TIOCLINUX`, `TIOCSETD`, `TIOCCONS`: type into, paste into, re-plumb or take over a terminal.
 const TERMINAL_TRICKS: &[u32] = &[0x5412, 0x541c, 0x5423, 0x541d];
 /// `PER_LINUX`, `PER_LINUX32`, `UNAME26` with either, no randomisation, and the query.
@@ -251,7 +256,11 @@ pub(super) const WORKLOAD: &[Rule] = &[
     refuse(
         libc::SYS_openat,
         "openat set-id",
-        When::AnyBit(3, SET_ID_BITS),
+        When::NewFile {
+            flags: 2,
+            mode: 3,
+            bits: SET_ID_BITS,
+        },
         EPERM,
     ),
     refuse(
@@ -279,7 +288,11 @@ pub(super) const WORKLOAD: &[Rule] = &[
     refuse(
         libc::SYS_open,
         "open set-id",
-        When::AnyBit(2, SET_ID_BITS),
+        When::NewFile {
+            flags: 1,
+            mode: 2,
+            bits: SET_ID_BITS,
+        },
         EPERM,
     ),
     #[cfg(target_arch = "x86_64")]

@@ -20,7 +20,9 @@ const VALUES: &[u64] = &[
     132,
     136,
     262,
+    0o100,
     0o600,
+    0x41_0000,
     0o2755,
     0o4755,
     0o6000,
@@ -49,6 +51,7 @@ fn refused(rule: &Rule, args: [u64; 6]) -> bool {
         When::AnyBit(index, mask) => low(index) & mask != 0,
         When::OneOf(index, values) => values.contains(&low(index)),
         When::NoneOf(index, values) => !values.contains(&low(index)),
+        When::NewFile { flags, mode, bits } => low(flags) & 0x40_0040 != 0 && low(mode) & bits != 0,
         When::Socket => socket_refusal(low(0), low(1), low(2)).is_some(),
     }
 }
@@ -96,6 +99,42 @@ fn the_enforcers_filter_is_the_table() {
             "{number} {args:x?}"
         );
     });
+}
+
+/// Programs that open without creating leave in the mode's place whatever was there: no attempt at anything.
+#[test]
+fn a_mode_counts_only_where_a_file_is_made() {
+    let program = workload_program();
+    let garbage = 0o7777;
+    let (create, temporary) = (libc::O_CREAT as u64, libc::O_TMPFILE as u64);
+    for (number, at) in [
+        #[cfg(target_arch = "x86_64")]
+        (libc::SYS_open, 1),
+        (libc::SYS_openat, 2),
+    ] {
+        for (flags, expected) in [
+            (libc::O_RDONLY as u64, ALLOW),
+            ((libc::O_WRONLY | libc::O_TRUNC) as u64, ALLOW),
+            ((libc::O_RDONLY | libc::O_DIRECTORY) as u64, ALLOW),
+            (create, ASK),
+            (temporary, ASK),
+            (create | 0xff_0000_0000, ASK),
+        ] {
+            let mut args = [0; 6];
+            (args[at], args[at + 1]) = (flags, garbage);
+            assert_eq!(
+                run(&program, NATIVE, number, args),
+                expected,
+                "{number} {flags:#x}"
+            );
+            args[at + 1] = 0o777;
+            assert_eq!(
+                run(&program, NATIVE, number, args),
+                ALLOW,
+                "{number} {flags:#x}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -39,12 +39,13 @@ fn apply(directory: i32, path: &CStr, flags: i32, attributes: &MountAttributes) 
     Ok(())
 }
 
-/// Sets attributes on a mount given by descriptor and on everything mounted beneath it.
+/// Sets attributes on a mount given by descriptor and on everything mounted beneath it, and cuts all of it off from
+/// what the host mounts there later: a copy of a shared mount would get that too, without these attributes.
 pub(crate) fn restrict_tree(mount: BorrowedFd<'_>, set: u64) -> io::Result<()> {
     let attributes = MountAttributes {
         set,
         clear: 0,
-        propagation: 0,
+        propagation: libc::MS_PRIVATE,
         user_namespace: 0,
     };
     apply(

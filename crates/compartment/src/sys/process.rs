@@ -253,12 +253,6 @@ pub(crate) fn is_ignored(signal: c_int) -> bool {
     result == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
-/// Waits for any signal.
-pub(crate) fn pause() {
-    // SAFETY: takes nothing, touches nothing.
-    unsafe { libc::pause() };
-}
-
 /// Waits until a child has ended, and lets the kernel forget it.
 pub(crate) fn reap(pid: i32) -> io::Result<()> {
     // SAFETY: a null status pointer means that the status is not wanted.

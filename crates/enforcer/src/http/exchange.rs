@@ -322,7 +322,8 @@ impl Exchange {
                             },
                             &mut staged,
                         );
-                        let upstream_lives = head.keep_alive;
+                        // A request with a body has told the service that it is the last one.
+                        let upstream_lives = head.keep_alive && !self.outline.framing.has_body();
                         self.answer.consume(length);
                         let pump = Pump::new(staged, from, to, &mut self.answer);
                         self.download = Download::Body {

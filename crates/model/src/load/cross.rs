@@ -140,10 +140,18 @@ impl<'a> Loader<'a> {
         }
         let kind = kind(&mut reader, &fields);
         let name = name(&mut reader, &fields);
+        let spec = fields.get(&mut reader, "spec");
         let (Some(kind), Some((name, at))) = (kind, name) else {
+            // What is wrong in its spec is told in the same go; nothing else comes of it.
+            if let (Some(kind), Some(spec), Ok(name)) = (kind, spec, Name::new("unnamed")) {
+                match kind {
+                    "Service" => drop(reader.service(name, spec.at, Some(spec), self.base)),
+                    "Agent" => drop(reader.agent(name, spec.at, Some(spec))),
+                    _ => drop(reader.policy(name, spec.at, Some(spec))),
+                }
+            }
             return false;
         };
-        let spec = fields.get(&mut reader, "spec");
         let position = reader.at(at);
         match kind {
             "Service" => {

@@ -9,7 +9,9 @@ use tokio::time::Instant;
 
 use super::{Input, Supervisor};
 use crate::enforcer::{Enforcer, EnforcerNews, Epoch};
-use crate::limits::{BACK_OFF, HEALTHY_AFTER, LOADED_WITHIN, POISON_DEATHS, READY_WITHIN};
+use crate::limits::{
+    BACK_OFF, HEALTHY_AFTER, HUNG_AFTER, KILLED_AFTER, LOADED_WITHIN, POISON_DEATHS, READY_WITHIN,
+};
 
 /// What the supervisor knows of its enforcer.
 #[derive(Default)]
@@ -20,6 +22,8 @@ pub(super) struct Child {
     /// Sent and not answered, with the time at which an answer is late.
     pending: Option<(Generation, Instant)>,
     late: bool,
+    /// Questions since it last answered one.
+    unanswered: u32,
     loaded: Option<(Generation, Instant)>,
     ready_by: Option<Instant>,
     /// Deaths in a row without a healthy stretch between them.
@@ -48,6 +52,11 @@ impl Child {
         self.late
     }
 
+    /// Whether it has left so many questions unanswered that it must be taken as hung.
+    pub(super) fn hangs(&self) -> bool {
+        self.unanswered > HUNG_AFTER
+    }
+
     pub(super) fn epoch(&self) -> Option<Epoch> {
         self.current.as_ref().map(|enforcer| enforcer.epoch)
     }
@@ -65,9 +74,9 @@ impl Child {
         self.loaded.is_some_and(|(loaded, _)| loaded == generation)
     }
 
-    pub(super) fn kill(&self) {
+    pub(super) fn kill(&self, why: &'static str) {
         if let Some(enforcer) = &self.current {
-            enforcer.kill();
+            enforcer.kill(why);
         }
     }
 
@@ -141,12 +150,38 @@ impl Supervisor {
                 compartments,
                 ..
             }) => {
+                if self.child.hangs() {
+                    crate::say::warn("the enforcer answers again");
+                }
+                self.child.unanswered = 0;
+                self.claims_due();
                 self.child.log_head = Some(log_head);
                 self.child.connections = connections;
                 self.child.armed = compartments;
                 self.note_log(log_trouble);
                 self.answer_questions(id);
             }
+        }
+    }
+
+    /// Asks the enforcer how it stands; one that leaves it at that is noticed, and in the end replaced.
+    ///
+    /// Questions are counted, not seconds: a node that was itself stopped for a while has asked nothing meanwhile.
+    pub(super) fn ask(&mut self) {
+        let Some(enforcer) = self.child.serving() else {
+            return;
+        };
+        enforcer.say(FromNode::AskStatus { id: 0 });
+        self.child.unanswered += 1;
+        if self.child.unanswered == HUNG_AFTER + 1 {
+            crate::say::warn(&format!(
+                "the enforcer (process {}) does not answer; if it stays so it is killed and started again",
+                self.child.pid().unwrap_or_default()
+            ));
+            self.answer_all_questions();
+        }
+        if self.child.unanswered > KILLED_AFTER {
+            self.child.kill("it does not answer");
         }
     }
 
@@ -180,7 +215,7 @@ impl Supervisor {
             crate::say::warn(&format!(
                 "the enforcer is not ready after {READY_WITHIN:?}; it is killed"
             ));
-            self.child.kill();
+            self.child.kill("it was not ready in time");
         }
         if let Some((generation, by)) = self.child.pending
             && by < now
@@ -216,6 +251,7 @@ impl Supervisor {
         child.ready = false;
         child.ready_by = None;
         child.late = false;
+        child.unanswered = 0;
         child.loaded = None;
         child.connections = 0;
         child.log_head = None;

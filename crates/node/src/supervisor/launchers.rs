@@ -45,7 +45,7 @@ impl Supervisor {
     /// Decides the claims that wait, once the enforcer has what they are decided by.
     pub(super) fn claims_due(&mut self) {
         let settled = self.offer.is_none() || self.child.is_late();
-        if !self.child.has(self.serving.generation) || !settled {
+        if !self.child.has(self.serving.generation) || !settled || self.child.hangs() {
             return;
         }
         for Waiting { claim, .. } in std::mem::take(&mut self.waiting) {
@@ -63,8 +63,11 @@ impl Supervisor {
             refuse(
                 claim,
                 Refusal::new(
-                    "the enforcer is not up",
-                    "`ringfence status` says why; try again when it is",
+                    "the enforcer is not up, or does not answer",
+                    format!(
+                        "`ringfence status{}` says why; try again when it is",
+                        self.fixed.state_option
+                    ),
                 ),
             );
         }

@@ -250,7 +250,7 @@ impl Supervisor {
             }
         } else {
             // Nothing is asked of it, and it refuses that: it is broken, and a new one may not be.
-            self.child.kill();
+            self.child.kill("it refuses to have no policy");
             return;
         }
         // An offer in between may have been taken before this one was refused: then it goes back.

@@ -2,13 +2,15 @@
 
 use std::io::Write;
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Supervisor;
 use super::policy::count;
 use crate::generation::Origin;
-use crate::limits::ADMIN_WITHIN;
+use crate::limits::{ADMIN_WITHIN, KILLED_AFTER};
 use crate::status::{Degraded, EnforcerStatus, LogStatus, Policy, Status, Workload};
 use ringfence_compartment::link::FromNode;
 
@@ -28,8 +30,10 @@ impl Supervisor {
             answer,
         });
         match self.child.serving() {
-            Some(enforcer) => enforcer.say(FromNode::AskStatus { id: self.asked }),
-            None => self.answer_all_questions(),
+            Some(enforcer) if !self.child.hangs() => {
+                enforcer.say(FromNode::AskStatus { id: self.asked });
+            }
+            _ => self.answer_all_questions(),
         }
     }
 
@@ -42,15 +46,12 @@ impl Supervisor {
         self.questions = rest;
         for question in late {
             let mut status = self.status();
-            status.degraded.push(Degraded::new(
-                "the enforcer does not answer",
-                "if it stays so, end it with `kill -9`: it is started again within a second",
-            ));
+            if !self.child.hangs() {
+                status.degraded.push(hung());
+            }
             reply(question, status);
         }
-        if let Some(enforcer) = self.child.serving() {
-            enforcer.say(FromNode::AskStatus { id: 0 });
-        }
+        self.ask();
     }
 
     pub(super) fn answer_questions(&mut self, id: u64) {
@@ -109,6 +110,11 @@ impl Supervisor {
                 fixed.config.display()
             ),
         };
+        // One line, whatever the directories are called.
+        let line: String = line
+            .chars()
+            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .collect();
         let mut out = std::io::stdout();
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
             crate::say::warn(&format!("{line}\n(standard output is closed: {error})"));
@@ -187,6 +193,9 @@ impl Supervisor {
                     .to_owned(),
             );
         }
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let policies = &self.serving.estate.policies;
+        notes.extend(policies.iter().filter_map(|policy| policy.overdue(today)));
         notes
     }
 
@@ -209,6 +218,8 @@ impl Supervisor {
                 format!("the enforcer is not up{how}; nothing passes"),
                 "it is started again by itself; what it says is on the standard error of `ringfence up`",
             ));
+        } else if self.child.hangs() {
+            reasons.push(hung());
         } else if self.child.is_late() {
             reasons.push(Degraded::new(
                 format!(
@@ -247,6 +258,13 @@ impl Supervisor {
         }
         reasons
     }
+}
+
+fn hung() -> Degraded {
+    Degraded::new(
+        "the enforcer does not answer; nothing new passes while it hangs",
+        format!("wait: after {KILLED_AFTER} s without an answer it is killed and started again"),
+    )
 }
 
 fn reply(question: Question, status: Status) {

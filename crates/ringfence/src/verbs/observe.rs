@@ -26,7 +26,7 @@ const EXAMPLES: &str = "\
 Examples:
   ringfence observe --last 20
   ringfence observe -f --verdict deny
-  ringfence observe --from customer-service --to payments
+  ringfence observe --from assistant --to library
   ringfence observe -o json | jq -r 'select(.outcome==\"deny\") | .operation'
 
 In JSON, every line is one record; docs/flows.md says what each key means.";

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ringfence_model::{Diagnostics, Estate, Generation, HostName, Position};
 use ringfence_policy::{Answer, Explanation, Snapshot, batch, provisional_addresses};
 
@@ -22,11 +23,10 @@ const LINE_READ: u64 = 64 * 1024;
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   ringfence policy explain --config estate \\
-      --from customer-service --to payments --op 'POST /v1/payments'
-  ringfence policy explain --config estate --from reporting --to ledger --op connect
+      --from assistant --to library --op 'DELETE /books/1'
   ringfence policy explain --config estate --batch - < questions.jsonl
 
-A question is one line: {\"from\":\"customer-service\",\"to\":\"payments\",\"op\":\"POST /v1/payments\"}
+A question is one line: {\"from\":\"assistant\",\"to\":\"library\",\"op\":\"GET /books/1\"}
 An answer is one line: {\"outcome\":\"deny\",\"reason\":\"…\",\"rule\":null}
 
 Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.";
@@ -127,6 +127,11 @@ fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
                     counted(estate.agents.len(), "agent", "agents"),
                     counted(estate.policies.len(), "policy", "policies"),
                 )?;
+                out.flush()?;
+            }
+            let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+            for warning in estate.policies.iter().filter_map(|p| p.overdue(today)) {
+                say(format!("warning: {warning}"));
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -14,9 +14,11 @@ pub(crate) const EXIT_REFUSED: u8 = 125;
 
 const EXAMPLES: &str = "\
 Examples:
-  ringfence run customer-service -- curl -s http://customer-data:8080/customers/42
-  ringfence run customer-service --workdir ./work -- python3 agent.py
-  ringfence run payments --env LOG_LEVEL=debug --env API_KEY -- /opt/bank/payments
+  ringfence run library -- python3 -m http.server 8000
+  ringfence run assistant -- curl -sS http://library:8000/
+  ringfence run assistant --workdir ./work -- python3 agent.py
+  ringfence run assistant --env LOG_LEVEL=debug --env API_KEY -- bash
+The names are those of the estate that `ringfence init` writes.
 
 Standard streams, signals, the terminal and the exit code are the program's own. The program sees /usr, /bin, /sbin, \
 /lib and /opt read-only, a private /tmp, /run and /dev, and /work; `filesystem` in its policy adds paths. Of the \

@@ -15,7 +15,7 @@ const EXAMPLES: &str = "\
 Examples:
   ringfence init estate && ringfence up --config estate
   ringfence up --config estate --state /tmp/try
-  ringfence run customer-service -- curl http://customer-data:8080/customers/42   (in another terminal)
+  ringfence run assistant -- curl -sS http://library:8000/      (in another terminal)
 
 It prints one line on standard output when it serves, and everything else on standard error. Changes of the files are \
 picked up when saved: the whole new generation or none. SIGHUP reads them at once, SIGTERM and SIGINT stop the node. \

@@ -48,7 +48,7 @@ impl Place {
     }
 
     pub(crate) fn up(&self) -> Node<'_> {
-        let mut child = Command::new(RINGFENCE)
+        let child = Command::new(RINGFENCE)
             .arg("up")
             .arg("--config")
             .arg(self.config())
@@ -59,6 +59,11 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        self.serving(child)
+    }
+
+    /// A node that was just started, once it has said its line.
+    pub(crate) fn serving(&self, mut child: Child) -> Node<'_> {
         let mut line = String::new();
         let mut out = BufReader::new(child.stdout.take().unwrap());
         out.read_line(&mut line).unwrap();

@@ -16,6 +16,13 @@ pub enum Framing {
     UntilClose,
 }
 
+impl Framing {
+    /// Whether any byte may follow the head.
+    pub fn has_body(self) -> bool {
+        !matches!(self, Framing::None | Framing::Length(0))
+    }
+}
+
 /// Longest body that can be announced, so that no counter anywhere overflows.
 const LENGTH_MAX: u64 = i64::MAX as u64;
 

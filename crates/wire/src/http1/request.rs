@@ -151,6 +151,11 @@ impl RequestHead<'_> {
             field.write(out);
         }
         write_framing(self.framing, out);
+        if self.framing.has_body() {
+            // Some services leave a body unread and take it for their next request, which nobody has decided. After
+            // this they may read no request any more (RFC 9112, 9.6).
+            write_field("connection", b"close", out);
+        }
         if self.expect_continue {
             write_field("expect", b"100-continue", out);
         }

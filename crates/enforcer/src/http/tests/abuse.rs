@@ -252,3 +252,74 @@ async fn an_unsound_body_behind_the_start_of_its_answer_resets_the_client() {
     );
     assert_eq!(scene.ended().await, Ended::Malformed);
 }
+
+/// Like http.server of Python: it leaves the body of a GET unread, and takes it for the next request unless it was
+/// told that there is none.
+async fn leaves_bodies_unread(mut wire: Wire, nth: usize) {
+    loop {
+        let mut byte = [0];
+        if !matches!(wire.0.peek(&mut byte).await, Ok(1)) {
+            return;
+        }
+        let head = wire.head().await;
+        let line = head.lines().next().unwrap_or_default().to_owned();
+        let body = format!("{nth} {line}");
+        wire.say(&format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+        .await;
+        if head.contains("\r\nconnection: close\r\n") {
+            return wire.until_gone().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_the_service_leaves_unread_is_never_its_next_request() {
+    let hidden = "GET /forbidden HTTP/1.1\r\nHost: svc\r\n\r\n";
+    let bodies = [
+        format!("Content-Length: {}\r\n\r\n{hidden}", hidden.len()),
+        format!(
+            "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{hidden}\r\n0\r\n\r\n",
+            hidden.len()
+        ),
+    ];
+    for body in bodies {
+        for method in ["GET", "POST", "DELETE"] {
+            let mut scene = Scene::new(leaves_bodies_unread).await;
+            scene
+                .client
+                .say("GET /a HTTP/1.1\r\nHost: svc\r\n\r\n")
+                .await;
+            scene.client.read_until("0 GET /a HTTP/1.1").await;
+            scene
+                .client
+                .say(&format!("{method} /b HTTP/1.1\r\nHost: svc\r\n{body}"))
+                .await;
+            let end = format!("0 {method} /b HTTP/1.1");
+            let answer = scene.client.read_until(&end).await;
+            assert!(!answer.contains("connection: close"), "{answer}");
+            // The client's connection lives on; the service's does not.
+            scene
+                .client
+                .say("GET /c HTTP/1.1\r\nHost: svc\r\n\r\n")
+                .await;
+            let next = scene.client.read_until("HTTP/1.1").await;
+            let next = next + &scene.client.read_until("/c HTTP/1.1").await;
+            assert!(next.ends_with("1 GET /c HTTP/1.1"), "{method}: {next}");
+            let (first, second) = (format!("allow {method} /b"), "allow GET /c".to_owned());
+            assert_eq!(
+                scene.gate.entries(),
+                [
+                    "allow GET /a".to_owned(),
+                    "dial".to_owned(),
+                    first,
+                    second,
+                    "dial".to_owned()
+                ]
+            );
+            assert_eq!(scene.leave().await, Ended::Finished);
+        }
+    }
+}

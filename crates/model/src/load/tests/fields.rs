@@ -398,3 +398,26 @@ fn says_what_was_meant() {
     );
     assert_eq!(helps(&text), "did you mean clerk?");
 }
+
+/// A document without a usable name is read to its end all the same: one go tells everything.
+#[test]
+fn what_is_wrong_in_the_spec_of_a_nameless_document_is_told_too() {
+    for (kind, spec, wrong) in [
+        ("Agent", "{ purpos: x }", "purpos"),
+        ("Service", "{ protocol: http, port: 80, portt: 1 }", "portt"),
+        ("Policy", "{ agent: clerk, initiat: [] }", "initiat"),
+    ] {
+        for metadata in ["{ name: Upper }", "{ nam: x }"] {
+            let text = format!("{HEAD}kind: {kind}\nmetadata: {metadata}\nspec: {spec}\n");
+            let errors = documents(&[("a.yaml", text.as_bytes())]).unwrap_err();
+            let told = errors.to_string();
+            assert!(told.contains("nam"), "{told}");
+            assert!(told.contains(wrong), "{told}");
+            let at = errors
+                .0
+                .iter()
+                .filter(|error| error.message.contains(wrong));
+            assert_eq!(at.count(), 1, "{told}");
+        }
+    }
+}

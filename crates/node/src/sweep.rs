@@ -1,0 +1,158 @@
+//! Directories under `/run/ringfence` that killed nodes of root left: found dead, and removed.
+//!
+//! A directory is dead when nothing listens on the sockets in it. A node that is just starting has one like that for a
+//! moment; so each holds a [`Making`] until it listens, and a sweep holds off while anybody does.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use ringfence_compartment::sockets::{ADMIN_SOCKET, RUN_SOCKET};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+/// Name of the lock file beside the directories.
+const LOCK: &str = ".lock";
+/// Digits in the name of a directory.
+const DIGITS: usize = 16;
+
+/// While it lives, no sweep takes a directory that nothing listens in yet.
+pub(crate) struct Making(#[expect(dead_code, reason = "held, not used")] File);
+
+/// Announces that sockets are about to be made under `parent`.
+pub(crate) fn making(parent: &Path) -> io::Result<Making> {
+    let file = lock_file(parent)?;
+    rustix::fs::flock(&file, FlockOperation::LockShared)?;
+    Ok(Making(file))
+}
+
+fn lock_file(parent: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        // Nobody else may hold it against us.
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(parent.join(LOCK))
+}
+
+/// Removes what dead nodes left under `parent`. What cannot be judged or removed stays: it hinders nobody.
+pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
+    let lock = lock_file(parent)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        // Another node starts or sweeps just now: the next start will do.
+        Err(Errno::WOULDBLOCK) => return Ok(()),
+        other => other?,
+    }
+    let own = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir(parent)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let ours = name.len() == DIGITS
+            && name
+                .as_encoded_bytes()
+                .iter()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && entry
+                .metadata()
+                .is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
+        if ours {
+            // One that cannot be swept is no reason to leave the others, nor not to start.
+            let _stays = remove_if_dead(&entry.path());
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_dead(path: &Path) -> io::Result<()> {
+    let directory = rustix::fs::open(
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    for name in [RUN_SOCKET, ADMIN_SOCKET] {
+        if !is_dead(&path.join(name)) {
+            return Ok(());
+        }
+    }
+    for name in [RUN_SOCKET, ADMIN_SOCKET] {
+        match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    // Not when there is anything else in it: that is not ours.
+    std::fs::remove_dir(path)
+}
+
+/// Whether nothing listens on the socket at `path`. Never waits: a node that is stopped, with a full queue, is alive.
+fn is_dead(path: &Path) -> bool {
+    let refused = || -> rustix::io::Result<bool> {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket =
+            rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+        match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
+            Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(true),
+            Err(error) => Err(error),
+            Ok(()) => Ok(false),
+        }
+    };
+    refused().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringfence_compartment::sockets::listen;
+    use std::fs;
+
+    const DEAD: &str = "00000000000000aa";
+    const LIVING: &str = "00000000000000bb";
+
+    #[test]
+    fn only_dead_directories_of_nodes_go() {
+        let parent = tempfile::tempdir().unwrap();
+        let at = |name: &str| parent.path().join(name);
+        let mut sockets = Vec::new();
+        for name in [
+            DEAD,
+            LIVING,
+            "00000000000000cc",
+            "short",
+            "00000000000000XX",
+        ] {
+            fs::create_dir(at(name)).unwrap();
+            if name == LIVING {
+                // Only one of the two: being about to listen on the other.
+                sockets.push(listen(&at(name), ADMIN_SOCKET, Mode::RWXU).unwrap());
+            } else {
+                drop(listen(&at(name), RUN_SOCKET, Mode::RWXU).unwrap());
+                drop(listen(&at(name), ADMIN_SOCKET, Mode::RWXU).unwrap());
+            }
+        }
+        fs::write(at("00000000000000cc").join("note"), "not ours").unwrap();
+        fs::write(at("00000000000000dd"), "a file").unwrap();
+
+        let held = making(parent.path()).unwrap();
+        sweep(parent.path()).unwrap();
+        assert!(at(DEAD).exists(), "swept while a node was starting");
+        drop(held);
+
+        sweep(parent.path()).unwrap();
+        assert!(!at(DEAD).exists());
+        for name in [
+            LIVING,
+            "short",
+            "00000000000000XX",
+            "00000000000000cc/note",
+            "00000000000000dd",
+        ] {
+            assert!(at(name).exists(), "{name} is gone");
+        }
+        assert!(at(LIVING).join(ADMIN_SOCKET).exists());
+    }
+}
