@@ -17,6 +17,31 @@ use support::{Host, PATIENCE, User, able, texts};
 const BOTH: [User; 2] = [User::Root, User::Somebody];
 
 #[test]
+fn pipes_and_dev_null_can_be_opened_again_by_name() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    for user in BOTH {
+        // The pipes of this test are root's, and closed to others by name outside as well.
+        let pipes = match user {
+            User::Root => "echo out >/dev/stdout; echo err >/dev/stderr",
+            User::Somebody => "echo out; echo err >&2",
+        };
+        let script = &format!("{pipes}; cat /dev/stdin && echo empty");
+        let output = host
+            .command(user, &[], &["/usr/bin/env", "dash", "-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        assert_eq!(texts(&output).0, "out\nempty\n", "{user:?}");
+        assert_eq!(texts(&output).1, "err\n", "{user:?}");
+    }
+}
+
+#[test]
 fn pipes_and_files_pass_as_they_are() {
     if !able() {
         return;

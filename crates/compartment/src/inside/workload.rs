@@ -6,14 +6,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
 use super::init::Setup;
 use super::program;
 use super::talk::FromWorkload;
 use crate::error::{OrRefuse, Refusal};
 use crate::landlock::{Grant, restrict};
-use crate::root::Access;
+use crate::root::{self, Access};
 use crate::{channel, seccomp, sys};
 
 /// Trees of its own that a workload may write.
@@ -97,17 +97,34 @@ fn streams(setup: &Setup, terminal: Option<&CStr>) -> io::Result<()> {
     // Out of the way first: none of the sources may be 0, 1 or 2, or one would overwrite the other.
     let mut sources = Vec::new();
     for stream in &setup.streams {
-        let source: RawFd = match (stream, &slave) {
-            (Some(chosen), _) => chosen.as_raw_fd(),
-            (None, Some(slave)) => slave.as_raw_fd(),
+        let source = match (stream, &slave) {
+            (Some(chosen), _) => match own_device(chosen)? {
+                Some(own) => sys::duplicate_above(own.as_raw_fd(), 3)?,
+                None => sys::duplicate_above(chosen.as_raw_fd(), 3)?,
+            },
+            (None, Some(slave)) => sys::duplicate_above(slave.as_raw_fd(), 3)?,
             (None, None) => return Err(io::Error::other("a stream without a source")),
         };
-        sources.push(sys::duplicate_above(source, 3)?);
+        sources.push(source);
     }
     for (number, source) in sources.iter().enumerate() {
         sys::place_descriptor(source.as_raw_fd(), number as RawFd)?;
     }
     Ok(())
+}
+
+/// The compartment's own copy of a device of the host: Landlock knows that one, so it can be opened again by name
+/// (`/dev/stdin`). `None` when the stream is no device.
+fn own_device(stream: &OwnedFd) -> io::Result<Option<OwnedFd>> {
+    let found = rustix::fs::fstat(stream)?;
+    if FileType::from_raw_mode(found.st_mode) != FileType::CharacterDevice {
+        return Ok(None);
+    }
+    let path = root::harmless_device(found.st_rdev)
+        .ok_or_else(|| io::Error::other("a stream is a device that may not be handed over"))?;
+    let mode = rustix::fs::fcntl_getfl(stream)? & OFlags::ACCMODE;
+    let own = rustix::fs::open(path, mode | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+    Ok(Some(own))
 }
 
 fn landlock(setup: &Setup) -> Result<(), Refusal> {

@@ -70,6 +70,12 @@ pub(super) fn start(
 ) -> Result<Started, Refusal> {
     let Claimed { node, grant, link } = claimed;
     let ids = Ids::decide(&grant)?;
+    if let Some(outer) = ids.dynamic {
+        streams.give_pipes_to(outer).or_refuse(
+            "the standard streams",
+            "redirect them to files or /dev/null",
+        )?;
+    }
     let plan = Plan::make(&grant, request.workdir.as_deref(), ids.dynamic)?;
     let (control, far_control) = channel::pair().or_refuse("a channel", FIX)?;
     let (report, far_report) = channel::pair().or_refuse("a channel", FIX)?;

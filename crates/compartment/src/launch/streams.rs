@@ -9,14 +9,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, OFlags};
 use rustix::pipe::PipeFlags;
+use rustix::process::{Gid, Uid};
 
 use super::pump::{End, Pump};
 use crate::error::Refusal;
 use crate::sys;
 
-/// Major number of memory devices, and the minors that pass: null, zero, full, random, urandom.
-const MEMORY_DEVICES: u32 = 1;
-const HARMLESS: &[u32] = &[3, 5, 7, 8, 9];
+/// `f_type` of the file system in which pipes without a name live (`PIPEFS_MAGIC`).
+const PIPE_FILE_SYSTEM: rustix::fs::FsWord = 0x5049_5045;
 
 /// The three streams, examined.
 pub(super) struct Streams {
@@ -54,6 +54,18 @@ impl Streams {
         Ok(streams)
     }
 
+    /// Gives pipes to the user the workload will be, so that it can open them by name (`/dev/stderr`). Only pipes that
+    /// have no name of their own: a FIFO of the host keeps its owner.
+    pub(super) fn give_pipes_to(&self, id: u32) -> io::Result<()> {
+        let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+        for stream in self.given.iter().flatten() {
+            if rustix::fs::fstatfs(stream)?.f_type == PIPE_FILE_SYSTEM {
+                rustix::fs::fchown(stream, Some(uid), Some(gid))?;
+            }
+        }
+        Ok(())
+    }
+
     fn take(&mut self, number: usize, stream: BorrowedFd<'_>) -> Result<(), String> {
         let words = |cause: io::Error| format!("cannot be used: {cause}");
         if stream.is_terminal() {
@@ -69,10 +81,7 @@ impl Streams {
         }
         let given = match FileType::from_raw_mode(found.st_mode) {
             FileType::Fifo | FileType::RegularFile => duplicate(stream),
-            FileType::CharacterDevice
-                if rustix::fs::major(found.st_rdev) == MEMORY_DEVICES
-                    && HARMLESS.contains(&rustix::fs::minor(found.st_rdev)) =>
-            {
+            FileType::CharacterDevice if crate::root::harmless_device(found.st_rdev).is_some() => {
                 duplicate(stream)
             }
             FileType::Socket => self.relay(number, stream),

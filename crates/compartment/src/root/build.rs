@@ -36,6 +36,15 @@ const EMPTY_WORK: &str = "size=1g,nr_inodes=262144,mode=0755";
 
 /// Device nodes shown; all of them harmless and the same for everyone.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty"];
+/// Major number of memory devices, and those of them that are shown, by minor number.
+const MEMORY_DEVICES: u32 = 1;
+const HARMLESS: &[(u32, &str)] = &[
+    (3, "/dev/null"),
+    (5, "/dev/zero"),
+    (7, "/dev/full"),
+    (8, "/dev/random"),
+    (9, "/dev/urandom"),
+];
 /// Where the new root is put together: directories of which every host has one.
 const STAGES: &[&str] = &["/tmp", "/mnt", "/run", "/var", "/usr"];
 
@@ -321,4 +330,13 @@ pub(crate) fn open_terminal() -> io::Result<(OwnedFd, CString)> {
     let slave = rustix::pty::ptsname(&master, Vec::new())?;
     debug_assert!(master.as_raw_fd() > 2);
     Ok((master, slave))
+}
+
+/// The compartment's own name of a device that may be a standard stream; `None`: it may not be one.
+pub(crate) fn harmless_device(device: rustix::fs::Dev) -> Option<&'static str> {
+    let minor = rustix::fs::minor(device);
+    HARMLESS
+        .iter()
+        .find(|(number, _)| rustix::fs::major(device) == MEMORY_DEVICES && *number == minor)
+        .map(|(_, path)| *path)
 }

@@ -16,6 +16,6 @@ mod scan;
 mod tests;
 mod work;
 
-pub(crate) use build::{build, open_terminal};
+pub(crate) use build::{build, harmless_device, open_terminal};
 pub(crate) use etc::{Identity, USER};
 pub(crate) use plan::{Access, Plan, WORK};
