@@ -246,5 +246,8 @@ pub enum ToNode {
         connections: u64,
         /// Armed compartments.
         compartments: Vec<InstanceId>,
+        /// What some of them say is not bounded, or not recorded, where they run. Each once.
+        #[serde(default)]
+        unbounded: Vec<String>,
     },
 }

@@ -178,7 +178,10 @@ impl<'l> Life<'l> {
             }
             _ if !descriptors.is_empty() => return Err(Broken::Stowaways),
             ToEnforcer::Arm { .. } if !self.doors.is_empty() => return Err(Broken::ArmedTwice),
-            ToEnforcer::Arm { .. } => self.arm().await?,
+            ToEnforcer::Arm { unbounded, .. } => {
+                self.home.note_unbounded(unbounded);
+                self.arm().await?;
+            }
             ToEnforcer::Attempts { attempts } => {
                 attempts::record(self.node, self.home, &attempts);
                 self.messages += 1;

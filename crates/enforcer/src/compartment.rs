@@ -1,6 +1,6 @@
 //! One armed compartment, as connections see it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ringfence_model::flow::{Flow, Kind, Outcome};
 use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 use crate::fold::{Alike, Denials};
 use crate::inbound::Pool;
-use crate::limits::{DNS_PER_SECOND, DNS_TCP_CONNECTIONS};
+use crate::limits::{DNS_PER_SECOND, DNS_TCP_CONNECTIONS, UNBOUNDED_BYTES, UNBOUNDED_TEXTS};
 use crate::node::Node;
 use crate::rate::Rate;
-use crate::record::{Ruling, Subject};
+use crate::record::{Ruling, Subject, bounded};
 use crate::slots::Slots;
 
 /// Who is behind a set of doors. The door tells who; nothing that is said through it does.
@@ -30,6 +30,7 @@ pub(crate) struct Compartment {
     pub(crate) dns_rate: Rate,
     denials: Denials,
     left: watch::Sender<Option<&'static str>>,
+    unbounded: OnceLock<Vec<String>>,
 }
 
 impl Compartment {
@@ -44,7 +45,22 @@ impl Compartment {
             dns_rate: Rate::new(DNS_PER_SECOND),
             denials: Denials::new(Arc::clone(&node.recorder)),
             left: watch::Sender::new(None),
+            unbounded: OnceLock::new(),
         })
+    }
+
+    /// Takes down what its launcher says is not bounded, or not recorded, on this host.
+    pub(crate) fn note_unbounded(&self, texts: Vec<String>) {
+        let texts = texts.into_iter().take(UNBOUNDED_TEXTS);
+        // A compartment arms once; a second list would be refused before it got here.
+        let _first_stays = self
+            .unbounded
+            .set(texts.map(|text| bounded(&text, UNBOUNDED_BYTES)).collect());
+    }
+
+    /// The same, as far as it has been said.
+    pub(crate) fn unbounded(&self) -> &[String] {
+        self.unbounded.get().map_or(&[], Vec::as_slice)
     }
 
     /// Ends all its connections, for a reason. The first reason stays.

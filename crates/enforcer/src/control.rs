@@ -1,5 +1,6 @@
 //! The conversation with the node: generations in, compartments in, status out.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::Assignment;
 use crate::adopted;
 use crate::inforce::InForce;
-use crate::limits::{RECHECK_EVERY, STOP_TIMEOUT};
+use crate::limits::{RECHECK_EVERY, STOP_TIMEOUT, UNBOUNDED_TEXTS};
 use crate::link::Link;
 use crate::node::Node;
 use crate::record::event;
@@ -139,6 +140,15 @@ fn fitting(reason: String) -> String {
     crate::record::bounded(&reason, ringfence_compartment::link::MESSAGE_MAX / 8)
 }
 
+/// What compartments say is not bounded, each text once. A launcher chooses its words, so their number is bounded.
+fn unbounded(node: &Node) -> Vec<String> {
+    let mut texts = BTreeSet::new();
+    for compartment in node.registry.all() {
+        texts.extend(compartment.unbounded().iter().cloned());
+    }
+    texts.into_iter().take(UNBOUNDED_TEXTS).collect()
+}
+
 fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
     let log = node.recorder.log();
     ToNode::Status {
@@ -148,6 +158,7 @@ fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
         log_trouble: log.trouble(),
         connections: node.slots.taken() as u64,
         compartments: node.registry.instances(),
+        unbounded: unbounded(node),
     }
 }
 

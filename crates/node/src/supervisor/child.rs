@@ -33,6 +33,8 @@ pub(super) struct Child {
     pub(super) connections: u64,
     pub(super) log_head: Option<u64>,
     pub(super) armed: Vec<ringfence_model::InstanceId>,
+    /// What is not bounded, or not recorded, in some of them.
+    pub(super) unbounded: Vec<String>,
 }
 
 impl Child {
@@ -148,6 +150,7 @@ impl Supervisor {
                 log_trouble,
                 connections,
                 compartments,
+                unbounded,
                 ..
             }) => {
                 if self.child.hangs() {
@@ -158,6 +161,7 @@ impl Supervisor {
                 self.child.log_head = Some(log_head);
                 self.child.connections = connections;
                 self.child.armed = compartments;
+                self.child.unbounded = unbounded;
                 self.note_log(log_trouble);
                 self.answer_questions(id);
             }
@@ -256,6 +260,7 @@ impl Supervisor {
         child.connections = 0;
         child.log_head = None;
         child.armed.clear();
+        child.unbounded.clear();
         child.last_end = Some(how.to_owned());
         let who = pid
             .map(|pid| format!(" (process {pid})"))

@@ -193,6 +193,8 @@ impl Supervisor {
                     .to_owned(),
             );
         }
+        let unbounded = self.child.unbounded.iter();
+        notes.extend(unbounded.map(|what| format!("in compartments here, {what}")));
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let policies = &self.serving.estate.policies;
         notes.extend(policies.iter().filter_map(|policy| policy.overdue(today)));
