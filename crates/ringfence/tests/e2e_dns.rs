@@ -126,3 +126,14 @@ fn every_query_is_a_record() {
         .collect();
     assert_eq!(allowed, ["resolve A web"]);
 }
+
+/// With `AI_ADDRCONFIG`, which most programs ask with, the C library hides answers of a family of which the host has
+/// only a loopback address.
+#[test]
+fn the_c_librarys_resolver_finds_both_families() {
+    let node = start();
+    for (database, begins) in [("ahostsv4", "100."), ("ahostsv6", "fd52:6600:")] {
+        let found = node.run("agent", &["getent", database, "web"]).unwrap();
+        assert!(found.stdout.starts_with(begins), "{database}: {found:?}");
+    }
+}
