@@ -19,18 +19,11 @@ pub(crate) struct Grant<'a> {
     pub(crate) optional: bool,
 }
 
-/// How Landlock stands on this kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Strength {
-    /// Signals and abstract Unix sockets are kept inside as well (Linux 6.12).
-    pub(crate) scoped: bool,
-}
-
 /// Restricts this thread, and what it starts, to `grants`. `scoped` adds: no signals to, and no abstract Unix sockets
 /// of, processes outside.
 ///
 /// An error when the kernel has no Landlock at all: a wall that does not stand is not passed over.
-pub(crate) fn restrict(grants: &[Grant<'_>], scoped: bool) -> Result<Strength, String> {
+pub(crate) fn restrict(grants: &[Grant<'_>], scoped: bool) -> Result<(), String> {
     let all = AccessFs::from_all(WRITTEN_FOR);
     let words = |cause: &dyn std::fmt::Display| cause.to_string();
     let ruleset = Ruleset::default()
@@ -58,8 +51,8 @@ pub(crate) fn restrict(grants: &[Grant<'_>], scoped: bool) -> Result<Strength, S
     let status = created.restrict_self().map_err(|cause| words(&cause))?;
     match status.ruleset {
         RulesetStatus::NotEnforced => Err("this kernel does not enforce Landlock".to_owned()),
-        RulesetStatus::FullyEnforced => Ok(Strength { scoped: true }),
-        RulesetStatus::PartiallyEnforced => Ok(Strength { scoped: false }),
+        // What an older kernel does not know of it is told by `scopes`.
+        RulesetStatus::FullyEnforced | RulesetStatus::PartiallyEnforced => Ok(()),
     }
 }
 

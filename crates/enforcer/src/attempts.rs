@@ -37,12 +37,7 @@ fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Flow {
     } else {
         Kind::Connection
     };
-    let ruling = Ruling {
-        reason: attempt.reason.clone(),
-        rule: String::new(),
-        generation: snapshot.generation(),
-        mode: "enforce",
-    };
+    let ruling = Ruling::without_rule(attempt.reason.clone(), snapshot.generation());
     let mut flow = subject.flow(kind, Outcome::Deny, &attempt.operation, &ruling);
     flow.protocol = bounded(&attempt.protocol, RECORD_TEXT);
     flow.count = attempt.count.max(1);

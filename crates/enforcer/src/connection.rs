@@ -166,12 +166,10 @@ impl Connection {
         if snapshot.workload(pair.to).id == self.to && pair.protocol == self.protocol {
             return Ok(pair);
         }
-        let ruling = Ruling {
-            reason: format!("{} is no longer what it was", self.to),
-            rule: String::new(),
-            generation: snapshot.generation(),
-            mode: "enforce",
-        };
+        let ruling = Ruling::without_rule(
+            format!("{} is no longer what it was", self.to),
+            snapshot.generation(),
+        );
         Err(Denied {
             to: Some(pair.to),
             ruling,
@@ -267,12 +265,10 @@ impl Connection {
             None => Ok(()),
             Some(reason) => Err(Cut {
                 outcome: Outcome::Allow,
-                ruling: Ruling {
-                    reason: format!("{}: {reason}", compartment.instance),
-                    rule: String::new(),
-                    generation: snapshot.generation(),
-                    mode: "enforce",
-                },
+                ruling: Ruling::without_rule(
+                    format!("{}: {reason}", compartment.instance),
+                    snapshot.generation(),
+                ),
             }),
         };
         departed(&self.home)?;
@@ -308,12 +304,10 @@ impl Connection {
         }
         Err(revoked(Denied {
             to: Some(pair.to),
-            ruling: Ruling {
-                reason: format!("{} is no longer found where it was", self.to),
-                rule: String::new(),
-                generation: snapshot.generation(),
-                mode: "enforce",
-            },
+            ruling: Ruling::without_rule(
+                format!("{} is no longer found where it was", self.to),
+                snapshot.generation(),
+            ),
         }))
     }
 
@@ -345,15 +339,7 @@ impl Connection {
                     outcome
                 };
                 let reason = trouble.unwrap_or(reason);
-                (
-                    outcome,
-                    Ruling {
-                        reason,
-                        rule: String::new(),
-                        generation,
-                        mode: "enforce",
-                    },
-                )
+                (outcome, Ruling::without_rule(reason, generation))
             }
         };
         let mut flow = self.subject().flow(Kind::Close, outcome, "close", &ruling);

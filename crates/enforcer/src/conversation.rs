@@ -106,12 +106,10 @@ impl Gate for Conversation<'_> {
 
     fn refuse_malformed(&self, what: &str, reason: &str) {
         let connection = self.connection;
-        let ruling = Ruling {
-            reason: reason.to_owned(),
-            rule: String::new(),
-            generation: connection.node().current.load().snapshot.generation(),
-            mode: "enforce",
-        };
+        let ruling = Ruling::without_rule(
+            reason.to_owned(),
+            connection.node().current.load().snapshot.generation(),
+        );
         connection
             .home()
             .refused(&connection.subject(), Kind::Operation, what, &ruling, 0);

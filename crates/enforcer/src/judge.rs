@@ -31,12 +31,7 @@ impl Denied {
         let generation = snapshot.generation();
         Self {
             to,
-            ruling: Ruling {
-                reason,
-                rule: String::new(),
-                generation,
-                mode: "enforce",
-            },
+            ruling: Ruling::without_rule(reason, generation),
         }
     }
 }

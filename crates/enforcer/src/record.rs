@@ -93,6 +93,18 @@ pub(crate) struct Ruling {
     pub(crate) mode: &'static str,
 }
 
+impl Ruling {
+    /// By the enforcer itself, or by what is missing: no rule of a policy decided.
+    pub(crate) fn without_rule(reason: String, generation: Generation) -> Self {
+        Self {
+            reason,
+            rule: String::new(),
+            generation,
+            mode: "enforce",
+        }
+    }
+}
+
 impl Subject {
     /// The source alone, before anything is known of where it goes.
     pub(crate) fn of(node: &str, source: &WorkloadId, instance: &InstanceId) -> Self {

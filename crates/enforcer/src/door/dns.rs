@@ -108,10 +108,5 @@ fn find(
 
 fn plain(force: &InForce, reason: &str) -> Ruling {
     let generation = force.snapshot.generation();
-    Ruling {
-        reason: reason.to_owned(),
-        rule: String::new(),
-        generation,
-        mode: "enforce",
-    }
+    Ruling::without_rule(reason.to_owned(), generation)
 }

@@ -33,12 +33,7 @@ pub(crate) async fn serve(
         )
     };
     subject.connection = node.recorder.connection_id();
-    let ruling = |reason: &str| Ruling {
-        reason: reason.to_owned(),
-        rule: String::new(),
-        generation,
-        mode: "enforce",
-    };
+    let ruling = |reason: &str| Ruling::without_rule(reason.to_owned(), generation);
     let Some(_held) = home.dns_slots.take() else {
         let reason = format!("{} dns connections already", home.dns_slots.limit());
         home.refused(&subject, Kind::Connection, "connect", &ruling(&reason), 0);

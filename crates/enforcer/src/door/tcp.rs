@@ -113,12 +113,7 @@ fn turn_away(
 ) {
     let force = node.current.load();
     let generation = force.snapshot.generation();
-    let ruling = Ruling {
-        reason,
-        rule: String::new(),
-        generation,
-        mode: "enforce",
-    };
+    let ruling = Ruling::without_rule(reason, generation);
     let mut subject = home.subject(&force.node, original, "tcp");
     subject.connection = node.recorder.connection_id();
     home.refused(&subject, Kind::Connection, "connect", &ruling, 0);

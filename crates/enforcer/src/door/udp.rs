@@ -102,12 +102,7 @@ pub(super) fn silence(node: &Node, home: &Compartment, received: &Received) {
     if let Some(to) = to {
         subject.destination = snapshot.workload(to).id.name.to_string();
     }
-    let ruling = Ruling {
-        reason: "no workload speaks udp".to_owned(),
-        rule: String::new(),
-        generation: snapshot.generation(),
-        mode: "enforce",
-    };
+    let ruling = Ruling::without_rule("no workload speaks udp".to_owned(), snapshot.generation());
     home.refused(
         &subject,
         Kind::Connection,
