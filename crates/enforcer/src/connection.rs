@@ -355,6 +355,7 @@ fn word(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http => "http",
         Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
     }
 }
 

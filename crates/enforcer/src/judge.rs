@@ -80,7 +80,8 @@ pub(crate) fn pair(
 pub(crate) fn may_connect(snapshot: &Snapshot, pair: Pair) -> Result<Ruling, Denied> {
     let now = Timestamp::now();
     match pair.protocol {
-        Protocol::Tcp => may(snapshot, pair, Operation::Connect),
+        // To one that takes datagrams nobody connects: denied, in words.
+        Protocol::Tcp | Protocol::Udp => may(snapshot, pair, Operation::Connect),
         Protocol::Http => may_meet(snapshot, pair.from, pair.to, now),
     }
 }

@@ -1,7 +1,7 @@
 //! Operations: what one workload does to another, as a rule writes them and as they happen.
 //!
 //! HTTP operations are `METHOD /path`. In a pattern, a segment `*` or `{name}` is exactly one non-empty segment, `**` (last
-//! only) is zero or more segments, and the method `*` is any method. The one operation of tcp is `connect`.
+//! only) is zero or more segments, and the method `*` is any method. The one operation of tcp is `connect`, of udp `send`.
 
 use std::fmt;
 
@@ -15,6 +15,8 @@ pub const METHOD_MAX: usize = 64;
 
 /// The operation of tcp.
 pub const CONNECT: &str = "connect";
+/// The operation of udp.
+pub const SEND: &str = "send";
 
 /// Stands for a wildcard while the literal rest of a pattern is brought to canonical form. Its own canonical form.
 const PLACEHOLDER: &str = "x";
@@ -24,6 +26,8 @@ const PLACEHOLDER: &str = "x";
 pub enum Pattern {
     /// The one operation of tcp.
     Connect,
+    /// The one operation of udp.
+    Send,
     /// Requests.
     Http(HttpPattern),
 }
@@ -53,6 +57,8 @@ pub enum Segment {
 pub enum Concrete {
     /// The one operation of tcp.
     Connect,
+    /// The one operation of udp.
+    Send,
     /// A request.
     Http {
         /// As sent, case kept.
@@ -99,6 +105,7 @@ impl OperationError {
     pub fn help(&self) -> String {
         match self {
             Self::WrongProtocol(_, Protocol::Tcp) => "tcp has one operation: connect".into(),
+            Self::WrongProtocol(_, Protocol::Udp) => "udp has one operation: send".into(),
             Self::WrongProtocol(_, Protocol::Http) => {
                 "write METHOD /path, such as GET /customers/*".into()
             }
@@ -140,7 +147,9 @@ fn split(text: &str) -> Result<(&str, &str), OperationError> {
         {
             Ok((method, path))
         }
-        _ if text == CONNECT => Err(OperationError::WrongProtocol(cut(text), Protocol::Http)),
+        _ if matches!(text, CONNECT | SEND) => {
+            Err(OperationError::WrongProtocol(cut(text), Protocol::Http))
+        }
         _ => Err(OperationError::Shape(cut(text))),
     }
 }
@@ -163,7 +172,10 @@ impl Pattern {
     ) -> Result<Self, OperationError> {
         match protocol {
             Protocol::Tcp if text == CONNECT => Ok(Self::Connect),
-            Protocol::Tcp => Err(OperationError::WrongProtocol(cut(text), protocol)),
+            Protocol::Udp if text == SEND => Ok(Self::Send),
+            Protocol::Tcp | Protocol::Udp => {
+                Err(OperationError::WrongProtocol(cut(text), protocol))
+            }
             Protocol::Http => HttpPattern::parse(text, allowances).map(Self::Http),
         }
     }
@@ -171,7 +183,7 @@ impl Pattern {
     /// Whether some operation belongs to both.
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Connect, Self::Connect) => true,
+            (Self::Connect, Self::Connect) | (Self::Send, Self::Send) => true,
             (Self::Http(a), Self::Http(b)) => a.overlaps(b),
             _ => false,
         }
@@ -300,7 +312,10 @@ impl Concrete {
     ) -> Result<Self, OperationError> {
         match protocol {
             Protocol::Tcp if text == CONNECT => Ok(Self::Connect),
-            Protocol::Tcp => Err(OperationError::WrongProtocol(cut(text), protocol)),
+            Protocol::Udp if text == SEND => Ok(Self::Send),
+            Protocol::Tcp | Protocol::Udp => {
+                Err(OperationError::WrongProtocol(cut(text), protocol))
+            }
             Protocol::Http => {
                 let (method, path) = split(text)?;
                 if !is_token(method) {
@@ -321,6 +336,7 @@ impl fmt::Display for Concrete {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connect => f.write_str(CONNECT),
+            Self::Send => f.write_str(SEND),
             Self::Http { method, path } => write!(f, "{method} {path}"),
         }
     }

@@ -30,6 +30,17 @@ pub struct Allowances {
     pub raw_non_ascii: bool,
 }
 
+impl Allowances {
+    /// Every form that a service can opt in to.
+    pub const ALL: Self = Self {
+        encoded_slash: true,
+        encoded_backslash: true,
+        empty_segment: true,
+        semicolon: true,
+        raw_non_ascii: true,
+    };
+}
+
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {

@@ -1,8 +1,9 @@
-//! What people write: services, agents, policies, after every check that needs no other resource.
+//! What people write: services, agents, policies, guardrails, tests, after every check that needs no other resource.
 //!
 //! These are the checked forms; how YAML becomes them is in the loader. They travel as JSON from the node to its
 //! enforcer, so all of them serialise.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -20,13 +21,25 @@ pub struct Estate {
     pub agents: Vec<Agent>,
     /// Sorted by name. At most one per workload.
     pub policies: Vec<Policy>,
+    /// Sorted by name.
+    #[serde(default)]
+    pub guardrails: Vec<Guardrail>,
+    /// Sorted by name.
+    #[serde(default)]
+    pub tests: Vec<Test>,
 }
+
+/// Words that people attach to a workload, for conditions to ask after.
+pub type Labels = BTreeMap<String, String>;
 
 /// Something that is called.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Service {
     /// Unique across agents and services.
     pub name: Name,
+    /// For conditions: `source.labels`, `destination.labels`.
+    #[serde(default)]
+    pub labels: Labels,
     /// Spoken on `port`.
     pub protocol: Protocol,
     /// The one port that exists on it.
@@ -54,6 +67,9 @@ pub struct Service {
 pub struct Agent {
     /// Unique across agents and services.
     pub name: Name,
+    /// For conditions: `source.labels`, `destination.labels`.
+    #[serde(default)]
+    pub labels: Labels,
     /// What it is for, in words.
     pub purpose: Option<String>,
     /// Who answers for it.
@@ -171,6 +187,9 @@ pub struct Policy {
     pub owner: Option<String>,
     /// When it is due to be read again.
     pub review_by: Option<Date>,
+    /// What becomes of its refusals.
+    #[serde(default)]
+    pub mode: Mode,
     /// What the subject may start.
     pub initiate: Vec<Entry>,
     /// What the subject takes from others. `None`: no such list. For an agent that is the same as an empty one; a service
@@ -195,6 +214,55 @@ impl Policy {
     }
 }
 
+/// What becomes of the refusals of one policy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Mode {
+    /// As written.
+    pub kind: ModeKind,
+    /// Last day (UTC) of `learn` and `shadow`. Without it, and outside of [`Mode::DAYS_MAX`], they enforce.
+    pub until: Option<Date>,
+    /// Where `mode` stands; the policy's own place where it is left out.
+    pub at: Position,
+}
+
+/// The three modes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModeKind {
+    /// Refusals refuse.
+    #[default]
+    Enforce,
+    /// Refusals are recorded as `would-deny` and pass; policy is to be proposed from what is seen.
+    Learn,
+    /// Refusals are recorded as `would-deny` and pass; policy stands and is tried.
+    Shadow,
+}
+
+impl ModeKind {
+    /// As resource files and records write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Learn => "learn",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
+impl Mode {
+    /// Longest time that `learn` or `shadow` soften anything, in days: from this long before [`Mode::until`] to its end.
+    pub const DAYS_MAX: i32 = 30;
+
+    /// The days (UTC, both included) on which refusals are softened; `None`: on none.
+    pub fn window(&self) -> Option<(Date, Date)> {
+        let until = self.until.filter(|_| self.kind != ModeKind::Enforce)?;
+        let first = until
+            .checked_sub(jiff::Span::new().days(Self::DAYS_MAX))
+            .unwrap_or(Date::MIN);
+        Some((first, until))
+    }
+}
+
 /// One peer, and the operations agreed with it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
@@ -209,11 +277,113 @@ pub struct Entry {
 /// An operation as a rule writes it, already known to parse for the protocol it is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OperationPattern {
-    /// As written: `GET /customers/*`, `connect`.
+    /// As written: `GET /customers/*`, `connect`, `send`.
+    pub text: String,
+    /// What must be true beside.
+    #[serde(default)]
+    pub when: Option<Condition>,
+    /// Last day (UTC) on which it holds. The day after, it matches nothing.
+    #[serde(default)]
+    pub until: Option<Date>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+impl OperationPattern {
+    /// A rule without condition or end.
+    pub fn plain(text: impl Into<String>, at: Position) -> Self {
+        Self {
+            text: text.into(),
+            when: None,
+            until: None,
+            at,
+        }
+    }
+}
+
+/// A condition in CEL, as written. Whether it can be compiled is known when policy is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Condition {
+    /// The expression.
     pub text: String,
     /// Where it stands.
     pub at: Position,
 }
+
+/// What nobody may do, whatever policies say. Only narrows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guardrail {
+    /// Unique across guardrails.
+    pub name: Name,
+    /// Who answers for it.
+    pub owner: String,
+    /// Why it is there.
+    pub reason: String,
+    /// Initiators it is about.
+    pub from: Selector,
+    /// Receivers it is about.
+    pub to: Selector,
+    /// Whether `operations` are forbidden, or all others.
+    pub forbids: Forbids,
+    /// Texts only: they have no condition and no end of their own.
+    pub operations: Vec<OperationPattern>,
+    /// It forbids only while this is true; an error forbids as well.
+    pub when: Option<Condition>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// Which side of a [`Guardrail`]'s list is forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forbids {
+    /// `deny`: what is listed.
+    Listed,
+    /// `only`: what is not listed.
+    Others,
+}
+
+/// Some workloads, or all.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Selector {
+    /// `*`
+    All,
+    /// These.
+    Names(Vec<Name>),
+}
+
+/// `kind: Test`: claims about the estate that belong to no single policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Test {
+    /// Unique across tests.
+    pub name: Name,
+    /// Each must hold.
+    pub cases: Vec<TestCase>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// One claim of a [`Test`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestCase {
+    /// Initiator.
+    pub from: Name,
+    /// Receiver.
+    pub to: Name,
+    /// Whether the operation must be allowed.
+    pub allow: bool,
+    /// A concrete operation.
+    pub operation: String,
+    /// What conditions see.
+    pub with: Option<With>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+/// A context for conditions, as people write it: the fields of `when`'s environment that an operation does not give by itself.
+/// Its shape is checked when it is used.
+pub type With = serde_json::Map<String, serde_json::Value>;
 
 /// A claim that a policy makes about itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -224,6 +394,9 @@ pub struct PolicyTest {
     pub allow: bool,
     /// A concrete operation.
     pub operation: String,
+    /// What conditions see.
+    #[serde(default)]
+    pub with: Option<With>,
     /// Where it stands.
     pub at: Position,
 }

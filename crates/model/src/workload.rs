@@ -73,6 +73,8 @@ pub enum Protocol {
     Http,
     /// Opaque bytes; the one operation is `connect`.
     Tcp,
+    /// Datagrams; the one operation is `send`.
+    Udp,
 }
 
 impl fmt::Display for Protocol {
@@ -80,6 +82,7 @@ impl fmt::Display for Protocol {
         f.write_str(match self {
             Protocol::Http => "http",
             Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
         })
     }
 }

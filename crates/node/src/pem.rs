@@ -176,6 +176,7 @@ mod tests {
         Estate {
             services: vec![Service {
                 name: Name::new("db").unwrap(),
+                labels: Default::default(),
                 protocol: Protocol::Tcp,
                 port: 5432,
                 hosts: Vec::new(),

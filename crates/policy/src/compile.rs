@@ -64,6 +64,7 @@ impl Snapshot {
         addresses: &AddressBook,
     ) -> Result<Self, Diagnostics> {
         let mut compiler = Compiler::new(generation);
+        compiler.refuse_unenforced(estate);
         compiler.add_workloads(zone, estate, addresses);
         if compiler.errors.is_empty() {
             compiler.add_lists(estate);
@@ -121,6 +122,46 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
+    /// What can be read but not decided yet must not load.
+    fn refuse_unenforced(&mut self, estate: &Estate) {
+        const HELP: &str = "remove it: this version does not enforce it";
+        for guardrail in &estate.guardrails {
+            self.error(
+                &guardrail.at,
+                "guardrails are not supported yet".to_owned(),
+                HELP,
+            );
+        }
+        for policy in &estate.policies {
+            if policy.mode.kind != Default::default() {
+                self.error(
+                    &policy.mode.at,
+                    "this mode is not supported yet".to_owned(),
+                    HELP,
+                );
+            }
+        }
+        let listed = estate.policies.iter().flat_map(|policy| {
+            policy
+                .initiate
+                .iter()
+                .chain(policy.receive.iter().flatten())
+        });
+        let own = estate
+            .services
+            .iter()
+            .flat_map(|service| service.receive.iter().flatten());
+        for operation in listed.chain(own).flat_map(|entry| &entry.operations) {
+            if operation.when.is_some() || operation.until.is_some() {
+                self.error(
+                    &operation.at,
+                    "when and until are not supported yet".to_owned(),
+                    HELP,
+                );
+            }
+        }
+    }
+
     fn new(generation: Generation) -> Self {
         Self {
             snapshot: Snapshot {

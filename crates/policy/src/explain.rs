@@ -149,6 +149,7 @@ impl Snapshot {
         let asked = match operation {
             None => "any operation".to_owned(),
             Some(Operation::Connect) => "connect".to_owned(),
+            Some(Operation::Send) => "send".to_owned(),
             Some(Operation::Http { method, path }) => {
                 format!("{} {}", cut(method), cut(path.as_str()))
             }
@@ -176,6 +177,9 @@ impl Snapshot {
             Reason::OtherProtocol => match speaks {
                 Some((Protocol::Tcp, _)) => {
                     format!("{target} speaks tcp, whose one operation is connect")
+                }
+                Some((Protocol::Udp, _)) => {
+                    format!("{target} speaks udp, whose one operation is send")
                 }
                 _ => format!("{target} speaks http, whose operations are METHOD /path"),
             },

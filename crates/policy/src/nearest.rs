@@ -87,7 +87,9 @@ fn compare(
     operation: Option<Operation<'_>>,
 ) -> Option<(u32, Vec<String>)> {
     match (pattern, operation) {
-        (_, None) | (Pattern::Connect, Some(Operation::Connect)) => Some((0, Vec::new())),
+        (_, None)
+        | (Pattern::Connect, Some(Operation::Connect))
+        | (Pattern::Send, Some(Operation::Send)) => Some((0, Vec::new())),
         (Pattern::Http(pattern), Some(Operation::Http { method, path })) => Some(differences(
             pattern,
             method,

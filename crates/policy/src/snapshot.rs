@@ -252,8 +252,7 @@ impl Snapshot {
         };
         match (receiver.serves, operation) {
             (None, _) => return Verdict::deny(Reason::NothingServed),
-            (Some((Protocol::Http, _)), Some(Operation::Connect))
-            | (Some((Protocol::Tcp, _)), Some(Operation::Http { .. })) => {
+            (Some((protocol, _)), Some(operation)) if operation.protocol() != protocol => {
                 return Verdict::deny(Reason::OtherProtocol);
             }
             _ => {}

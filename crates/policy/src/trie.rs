@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use memchr::memchr;
-use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, Segment};
+use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment};
 
 use crate::verdict::Operation;
 
@@ -60,10 +60,8 @@ impl Tries {
         for (position, pattern) in patterns.iter().enumerate() {
             let position = position as u32;
             match pattern {
-                Pattern::Connect => {
-                    let node = literal(&mut draft, 0, CONNECT);
-                    set_once(&mut draft[node].end, position);
-                }
+                Pattern::Connect => only(&mut draft, CONNECT, position),
+                Pattern::Send => only(&mut draft, SEND, position),
                 Pattern::Http(http) => add_http(&mut draft, http, position),
             }
         }
@@ -99,6 +97,7 @@ impl Tries {
         let root = self.nodes.get(root.0 as usize)?;
         match operation {
             Operation::Connect => self.walk(self.child(root, CONNECT.as_bytes())?, None),
+            Operation::Send => self.walk(self.child(root, SEND.as_bytes())?, None),
             Operation::Http { method, path } => {
                 let path = path.as_str().as_bytes().get(1..);
                 self.child(root, method.as_bytes())
@@ -190,6 +189,12 @@ fn any(draft: &mut Vec<Draft<'_>>, at: usize) -> usize {
 
 fn set_once(slot: &mut Option<u32>, position: u32) {
     slot.get_or_insert(position);
+}
+
+/// The one operation of a protocol.
+fn only<'a>(draft: &mut Vec<Draft<'a>>, operation: &'a str, position: u32) {
+    let node = literal(draft, 0, operation);
+    set_once(&mut draft[node].end, position);
 }
 
 fn add_http<'a>(draft: &mut Vec<Draft<'a>>, pattern: &'a HttpPattern, position: u32) {

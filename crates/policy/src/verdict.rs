@@ -1,13 +1,15 @@
 //! What is asked, and what is answered.
 
-use ringfence_model::CanonicalPath;
 use ringfence_model::operation::Concrete;
+use ringfence_model::{CanonicalPath, Protocol};
 
 /// One concrete operation, borrowed from what a reader parsed.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation<'a> {
     /// The one operation of tcp.
     Connect,
+    /// The one operation of udp.
+    Send,
     /// One request.
     Http {
         /// As sent, case kept.
@@ -17,10 +19,22 @@ pub enum Operation<'a> {
     },
 }
 
+impl Operation<'_> {
+    /// Whose operation it is.
+    pub fn protocol(&self) -> Protocol {
+        match self {
+            Self::Connect => Protocol::Tcp,
+            Self::Send => Protocol::Udp,
+            Self::Http { .. } => Protocol::Http,
+        }
+    }
+}
+
 impl<'a> From<&'a Concrete> for Operation<'a> {
     fn from(concrete: &'a Concrete) -> Self {
         match concrete {
             Concrete::Connect => Self::Connect,
+            Concrete::Send => Self::Send,
             Concrete::Http { method, path } => Self::Http { method, path },
         }
     }

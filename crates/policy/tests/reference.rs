@@ -179,7 +179,7 @@ fn build(plain: &[Plain]) -> Estate {
                 };
                 let operations = texts
                     .into_iter()
-                    .map(|text| OperationPattern { text, at: place() })
+                    .map(|text| OperationPattern::plain(text, place()))
                     .collect();
                 Some(Entry {
                     peer: id(*peer),
@@ -210,6 +210,7 @@ fn build(plain: &[Plain]) -> Estate {
             });
             estate.agents.push(Agent {
                 name: name(index),
+                labels: Default::default(),
                 purpose: None,
                 owner: None,
                 serves,
@@ -232,6 +233,7 @@ fn build(plain: &[Plain]) -> Estate {
             };
             estate.services.push(Service {
                 name: name(index),
+                labels: Default::default(),
                 protocol: protocol(workload.http.unwrap()),
                 port: 80,
                 hosts: vec![],
@@ -254,6 +256,7 @@ fn build(plain: &[Plain]) -> Estate {
                 subject: id(index),
                 owner: None,
                 review_by: None,
+                mode: Default::default(),
                 initiate: entries(&workload.initiate, None),
                 receive: if in_policy { receive } else { None },
                 tests: vec![],

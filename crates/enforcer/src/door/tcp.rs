@@ -140,7 +140,8 @@ async fn serve(connection: &Connection, client: TcpStream) {
     // Interactive protocols suffer from delay, and a socket that refuses the option still carries bytes.
     let _optional = client.set_nodelay(true);
     let (outcome, reason) = match connection.protocol() {
-        Protocol::Tcp => opaque(connection, client).await,
+        // A connection to one that takes datagrams is never let in.
+        Protocol::Tcp | Protocol::Udp => opaque(connection, client).await,
         Protocol::Http => converse(connection, client).await,
     };
     // It is over, recorded or not; the log counts what it cannot take.

@@ -5,13 +5,14 @@ use super::cross::{Draft, Offer};
 use super::fields::{Reader, Shape};
 use super::tree::{Mark, Node};
 use crate::Name;
-use crate::resource::{Agent, Serves};
+use crate::resource::{Agent, Labels, Serves};
 
 impl Reader<'_> {
     /// `spec` may be left out: an agent needs nothing but a name.
     pub(super) fn agent(&mut self, name: Name, at: Mark, spec: Option<&Node>) -> Draft<Agent> {
         let mut agent = Agent {
             name,
+            labels: Labels::new(),
             purpose: None,
             owner: None,
             serves: None,
@@ -23,7 +24,7 @@ impl Reader<'_> {
         let mut hosts = Vec::new();
         let shape = Shape {
             known: &["purpose", "owner", "serves", "hosts", "attest"],
-            later: &["labels", "task", "tasks"],
+            later: &["task", "tasks"],
         };
         if let Some(fields) = spec.and_then(|spec| self.fields(spec, "the agent's spec", &shape)) {
             agent.purpose = self.optional_words(&fields, "purpose");

@@ -7,7 +7,7 @@ use super::common::Reference;
 use super::cross::{Loader, Offer};
 use crate::operation::{Concrete, Pattern};
 use crate::path::Allowances;
-use crate::resource::{Entry, OperationPattern, Policy, Service, TestPeer};
+use crate::resource::{Entry, Guardrail, OperationPattern, Policy, Selector, Service, TestPeer};
 use crate::{HostName, Kind, Name, OriginalDst, Position, Protocol, WorkloadId};
 
 /// Most names that are compared with an unknown one, in search of what was meant; fewer for each that follows.
@@ -31,7 +31,42 @@ impl Loader<'_> {
                 false,
             );
         }
+        for guardrail in &estate.guardrails {
+            self.check_guardrail(guardrail);
+        }
+        for case in estate.tests.iter().flat_map(|test| &test.cases) {
+            self.check_test(&case.to, &case.operation, case.allow, &case.at);
+        }
+        self.check_names(
+            "policies",
+            estate.policies.iter().map(|it| (&it.name, &it.at)),
+        );
+        self.check_names(
+            "guardrails",
+            estate.guardrails.iter().map(|it| (&it.name, &it.at)),
+        );
+        self.check_names("tests", estate.tests.iter().map(|it| (&it.name, &it.at)));
         self.estate = estate;
+    }
+
+    /// No two resources of a kind that is no workload share a name.
+    fn check_names<'e>(
+        &mut self,
+        what: &str,
+        names: impl Iterator<Item = (&'e Name, &'e Position)>,
+    ) {
+        let mut seen: HashMap<&Name, &Position> = HashMap::new();
+        for (name, at) in names {
+            if let Some(first) = seen.insert(name, at) {
+                let message = format!("two {what} are called {name}");
+                self.report.push_also(
+                    at.clone(),
+                    message,
+                    "rename one".to_owned(),
+                    Some(first.clone()),
+                );
+            }
+        }
     }
 
     fn check_hosts(&mut self) {
@@ -86,15 +121,8 @@ impl Loader<'_> {
             .iter()
             .map(|service| (&service.name, service))
             .collect();
-        let mut names: HashMap<&Name, &Position> = HashMap::new();
         let mut subjects: HashMap<&WorkloadId, &Position> = HashMap::new();
         for policy in &self.estate.policies {
-            if let Some(first) = names.insert(&policy.name, &policy.at) {
-                let message = format!("two policies are called {}", policy.name);
-                let help = "rename one".to_owned();
-                self.report
-                    .push_also(policy.at.clone(), message, help, Some(first.clone()));
-            }
             if let Some(first) = subjects.insert(&policy.subject, &policy.at) {
                 let message = format!("{} has two policies", policy.subject);
                 let help = "join them into one".to_owned();
@@ -232,7 +260,7 @@ impl Loader<'_> {
             let Some((protocol, allowances)) = self.offer(callee) else {
                 continue;
             };
-            for OperationPattern { text, at } in &entry.operations {
+            for OperationPattern { text, at, .. } in &entry.operations {
                 if let Err(error) = Pattern::parse(text, protocol, allowances) {
                     let message = format!("operation for {callee}: {error}");
                     self.report.push(at.clone(), message, error.help());
@@ -241,21 +269,54 @@ impl Loader<'_> {
         }
     }
 
-    /// A path that is always refused is fit for a test that expects so; anything else must be an operation.
     fn check_tests(&mut self, policy: &Policy) {
         for test in &policy.tests {
             let callee = match &test.peer {
                 TestPeer::To(peer) => peer,
                 TestPeer::From(_) => &policy.subject.name,
             };
-            let Some((protocol, allowances)) = self.offer(callee) else {
-                continue;
-            };
-            if let Err(error) = Concrete::parse(&test.operation, protocol, allowances)
-                && (test.allow || !error.is_refused_path())
-            {
-                let message = format!("operation for {callee}: {error}");
-                self.report.push(test.at.clone(), message, error.help());
+            self.check_test(callee, &test.operation, test.allow, &test.at);
+        }
+    }
+
+    /// A path that is always refused is fit for a test that expects so; anything else must be an operation.
+    fn check_test(&mut self, callee: &Name, operation: &str, allow: bool, at: &Position) {
+        let Some((protocol, allowances)) = self.offer(callee) else {
+            return;
+        };
+        if let Err(error) = Concrete::parse(operation, protocol, allowances)
+            && (allow || !error.is_refused_path())
+        {
+            let message = format!("operation for {callee}: {error}");
+            self.report.push(at.clone(), message, error.help());
+        }
+    }
+
+    /// Each operation must be one of some receiver: of a named one, or of any protocol where all are meant.
+    fn check_guardrail(&mut self, guardrail: &Guardrail) {
+        let receivers: Vec<(Protocol, Allowances)> = match &guardrail.to {
+            Selector::All => [Protocol::Http, Protocol::Tcp, Protocol::Udp]
+                .map(|protocol| (protocol, Allowances::ALL))
+                .to_vec(),
+            Selector::Names(names) => {
+                let offers: Vec<_> = names.iter().filter_map(|name| self.offer(name)).collect();
+                // Of some it is not known what they speak, which is reported already.
+                if offers.is_empty() {
+                    return;
+                }
+                offers
+            }
+        };
+        for OperationPattern { text, at, .. } in &guardrail.operations {
+            let mut error = None;
+            let fits = receivers.iter().any(|&(protocol, allowances)| {
+                Pattern::parse(text, protocol, allowances)
+                    .map_err(|cause| error.get_or_insert(cause).clone())
+                    .is_ok()
+            });
+            if let Some(error) = error.filter(|_| !fits) {
+                let message = format!("operation of guardrail {}: {error}", guardrail.name);
+                self.report.push(at.clone(), message, error.help());
             }
         }
     }

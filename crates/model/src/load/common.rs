@@ -5,17 +5,16 @@ use std::path::PathBuf;
 
 use jiff::civil::Date;
 
-use super::TEXT_MAX;
 use super::fields::{Fields, Reader, Shape};
-use super::tree::{Mark, Node};
+use super::tree::{Mark, Node, Value};
+use super::{CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
 use crate::path::Allowances;
-use crate::resource::{Attest, Entry, OperationPattern};
+use crate::resource::{Attest, Condition, Entry, Labels, OperationPattern};
 use crate::{HostName, Kind, Name, Protocol, WorkloadId};
 
-const PROTOCOLS: [&str; 2] = ["http", "tcp"];
+const PROTOCOLS: [&str; 3] = ["http", "tcp", "udp"];
 /// Of versions to come.
-const LATER_PROTOCOLS: [&str; 16] = [
-    "udp",
+const LATER_PROTOCOLS: [&str; 15] = [
     "tls",
     "http2",
     "h2",
@@ -90,6 +89,38 @@ impl Reader<'_> {
         None
     }
 
+    /// A mapping of short texts.
+    pub(super) fn labels(&mut self, node: &Node) -> Labels {
+        let mut labels = Labels::new();
+        let Value::Map(entries) = &node.value else {
+            self.wrong(node, "labels", "a mapping", "write {team: crm, tier: gold}");
+            return labels;
+        };
+        if entries.len() > LABELS_MAX {
+            let message = format!("there are more than {LABELS_MAX} labels");
+            self.error(node.at, message, "remove some");
+            return labels;
+        }
+        for (key, node) in entries {
+            let Some(value) = self.text(node, "a label") else {
+                continue;
+            };
+            let fits = |text: &str| text.len() <= LABEL_MAX && !text.chars().any(char::is_control);
+            if key.text.is_empty() || !fits(&key.text) || !fits(value) {
+                let help =
+                    format!("write keys and values on one line, of at most {LABEL_MAX} bytes");
+                self.error(
+                    key.at,
+                    "the label is empty, too long, or holds control characters",
+                    help,
+                );
+                continue;
+            }
+            labels.insert(key.text.clone(), value.to_owned());
+        }
+        labels
+    }
+
     pub(super) fn optional_words(&mut self, fields: &Fields<'_>, name: &str) -> Option<String> {
         let node = fields.get(self, name)?;
         self.words(node, name)
@@ -113,6 +144,7 @@ impl Reader<'_> {
         match self.text(node, "protocol")? {
             "http" => Some(Protocol::Http),
             "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
             later if LATER_PROTOCOLS.contains(&later) => {
                 let message = format!("protocol {later} is not supported yet");
                 self.error(
@@ -123,7 +155,7 @@ impl Reader<'_> {
                 None
             }
             other => {
-                let help = crate::suggest::help(other, PROTOCOLS, "it is http or tcp");
+                let help = crate::suggest::help(other, PROTOCOLS, "it is http, tcp or udp");
                 self.error(node.at, format!("{other:?} is not a protocol"), help);
                 None
             }
@@ -175,8 +207,8 @@ impl Reader<'_> {
         let Some(node) = fields.get(self, "paths") else {
             return out;
         };
-        if protocol == Some(Protocol::Tcp) {
-            self.error(node.at, "tcp has no paths", "remove paths");
+        if let Some(protocol @ (Protocol::Tcp | Protocol::Udp)) = protocol {
+            self.error(node.at, format!("{protocol} has no paths"), "remove paths");
         }
         let shape = Shape {
             known: &["accept"],
@@ -240,10 +272,16 @@ impl Reader<'_> {
         references: &mut Vec<Reference>,
     ) -> Option<Entry> {
         let shape = Shape {
-            known: &["agent", "service", "operations"],
-            later: &["when", "with", "until"],
+            known: &["agent", "service", "operations", "until"],
+            later: &["when", "with"],
         };
         let fields = self.fields(node, "the entry", &shape)?;
+        let until = fields.get(self, "until");
+        let until = match until.map(|node| self.date(node, "until")) {
+            // An end that cannot be read is no end.
+            Some(None) => return None,
+            until => until.flatten(),
+        };
         let peer = self.workload(&fields, "the entry");
         let operations = fields
             .need(self, "operations", "`operations: [\"GET /customers/*\"]`")
@@ -256,9 +294,14 @@ impl Reader<'_> {
             called: what == "initiate",
             at,
         });
+        let mut operations = operations?;
+        for operation in &mut operations {
+            // The earlier of the two ends.
+            operation.until = [operation.until, until].into_iter().flatten().min();
+        }
         Some(Entry {
             peer,
-            operations: operations?,
+            operations,
             at: self.at(node.at),
         })
     }
@@ -307,21 +350,51 @@ impl Reader<'_> {
         )
     }
 
-    /// A text, or `{allow: text}`. Whether it is an operation is known when all peers are.
+    /// A text, or `{allow: text, when: CEL, until: DATE}`. Whether it is an operation is known when all peers are.
     fn operation(&mut self, node: &Node) -> Option<OperationPattern> {
-        let node = if let super::tree::Value::Map(_) = node.value {
-            let shape = Shape {
-                known: &["allow"],
-                later: &["when", "with", "until"],
-            };
-            let fields = self.fields(node, "the operation", &shape)?;
-            fields.need(self, "allow", "`allow: \"GET /customers/*\"`")?
-        } else {
-            node
+        let Value::Map(_) = node.value else {
+            return self.plain_operation(node);
         };
+        let shape = Shape {
+            known: &["allow", "when", "until"],
+            later: &["with"],
+        };
+        let fields = self.fields(node, "the operation", &shape)?;
+        let text = fields.need(self, "allow", "`allow: \"GET /customers/*\"`")?;
+        let mut operation = self.plain_operation(text)?;
+        // What narrows and cannot be read must not be left out.
+        if fields.has("when") {
+            let node = fields.get(self, "when")?;
+            operation.when = Some(self.condition(node)?);
+        }
+        if fields.has("until") {
+            let node = fields.get(self, "until")?;
+            operation.until = Some(self.date(node, "until")?);
+        }
+        Some(operation)
+    }
+
+    /// A text.
+    pub(super) fn plain_operation(&mut self, node: &Node) -> Option<OperationPattern> {
         let text = self.text(node, "an operation")?.to_owned();
-        Some(OperationPattern {
-            text,
+        Some(OperationPattern::plain(text, self.at(node.at)))
+    }
+
+    /// A CEL expression, of which only length and emptiness are checked here.
+    pub(super) fn condition(&mut self, node: &Node) -> Option<Condition> {
+        let text = self.text(node, "when")?.trim();
+        if text.is_empty() {
+            let help = "write a CEL expression, such as \"request.query.limit == '10'\"";
+            self.error(node.at, "when is empty", help);
+            return None;
+        }
+        if text.len() > CONDITION_MAX {
+            let message = format!("when is longer than {CONDITION_MAX} bytes");
+            self.error(node.at, message, "shorten it, or split the rule");
+            return None;
+        }
+        Some(Condition {
+            text: text.to_owned(),
             at: self.at(node.at),
         })
     }

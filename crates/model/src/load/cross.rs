@@ -10,12 +10,10 @@ use super::fields::{Fields, Reader, Shape};
 use super::report::{Report, Text, position};
 use super::tree::{self, Mark, Node, Value};
 use crate::path::Allowances;
-use crate::resource::{Agent, Policy, Service};
+use crate::resource::{Agent, Guardrail, Labels, Policy, Service, Test};
 use crate::{Diagnostics, Estate, HostName, Kind, Name, Position, Protocol};
 
-const KINDS: [&str; 3] = ["Service", "Agent", "Policy"];
-/// Of versions to come.
-const LATER_KINDS: [&str; 2] = ["Guardrail", "Test"];
+const KINDS: [&str; 5] = ["Service", "Agent", "Policy", "Guardrail", "Test"];
 
 /// One resource, with what is needed to check it against the others.
 pub(super) struct Draft<T> {
@@ -65,6 +63,8 @@ pub(super) fn load(
     estate.services.sort_by(|a, b| a.name.cmp(&b.name));
     estate.agents.sort_by(|a, b| a.name.cmp(&b.name));
     estate.policies.sort_by(|a, b| a.name.cmp(&b.name));
+    estate.guardrails.sort_by(|a, b| a.name.cmp(&b.name));
+    estate.tests.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(estate)
 }
 
@@ -139,20 +139,26 @@ impl<'a> Loader<'a> {
             reader.error(node.at, message, format!("write {API_VERSION}"));
         }
         let kind = kind(&mut reader, &fields);
-        let name = name(&mut reader, &fields);
+        let metadata = metadata(&mut reader, &fields);
         let spec = fields.get(&mut reader, "spec");
-        let (Some(kind), Some((name, at))) = (kind, name) else {
+        let (Some(kind), Some((name, at, labels))) = (kind, metadata) else {
             // What is wrong in its spec is told in the same go; nothing else comes of it.
             if let (Some(kind), Some(spec), Ok(name)) = (kind, spec, Name::new("unnamed")) {
                 match kind {
                     "Service" => drop(reader.service(name, spec.at, Some(spec), self.base)),
                     "Agent" => drop(reader.agent(name, spec.at, Some(spec))),
+                    "Guardrail" => drop(reader.guardrail(name, spec.at, Some(spec))),
+                    "Test" => drop(reader.test_resource(name, spec.at, Some(spec))),
                     _ => drop(reader.policy(name, spec.at, Some(spec))),
                 }
             }
             return false;
         };
         let position = reader.at(at);
+        if !labels.is_empty() && !matches!(kind, "Service" | "Agent") {
+            let help = "remove them: only agents and services have labels";
+            reader.error(at, format!("a {kind} has no labels"), help);
+        }
         match kind {
             "Service" => {
                 let draft = reader.service(name.clone(), at, spec, self.base);
@@ -160,15 +166,29 @@ impl<'a> Loader<'a> {
                 if self.declare(name, Kind::Service, position, offer)
                     && let Some(draft) = draft
                 {
-                    let service = self.take(draft, |service: &Service| &service.name);
+                    let mut service = self.take(draft, |service: &Service| &service.name);
+                    service.labels = labels;
                     self.estate.services.push(service);
                 }
             }
             "Agent" => {
                 let draft = reader.agent(name.clone(), at, spec);
                 if self.declare(name, Kind::Agent, position, draft.offer) {
-                    let agent = self.take(draft, |agent: &Agent| &agent.name);
+                    let mut agent = self.take(draft, |agent: &Agent| &agent.name);
+                    agent.labels = labels;
                     self.estate.agents.push(agent);
+                }
+            }
+            "Guardrail" => {
+                if let Some(draft) = reader.guardrail(name, at, spec) {
+                    let guardrail = self.take(draft, |guardrail: &Guardrail| &guardrail.name);
+                    self.estate.guardrails.push(guardrail);
+                }
+            }
+            "Test" => {
+                if let Some(draft) = reader.test_resource(name, at, spec) {
+                    let test = self.take(draft, |test: &Test| &test.name);
+                    self.estate.tests.push(test);
                 }
             }
             _ => {
@@ -210,37 +230,32 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<&'static str> {
     let node = fields.need(
         reader,
         "kind",
-        "`kind: Service`, `kind: Agent` or `kind: Policy`",
+        "`kind: Service`, `kind: Agent`, `kind: Policy`, `kind: Guardrail` or `kind: Test`",
     )?;
     let written = reader.text(node, "kind")?;
     let known = KINDS.into_iter().find(|kind| *kind == written);
     if known.is_none() {
-        if LATER_KINDS.contains(&written) {
-            let message = format!("kind {written} is not supported yet");
-            let help =
-                "remove the document: what it would restrict is not enforced by this version";
-            reader.error(node.at, message, help);
-        } else {
-            let help = crate::suggest::help(written, KINDS, "it is Service, Agent or Policy");
-            reader.error(
-                node.at,
-                format!("{written:?} is not a kind of resource"),
-                help,
-            );
-        }
+        let otherwise = format!("it is one of {}", KINDS.join(", "));
+        let help = crate::suggest::help(written, KINDS, &otherwise);
+        let message = format!("{written:?} is not a kind of resource");
+        reader.error(node.at, message, help);
     }
     known
 }
 
-/// The name, and where it stands.
-fn name(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Name, Mark)> {
+/// The name, where it stands, and the labels.
+fn metadata(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Name, Mark, Labels)> {
     let node = fields.need(reader, "metadata", "`metadata: {name: payments}`")?;
     let shape = Shape {
-        known: &["name"],
-        later: &["labels", "annotations"],
+        known: &["name", "labels"],
+        later: &["annotations"],
     };
     let fields = reader.fields(node, "metadata", &shape)?;
+    let labels = fields
+        .get(reader, "labels")
+        .map(|node| reader.labels(node))
+        .unwrap_or_default();
     let node = fields.need(reader, "name", "`name: payments`")?;
     let name = reader.name(node, "name")?;
-    Some((name, node.at))
+    Some((name, node.at, labels))
 }

@@ -4,9 +4,8 @@
 //! line and column, show the text and say what to do. Never a part of an estate.
 //!
 //! The way: `files.rs` reads the directory within bounds and never blocks · `tree.rs` makes a tree with positions of each
-//! document · `fields.rs` takes a mapping apart · `service.rs`, `agent.rs`, `policy.rs` read one kind each ·
-//! `cross.rs` puts
-//! the documents together, `checks.rs` checks what needs more than one of them.
+//! document · `fields.rs` takes a mapping apart · `service.rs`, `agent.rs`, `policy.rs`,
+//! `guardrail.rs` and `test.rs` read one kind each · `cross.rs` puts the documents together, `checks.rs` checks what needs more than one of them.
 
 mod agent;
 mod checks;
@@ -14,9 +13,11 @@ mod common;
 mod cross;
 mod fields;
 mod files;
+mod guardrail;
 mod policy;
 mod report;
 mod service;
+mod test;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -43,6 +44,12 @@ pub const NESTING_MAX: usize = 32;
 pub const VALUES_MAX: u32 = 1_000_000;
 /// Longest free text (`owner`, `purpose`, `reason`), in bytes. Longer is an error.
 pub const TEXT_MAX: usize = 1024;
+/// Longest condition, in bytes. Longer is an error.
+pub const CONDITION_MAX: usize = 4096;
+/// Most labels of one workload. More is an error.
+pub const LABELS_MAX: usize = 64;
+/// Longest key or value of a label, in bytes. Longer is an error.
+pub const LABEL_MAX: usize = 256;
 /// Most errors of one load that are told. The last one then says how many there are.
 pub const DIAGNOSTICS_MAX: usize = 1_000;
 

@@ -2,16 +2,17 @@
 
 use super::common::Reference;
 use super::cross::{Draft, Offer};
-use super::fields::{Reader, Shape};
+use super::fields::{Fields, Reader, Shape};
 use super::tree::{Mark, Node};
 use crate::Name;
-use crate::resource::{Filesystem, Policy, PolicyTest, TestPeer};
+use crate::resource::{Filesystem, Mode, ModeKind, Policy};
 
 const SHAPE: Shape = Shape {
     known: &[
         "agent",
         "service",
         "mode",
+        "until",
         "owner",
         "reviewBy",
         "initiate",
@@ -19,7 +20,7 @@ const SHAPE: Shape = Shape {
         "tests",
         "filesystem",
     ],
-    later: &["until", "when", "labels", "limits"],
+    later: &["when", "limits"],
 };
 
 impl Reader<'_> {
@@ -47,9 +48,7 @@ impl Reader<'_> {
                 at: self.at(*mark),
             });
         }
-        if let Some(node) = fields.get(self, "mode") {
-            self.mode(node);
-        }
+        let mode = self.mode(&fields, &at);
         let owner = self.optional_words(&fields, "owner");
         let review_by = fields
             .get(self, "reviewBy")
@@ -75,6 +74,7 @@ impl Reader<'_> {
             subject,
             owner,
             review_by,
+            mode: mode?,
             initiate,
             receive,
             tests,
@@ -89,80 +89,37 @@ impl Reader<'_> {
         })
     }
 
-    fn mode(&mut self, node: &Node) {
-        match self.text(node, "mode") {
-            Some("enforce") | None => {}
-            Some(mode @ ("learn" | "shadow")) => {
-                let message = format!("mode {mode} is not supported yet");
-                self.error(
-                    node.at,
-                    message,
-                    "write `mode: enforce`, or remove the line",
-                );
-            }
-            Some(other) => {
-                let help = crate::suggest::help(other, ["enforce"], "write `mode: enforce`");
-                self.error(node.at, format!("{other:?} is not a mode"), help);
-            }
+    /// `mode` and `until`.
+    fn mode(&mut self, fields: &Fields<'_>, at: &crate::Position) -> Option<Mode> {
+        const MODES: [&str; 3] = ["enforce", "learn", "shadow"];
+        let mut mode = Mode {
+            at: at.clone(),
+            ..Mode::default()
+        };
+        if fields.has("mode") {
+            let node = fields.get(self, "mode")?;
+            mode.at = self.at(node.at);
+            mode.kind = match self.text(node, "mode")? {
+                "enforce" => ModeKind::Enforce,
+                "learn" => ModeKind::Learn,
+                "shadow" => ModeKind::Shadow,
+                other => {
+                    let help = crate::suggest::help(other, MODES, "it is enforce, learn or shadow");
+                    self.error(node.at, format!("{other:?} is not a mode"), help);
+                    return None;
+                }
+            };
         }
-    }
-
-    fn tests(&mut self, node: &Node, references: &mut Vec<Reference>) -> Vec<PolicyTest> {
-        let items = self.list(node, "tests").unwrap_or_default();
-        items
-            .iter()
-            .filter_map(|item| self.test(item, references))
-            .collect()
-    }
-
-    fn test(&mut self, node: &Node, references: &mut Vec<Reference>) -> Option<PolicyTest> {
-        let shape = Shape {
-            known: &["to", "from", "allow", "deny"],
-            later: &["with", "when", "unreachable", "hops"],
-        };
-        let fields = self.fields(node, "the test", &shape)?;
-        let one = |reader: &mut Self, a: &'static str, b: &'static str| match (
-            fields.has(a),
-            fields.has(b),
-        ) {
-            (true, false) => Some(a),
-            (false, true) => Some(b),
-            (both, _) => {
-                let have = if both { "both" } else { "neither" };
-                let help = format!("a test has exactly one of {a} and {b}");
-                reader.error(
-                    fields.at,
-                    format!("the test has {have} of {a} and {b}"),
-                    help,
-                );
-                None
+        if fields.has("until") {
+            let node = fields.get(self, "until")?;
+            if mode.kind == ModeKind::Enforce {
+                let help = "remove until: it ends `mode: learn` and `mode: shadow`";
+                self.error(node.at, "mode enforce does not end", help);
+                return None;
             }
-        };
-        let (direction, outcome) = (one(self, "to", "from"), one(self, "allow", "deny"));
-        let (direction, outcome) = (direction?, outcome?);
-        let peer = fields.get(self, direction).and_then(|node| {
-            let name = self.name(node, direction)?;
-            let at = self.at(node.at);
-            references.push(Reference {
-                name: name.clone(),
-                kind: None,
-                called: false,
-                at,
-            });
-            Some(name)
-        });
-        let node = fields.get(self, outcome)?;
-        let operation = self.text(node, "an operation")?.to_owned();
-        let peer = match direction {
-            "to" => TestPeer::To(peer?),
-            _ => TestPeer::From(peer?),
-        };
-        Some(PolicyTest {
-            peer,
-            allow: outcome == "allow",
-            operation,
-            at: self.at(node.at),
-        })
+            mode.until = Some(self.date(node, "until")?);
+        }
+        Some(mode)
     }
 
     fn filesystem(&mut self, node: &Node) -> Option<Filesystem> {

@@ -7,7 +7,7 @@ use super::cross::{Draft, Offer};
 use super::fields::{Fields, Reader, Shape};
 use super::tree::{Mark, Node};
 use crate::resource::{
-    ClientCert, Endpoint, EndpointHost, EndpointTls, Exemption, Service, TrustAnchors,
+    ClientCert, Endpoint, EndpointHost, EndpointTls, Exemption, Labels, Service, TrustAnchors,
 };
 use crate::{HostName, Name, Protocol};
 
@@ -23,7 +23,7 @@ const SHAPE: Shape = Shape {
         "receive",
         "attest",
     ],
-    later: &["labels", "record", "durability"],
+    later: &["record", "durability"],
 };
 
 /// What an endpoint without mutual authentication needs.
@@ -83,6 +83,7 @@ impl Reader<'_> {
         };
         let resource = Service {
             name,
+            labels: Labels::new(),
             protocol,
             port: port.unwrap_or(0),
             hosts: hosts.iter().map(|(host, _)| host.clone()).collect(),

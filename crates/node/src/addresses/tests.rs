@@ -7,6 +7,7 @@ use super::*;
 fn service(name: &str, endpoint: Option<IpAddr>) -> Service {
     Service {
         name: Name::new(name).unwrap(),
+        labels: Default::default(),
         protocol: Protocol::Tcp,
         port: 80,
         hosts: Vec::new(),

@@ -9,6 +9,7 @@ const STRANGER: u32 = 2000;
 fn agent(name: &str, uid: Option<u32>) -> Agent {
     Agent {
         name: Name::new(name).unwrap(),
+        labels: Default::default(),
         purpose: None,
         owner: None,
         serves: None,
@@ -28,6 +29,7 @@ fn service(name: &str, endpoint: bool) -> Service {
     };
     Service {
         name: Name::new(name).unwrap(),
+        labels: Default::default(),
         protocol: Protocol::Http,
         port: 80,
         hosts: Vec::new(),
@@ -57,6 +59,7 @@ fn zone() -> (Estate, BTreeMap<Name, VirtualAddr>) {
             subject,
             owner: None,
             review_by: None,
+            mode: Default::default(),
             initiate: Vec::new(),
             receive: None,
             tests: Vec::new(),
@@ -66,6 +69,7 @@ fn zone() -> (Estate, BTreeMap<Name, VirtualAddr>) {
             },
             at: Position::default(),
         }],
+        ..Estate::default()
     };
     let mut addresses = crate::addresses::Addresses::default();
     addresses.allocate(&estate).unwrap();
