@@ -74,7 +74,8 @@ impl Reader<'_> {
             subject,
             owner,
             review_by,
-            mode: mode?,
+            // One that cannot be read is reported: nothing of this load is used.
+            mode: mode.unwrap_or_default(),
             initiate,
             receive,
             tests,

@@ -100,8 +100,8 @@ fn says_what_is_wrong_with_a_service() {
             "7:17 uid must be a number from 0 to 4294967294",
         ),
         (
-            "  protocol: http\n  port: 80\n  labels: {}",
-            "7:3 field labels of the service's spec is not supported yet",
+            "  protocol: udp\n  port: 80\n  paths: {accept: []}",
+            "7:10 udp has no paths",
         ),
         (
             "  protocol: http\n  port: 80\n  <<: {}",
@@ -201,8 +201,8 @@ fn says_what_is_wrong_with_a_policy() {
             "14:3 the policy names both an agent and a service",
         ),
         (
-            "  agent: a\n  mode: shadow",
-            "14:9 mode shadow is not supported yet",
+            "  agent: a\n  mode: shadow\n  until: soon",
+            "15:10 until is not a date",
         ),
         (
             "  agent: a\n  mode: enforced",
@@ -210,7 +210,7 @@ fn says_what_is_wrong_with_a_policy() {
         ),
         (
             "  agent: a\n  until: 2027-01-01",
-            "14:3 field until of the policy's spec is not supported yet",
+            "14:10 mode enforce does not end",
         ),
         (
             "  agent: a\n  reviewBy: soon",
@@ -259,8 +259,16 @@ fn says_what_is_wrong_with_a_policy() {
             "14:48 operation for s: * is not alone in segment \"*x\"",
         ),
         (
-            "  agent: a\n  initiate: [{service: s, operations: [{allow: GET /, when: x}]}]",
-            "14:55 field when of the operation is not supported yet",
+            "  agent: a\n  initiate: [{service: s, operations: [{allow: GET /, when: ' '}]}]",
+            "14:61 when is empty",
+        ),
+        (
+            "  agent: a\n  initiate: [{service: s, operations: [{allow: GET /, until: 1}]}]",
+            "14:62 until is not a date",
+        ),
+        (
+            "  agent: a\n  initiate: [{service: s, until: 1, operations: [GET /]}]",
+            "14:34 until is not a date",
         ),
         (
             "  agent: a\n  initiate: [{service: s, operations: [GET /], when: x}]",
@@ -295,8 +303,8 @@ fn says_what_is_wrong_with_a_policy() {
             "14:26 operation for s: the path holds a dot segment: \"/..\"",
         ),
         (
-            "  agent: a\n  tests: [{to: s, deny: GET /, with: {}}]",
-            "14:32 field with of the test is not supported yet",
+            "  agent: a\n  tests: [{to: s, deny: GET /, with: []}]",
+            "14:38 with must be a mapping, not a list",
         ),
         (
             "  agent: a\n  filesystem: {read: [x]}",
@@ -326,6 +334,99 @@ fn says_what_is_wrong_with_a_policy() {
 }
 
 #[test]
+fn says_what_is_wrong_with_a_guardrail() {
+    let guardrail = |spec: &str| {
+        let text = policy("  agent: a");
+        format!("{HEAD}kind: Guardrail\nmetadata: {{name: g}}\nspec:\n{spec}\n---\n{text}")
+    };
+    let whole = "  owner: x\n  reason: y\n";
+    for (spec, wanted) in [
+        (
+            "  from: ['*']\n  to: [s]\n  deny: [GET /]\n  reason: y",
+            "5:3 the guardrail's spec has no owner",
+        ),
+        (
+            "  from: ['*']\n  to: [s]\n  deny: [GET /]\n  owner: y",
+            "5:3 the guardrail's spec has no reason",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: ['*']\n  to: [s]",
+            "5:3 the guardrail has neither deny nor only",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: ['*']\n  to: [s]\n  deny: [GET /]\n  only: [GET /]",
+            "10:3 the guardrail has both deny and only",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: ['*', a]\n  to: [s]\n  deny: [GET /]",
+            "7:9 from has * beside names",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: []\n  to: [s]\n  deny: [GET /]",
+            "7:9 from names nobody",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: [zz]\n  to: [s]\n  deny: [GET /]",
+            "7:10 there is no agent or service called zz",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: [a]\n  to: [s]\n  deny: [connect]",
+            "9:10 operation of guardrail g: \"connect\" is not an operation of http",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: [a]\n  to: ['*']\n  deny: [conect]",
+            "9:10 operation of guardrail g: \"conect\" is not METHOD /path",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: [a]\n  to: ['*']\n  only: []",
+            "9:9 only lists no operation",
+        ),
+        (
+            "  owner: x\n  reason: y\n  from: [a]\n  to: ['*']\n  only: [{allow: send}]",
+            "9:10 an operation must be a text, not a mapping",
+        ),
+    ] {
+        assert_eq!(errors(&guardrail(spec)), [wanted], "{spec}");
+    }
+    for rest in [
+        "  from: [a]\n  to: [s, t]\n  deny: [connect, GET /]",
+        "  from: ['*']\n  to: ['*']\n  only: [connect, send, GET /a%2Fb]\n  when: now > now",
+    ] {
+        let text = guardrail(&format!("{whole}{rest}"));
+        assert_eq!(errors(&text), [""; 0], "{text}");
+    }
+}
+
+#[test]
+fn reads_modes_ends_conditions_contexts_and_labels() {
+    let spec = "  agent: a\n  mode: shadow\n  until: 2027-01-31\n  initiate:\n  - service: s\n    until: 2027-03-01\n    operations: [{allow: GET /, when: ' now < x ', until: 2027-02-01}, GET /b]\n  tests: [{to: s, deny: GET /, with: {body: {n: 5, s: '5', t: true, l: [1.5, x]}}}]";
+    let text = policy(spec).replace("{name: s}", "{name: s, labels: {tier: gold}}");
+    let estate = load(&format!("{text}\n---\n{HEAD}kind: Test\nmetadata: {{name: u}}\nspec: {{from: a, to: s, deny: GET /}}\n---\n{HEAD}kind: Test\nmetadata: {{name: t}}\nspec: {{tests: [{{from: a, to: s, deny: GET /}}, {{from: s, to: t, deny: connect}}]}}")).unwrap();
+    let policy = &estate.policies[0];
+    let day = |text: &str| Some(text.parse::<jiff::civil::Date>().unwrap());
+    assert_eq!(
+        policy.mode.window(),
+        day("2027-01-01").zip(day("2027-01-31"))
+    );
+    let rules = &policy.initiate[0].operations;
+    assert_eq!(rules[0].when.as_ref().unwrap().text, "now < x");
+    assert_eq!(
+        [rules[0].until, rules[1].until],
+        [day("2027-02-01"), day("2027-03-01")]
+    );
+    let with = serde_json::to_string(policy.tests[0].with.as_ref().unwrap()).unwrap();
+    assert_eq!(with, r#"{"body":{"l":[1.5,"x"],"n":5,"s":"5","t":true}}"#);
+    assert_eq!(
+        estate
+            .tests
+            .iter()
+            .map(|test| test.cases.len())
+            .collect::<Vec<_>>(),
+        [2, 1]
+    );
+}
+
+#[test]
 fn says_what_is_wrong_with_a_document() {
     for (text, wanted) in [
         ("a", "1:1 the document must be a mapping, not a text"),
@@ -344,7 +445,11 @@ fn says_what_is_wrong_with_a_document() {
         ),
         (
             "apiVersion: ringfence.dev/v1alpha1\nkind: Guardrail\nmetadata: {name: a}",
-            "2:7 kind Guardrail is not supported yet",
+            "3:18 guardrail a has no spec",
+        ),
+        (
+            "apiVersion: ringfence.dev/v1alpha1\nkind: Test\nmetadata: {name: a}",
+            "3:18 test a has no spec",
         ),
         (
             "apiVersion: ringfence.dev/v1alpha1\nkind: Agent",
@@ -359,8 +464,12 @@ fn says_what_is_wrong_with_a_document() {
             "3:18 name must be a text, not a truth value",
         ),
         (
-            "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: {name: a, labels: {}}",
-            "3:21 field labels of metadata is not supported yet",
+            "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: {name: a, labels: {x: [1]}}",
+            "3:33 a label must be a text, not a list",
+        ),
+        (
+            "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: {name: a, annotations: {}}",
+            "3:21 field annotations of metadata is not supported yet",
         ),
         (
             "apiVersion: ringfence.dev/v1alpha1\nkind: Service\nmetadata: {name: a}",

@@ -220,7 +220,7 @@ fn an_estate_survives_the_way_to_the_enforcer() {
 #[test]
 fn tells_all_errors_at_once_in_order() {
     let text = policy(
-        "  agent: a\n  mode: learn\n  initiate:\n  - {service: s, operations: [x, 'GET /*a']}\n  - {servce: t}\n  filesystem: {read: [x]}\n  bogus: 1",
+        "  agent: a\n  mode: lern\n  initiate:\n  - {service: s, operations: [x, 'GET /*a']}\n  - {servce: t}\n  filesystem: {read: [x]}\n  bogus: 1",
     );
     let found = errors(&text);
     let places: Vec<&str> = found
@@ -323,14 +323,14 @@ fn duplicates_name_both_places() {
 #[test]
 fn a_broken_file_does_not_hide_the_others_nor_blame_them() {
     let good = policy(
-        "  agent: a\n  mode: learn\n  initiate: [{service: elsewhere, operations: [GET /]}, {service: there, operations: [GET /]}]",
+        "  agent: a\n  mode: lern\n  initiate: [{service: elsewhere, operations: [GET /]}, {service: there, operations: [GET /]}]",
     );
     let Diagnostics(found) =
         documents(&[("b.yaml", good.as_bytes()), ("a.yaml", b"kind: [")]).unwrap_err();
     let words: Vec<String> = found.iter().map(|d| d.to_string()).collect();
     assert_eq!(found.len(), 3, "{words:?}");
     assert!(words[0].starts_with("a.yaml:"));
-    assert!(words[1].contains("mode learn is not supported yet"));
+    assert!(words[1].contains("\"lern\" is not a mode"));
     assert!(
         words[2].contains(
             "elsewhere and 1 other names were not looked up, because a.yaml cannot be read"
