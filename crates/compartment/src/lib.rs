@@ -7,8 +7,8 @@
 //!   workload sends to others.
 //!
 //! Start reading at [`launch`] for the life of a compartment, [`link`] for what the three parties say to each other,
-//! `docs/compartment.md` for the walls. [`confine`], [`inspect`], [`datagram`] and [`spawn`] are what the enforcer and
-//! the node use. This is the one crate with `unsafe`; nearly all of it is in `sys`, each site with its reason.
+//! `docs/compartment.md` for the walls. [`confine`], [`inspect`], [`datagram`], [`spawn`] and [`lease`] are what the enforcer
+//! and the node use. This is the one crate with `unsafe`; nearly all of it is in `sys`, each site with its reason.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
@@ -22,6 +22,7 @@ mod inside;
 pub mod inspect;
 mod landlock;
 pub mod launch;
+pub mod lease;
 pub mod link;
 pub mod memfd;
 mod netlink;

@@ -1,10 +1,13 @@
 //! One accepted version of policy: from a directory of files to what the enforcer is given.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ringfence_enforcer::Assignment;
-use ringfence_model::{Diagnostic, Diagnostics, Estate, Generation, HostName, Name, VirtualAddr};
+use ringfence_model::load::{self, Sources};
+use ringfence_model::{
+    Diagnostic, Diagnostics, Estate, Generation, HostName, Name, Position, VirtualAddr,
+};
 use ringfence_policy::Snapshot;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -13,6 +16,7 @@ use crate::addresses::Addresses;
 use crate::counters::Counters;
 use crate::persist::{self, Durability};
 use crate::scan::Fingerprint;
+use crate::unrest::{self, Spotted, Unrest};
 use crate::{NodeError, pem};
 
 /// Name of the file in the state directory.
@@ -37,6 +41,8 @@ pub(crate) struct Serving {
     pub(crate) digest: String,
     pub(crate) estate: Estate,
     pub(crate) addresses: BTreeMap<Name, VirtualAddr>,
+    /// Files that end with a line end, and that will look cut off without it.
+    whole: BTreeSet<String>,
     /// The [`Assignment`] as JSON. Holds private keys of endpoints: it is sent, never stored or shown.
     pub(crate) assignment: Vec<u8>,
 }
@@ -49,8 +55,8 @@ pub(crate) enum Attempt {
     Unchanged,
     /// Not acceptable, and why.
     Rejected(Diagnostics),
-    /// Somebody wrote while we read. Try again.
-    Unsettled,
+    /// Not whole at this moment, and why. Try again.
+    Unsettled(Unrest),
 }
 
 /// The last generation an enforcer took, as stored. The contents of certificate files are not in it.
@@ -61,6 +67,9 @@ struct Good {
     zone: HostName,
     digest: String,
     estate: Estate,
+    /// See [`Serving`].
+    #[serde(default)]
+    whole: BTreeSet<String>,
 }
 
 /// Makes generations. Moves to a worker thread for each read, and back.
@@ -73,7 +82,11 @@ pub(crate) struct Desk {
     pub(crate) counters: Counters,
     /// Certificate files that the last estate read names, there or not.
     pub(crate) watched: Vec<PathBuf>,
+    /// Files that were seen being written.
+    pub(crate) spotted: Spotted,
     good: Option<Good>,
+    /// Of the last configuration that was acceptable.
+    whole: BTreeSet<String>,
 }
 
 impl Desk {
@@ -91,15 +104,21 @@ impl Desk {
         counters.generation = counters
             .generation
             .max(good.as_ref().map_or(Generation(0), |good| good.generation));
+        let good = good.filter(|good| good.config == config && good.zone == zone);
         Ok(Self {
             addresses: Addresses::load(state)?,
-            good: good.filter(|good| good.config == config && good.zone == zone),
+            whole: good
+                .as_ref()
+                .map(|good| good.whole.clone())
+                .unwrap_or_default(),
+            good,
             state: state.to_owned(),
             config,
             zone,
             node,
             counters,
             watched: Vec::new(),
+            spotted: Spotted::default(),
         })
     }
 
@@ -111,10 +130,16 @@ impl Desk {
     /// Reads the configuration directory. `current` is the digest of what is in force.
     pub(crate) fn read(&mut self, current: &str, watched: &[PathBuf]) -> Attempt {
         let before = Fingerprint::take(&self.config, watched);
+        if let Some(unrest) = unrest::look(&self.config, &before.files, &self.spotted) {
+            return Attempt::Unsettled(unrest);
+        }
         let attempt = self.make(current);
         // A file that was half written when we read it may still be valid, and say less than it should.
+        if let Some(unrest) = unrest::look(&self.config, &before.files, &self.spotted) {
+            return Attempt::Unsettled(unrest);
+        }
         if Fingerprint::take(&self.config, watched) != before {
-            return Attempt::Unsettled;
+            return Attempt::Unsettled(Unrest::Changing);
         }
         let serving = match attempt {
             Ok(Some(serving)) => serving,
@@ -122,7 +147,10 @@ impl Desk {
             Err(errors) => return Attempt::Rejected(errors),
         };
         match self.write_down(&serving) {
-            Ok(()) => Attempt::Offer(Box::new(serving)),
+            Ok(()) => {
+                self.whole.clone_from(&serving.whole);
+                Attempt::Offer(Box::new(serving))
+            }
             Err(error) => Attempt::Rejected(Diagnostics(vec![Diagnostic {
                 at: None,
                 message: format!(
@@ -137,7 +165,12 @@ impl Desk {
     }
 
     fn make(&mut self, current: &str) -> Result<Option<Serving>, Diagnostics> {
-        let estate = ringfence_model::load::directory(&self.config)?.estate;
+        let sources = load::read(&self.config);
+        let cut = self.cut_off(&sources);
+        if !cut.is_empty() {
+            return Err(Diagnostics(cut));
+        }
+        let estate = sources.load()?;
         let (files, mut errors) = pem::read(&self.config, &estate);
         self.watched.clone_from(&files.watched);
         let digest = digest(&self.zone, &estate, &files.contents)?;
@@ -163,9 +196,40 @@ impl Desk {
         if !errors.is_empty() {
             return Err(Diagnostics(errors));
         }
-        let serving = self.serving(generation, Origin::Config, digest, estate, book, files)?;
+        let mut serving = self.serving(generation, Origin::Config, digest, estate, book, files)?;
+        serving.whole = sources
+            .texts()
+            .filter(|(_, text)| text.ends_with('\n'))
+            .map(|(name, _)| name.to_owned())
+            .collect();
         self.addresses = addresses;
         Ok(Some(serving))
+    }
+
+    /// Files that lost the line end they had: what an editor leaves when the disk is full. They may parse, and lack
+    /// whatever stood after the cut, a guardrail among it.
+    fn cut_off(&self, sources: &Sources) -> Vec<Diagnostic> {
+        let cut = sources
+            .texts()
+            .filter(|(name, text)| self.whole.contains(*name) && !text.ends_with('\n'));
+        let diagnostics = cut.map(|(name, text)| {
+            let last = text.lines().last().unwrap_or_default();
+            Diagnostic {
+                at: Some(Position {
+                    file: name.into(),
+                    line: u32::try_from(text.lines().count()).unwrap_or(u32::MAX),
+                    column: u32::try_from(last.chars().count() + 1).unwrap_or(u32::MAX),
+                }),
+                message: "the file looks cut off: it ended with a line end, and does not now"
+                    .to_owned(),
+                text: None,
+                help: Some(
+                    "save it whole again; if this is all of it, end its last line".to_owned(),
+                ),
+                also: None,
+            }
+        });
+        diagnostics.collect()
     }
 
     fn serving(
@@ -194,6 +258,7 @@ impl Desk {
             digest,
             estate,
             addresses,
+            whole: BTreeSet::new(),
             assignment: json,
         })
     }
@@ -267,6 +332,7 @@ pub(crate) fn keep(
         zone: zone.clone(),
         digest: serving.digest.clone(),
         estate: serving.estate.clone(),
+        whole: serving.whole.clone(),
     };
     persist::replace_json(state, FILE, &good, Durability::Machine)
 }

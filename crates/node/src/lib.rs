@@ -39,6 +39,7 @@ mod state;
 pub mod status;
 mod supervisor;
 mod sweep;
+mod unrest;
 mod watch;
 
 pub use addresses::Addresses;

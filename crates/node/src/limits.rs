@@ -6,8 +6,17 @@ use std::time::Duration;
 pub const SETTLE: Duration = Duration::from_millis(150);
 /// Longest wait for quiet: a directory that never rests is tried after this, and taken only if it held still meanwhile.
 pub const SETTLE_MAX: Duration = Duration::from_secs(1);
-/// Reads of a configuration that did not hold still, after which a start goes on with what an earlier run left.
+/// Looks at a configuration that is not whole, one every [`SETTLE`], after which a start goes on with what an earlier
+/// run left; further looks come every [`UNSETTLED_PAUSE`].
 pub const UNSETTLED_STARTS: u32 = 20;
+/// See [`UNSETTLED_STARTS`]. A file that is closed is noticed at once, where inotify works.
+pub const UNSETTLED_PAUSE: Duration = Duration::from_secs(1);
+/// A configuration that is not whole for this long: that is said, and the node is degraded until it is.
+pub const UNSETTLED_SAID: Duration = Duration::from_secs(3);
+/// How long a file that was seen being written counts as open, where the kernel does not tell.
+pub const SPOTTED_FOR: Duration = Duration::from_secs(30);
+/// Files noted as seen being written. Beyond it, further ones are not.
+pub const SPOTTED_MAX: usize = 1024;
 /// How often the configuration is looked at without having been told of a change: network file systems and
 /// replaced directories send no word.
 pub const RESCAN: Duration = Duration::from_secs(2);

@@ -149,7 +149,8 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
             Listener::new(admin).map_err(register)?,
         );
         let (watched, others) = watch::channel(Vec::new());
-        tokio::spawn(crate::watch::serve(config, others, inputs.clone()));
+        let spotted = desk.spotted.clone();
+        tokio::spawn(crate::watch::serve(config, others, spotted, inputs.clone()));
         tokio::spawn(crate::run_socket::serve(run, uids, inputs.clone()));
         tokio::spawn(crate::admin::serve(admin, owner.0, inputs.clone()));
         tokio::spawn(tick(inputs.clone()));

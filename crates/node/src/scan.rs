@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ringfence_model::load::is_resource;
 use sha2::{Digest, Sha256};
 
 use crate::limits::{SCAN_DEPTH_MAX, SCAN_ENTRIES_MAX};
@@ -14,6 +15,8 @@ use crate::limits::{SCAN_DEPTH_MAX, SCAN_ENTRIES_MAX};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
     hash: [u8; 32],
+    /// The files that count, as far as they are files.
+    pub(crate) files: Vec<PathBuf>,
     /// Device and inode of the directory itself, if it is there.
     pub(crate) root: Option<(u64, u64)>,
 }
@@ -27,6 +30,7 @@ impl Fingerprint {
             .map(|meta| (meta.dev(), meta.ino()));
         let mut walk = Walk {
             hash: Sha256::new(),
+            files: Vec::new(),
             entries: 0,
             directories: BTreeSet::new(),
         };
@@ -36,6 +40,7 @@ impl Fingerprint {
         }
         Self {
             hash: walk.hash.finalize().into(),
+            files: walk.files,
             root,
         }
     }
@@ -43,6 +48,7 @@ impl Fingerprint {
 
 struct Walk {
     hash: Sha256,
+    files: Vec<PathBuf>,
     entries: usize,
     directories: BTreeSet<(u64, u64)>,
 }
@@ -62,6 +68,9 @@ impl Walk {
             }
         }
         let Ok(meta) = fs::metadata(path) else { return };
+        if meta.is_file() {
+            self.files.push(path.to_owned());
+        }
         let fresh = meta.is_dir()
             && depth < SCAN_DEPTH_MAX
             && self.directories.insert((meta.dev(), meta.ino()));
@@ -74,7 +83,7 @@ impl Walk {
                     .take(SCAN_ENTRIES_MAX)
                     .filter_map(|entry| Some(entry.ok()?.path()))
                     .collect();
-                names.retain(|name| !passing(name));
+                names.retain(|name| counts(name));
                 names.sort();
                 for name in names {
                     if self.entries >= SCAN_ENTRIES_MAX {
@@ -112,10 +121,14 @@ impl Walk {
     }
 }
 
-/// Hidden files and what editors leave for a moment.
-fn passing(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    name.starts_with(b".") || name.ends_with(b"~") || name.ends_with(b".swp")
+/// Whether an entry of a directory can be part of the configuration: a resource file, or a directory that may hold some.
+/// What editors leave for a moment is neither, and a log that somebody writes beside the files keeps nobody waiting.
+fn counts(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    if name.as_bytes().starts_with(b".") {
+        return false;
+    }
+    is_resource(&name.to_string_lossy()) || fs::metadata(path).is_ok_and(|meta| meta.is_dir())
 }
 
 #[cfg(test)]
@@ -139,7 +152,10 @@ mod tests {
             before = now;
         };
         fs::write(config.join(".a.yaml.swp"), "x").unwrap();
-        fs::write(config.join("a.yaml~"), "x").unwrap();
+        for left in ["a.yaml~", "4913", "#a.yaml#", "sedX1y2Z3", "audit.log"] {
+            fs::write(config.join(left), "x").unwrap();
+        }
+        std::os::unix::fs::symlink("me@host.1:2", config.join(".#a.yaml")).unwrap();
         changed("an editor's temporary files", false);
         fs::write(config.join("team/a.yaml"), "two").unwrap();
         changed("same size, other content", true);

@@ -32,6 +32,8 @@ use crate::status::{Rejected, Status};
 pub(crate) enum Input {
     /// The configuration may have changed.
     Changed,
+    /// The pause after a configuration that was not whole is over; with the number of that look.
+    LookAgain(u32),
     /// A read of the configuration is done.
     Read(Box<Desk>, Attempt),
     /// The enforcer said something, or ended.
@@ -94,7 +96,8 @@ pub(crate) struct Supervisor {
     /// Away while it reads.
     desk: Option<Box<Desk>>,
     read_again: bool,
-    unsettled: u32,
+    /// The configuration is not whole.
+    unsettled: Option<policy::Unsettled>,
     /// Files outside the configuration directory that a change must be looked for at.
     watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
     /// What was last taken by an enforcer; at first, nothing.
@@ -130,7 +133,7 @@ impl Supervisor {
             inputs,
             desk: Some(Box::new(desk)),
             read_again: false,
-            unsettled: 0,
+            unsettled: None,
             watched,
             serving: Arc::new(nothing),
             offer: None,
@@ -171,6 +174,7 @@ impl Supervisor {
     fn take(&mut self, input: Input) {
         match input {
             Input::Changed => self.start_reading(),
+            Input::LookAgain(look) => self.look_again(look),
             Input::Read(desk, attempt) => self.read_done(desk, attempt),
             Input::Enforcer(epoch, news) => self.heard(epoch, news),
             Input::StartEnforcer => self.start_enforcer(),

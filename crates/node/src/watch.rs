@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use notify::event::{AccessKind, AccessMode};
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -14,21 +14,27 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::limits::{RESCAN, SETTLE, SETTLE_MAX};
 use crate::scan::Fingerprint;
 use crate::supervisor::{Input, Inputs};
+use crate::unrest::Spotted;
 
 /// Reports changes of the directory `config` and of the `others` until the node ends.
 pub(crate) async fn serve(
     config: PathBuf,
     mut others: watch::Receiver<Vec<PathBuf>>,
+    spotted: Spotted,
     inputs: Inputs,
 ) {
     let stirred = Arc::new(Notify::new());
-    let mut eye = Eye::new(&stirred);
+    let mut eye = Eye::new(&stirred, spotted);
     let mut rescan = interval(RESCAN);
     rescan.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut seen = None;
     loop {
+        let mut told = false;
         tokio::select! {
-            () = stirred.notified() => settle(&stirred).await,
+            () = stirred.notified() => {
+                settle(&stirred).await;
+                told = true;
+            }
             _ = rescan.tick() => {}
             changed = others.changed() => if changed.is_err() { return },
         }
@@ -37,11 +43,11 @@ pub(crate) async fn serve(
             continue;
         };
         eye.keep_on(&config, now.root);
-        if seen.as_ref() != Some(&now) {
-            // The first look is only something to compare with: the start reads the files anyway.
-            if seen.replace(now).is_some() {
-                inputs.send(Input::Changed).await;
-            }
+        let changed = seen.as_ref() != Some(&now);
+        // The first look is only something to compare with: the start reads the files anyway. What inotify tells is
+        // read in any case: two changes within one tick of the file system's clock look alike from outside.
+        if seen.replace(now).is_some() && (changed || told) {
+            inputs.send(Input::Changed).await;
         }
     }
 }
@@ -67,23 +73,29 @@ async fn look(config: &Path, others: Vec<PathBuf>) -> Option<Fingerprint> {
 struct Eye {
     watcher: Option<RecommendedWatcher>,
     on: Option<(u64, u64)>,
+    spotted: Spotted,
     complained: bool,
 }
 
 impl Eye {
-    fn new(stirred: &Arc<Notify>) -> Self {
-        let stirred = Arc::clone(stirred);
+    fn new(stirred: &Arc<Notify>, spotted: Spotted) -> Self {
+        let (stirred, noted) = (Arc::clone(stirred), spotted.clone());
         let made = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             match event {
                 // Our own reading is no change.
                 Ok(event) if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) =>
                     {}
-                Ok(_) | Err(_) => stirred.notify_one(),
+                Ok(event) => {
+                    note(&event, &noted);
+                    stirred.notify_one();
+                }
+                Err(_) => stirred.notify_one(),
             }
         });
         let mut eye = Self {
             watcher: None,
             on: None,
+            spotted,
             complained: false,
         };
         match made {
@@ -105,6 +117,7 @@ impl Eye {
             // The old directory is gone, and most often its watch with it.
             let _ = watcher.unwatch(config);
         }
+        self.spotted.forget();
         if root.is_none() {
             return;
         }
@@ -123,6 +136,26 @@ impl Eye {
                 "changes of the configuration are seen only every {RESCAN:?}: {error}\n= help: raise \
                  fs.inotify.max_user_watches and fs.inotify.max_user_instances"
             ));
+        }
+    }
+}
+
+/// Keeps track of which files are being written, as far as inotify tells.
+fn note(event: &notify::Event, spotted: &Spotted) {
+    if event.need_rescan() {
+        // Some were missed, and with them perhaps the end of a writing.
+        return spotted.forget();
+    }
+    let written = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)));
+    let over = matches!(
+        event.kind,
+        EventKind::Access(_) | EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(_))
+    );
+    for path in &event.paths {
+        if written {
+            spotted.written(path);
+        } else if over {
+            spotted.closed(path);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! System calls that no dependency wraps safely. Each function here is safe to call; the `unsafe` is inside.
 //!
-//! Start with `socket` (options, datagrams), `process` (clone, credentials, signals), `mount` and `terminal`.
+//! Start with `socket` (options, datagrams), `process` (clone, credentials, signals), `mount` and `file` (leases).
 
+mod file;
 mod mount;
 mod process;
 mod seccomp;
 mod socket;
 
+pub(crate) use file::*;
 pub(crate) use mount::*;
 pub(crate) use process::*;
 pub(crate) use seccomp::*;

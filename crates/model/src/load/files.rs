@@ -89,6 +89,13 @@ impl Sources {
         self.digest
     }
 
+    /// Name, relative to the directory, and text of every file that could be read.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files
+            .iter()
+            .map(|(name, text)| (name.as_ref(), text.as_ref()))
+    }
+
     /// Checks everything: the whole estate, or all that is wrong.
     pub fn load(&self) -> Result<Estate, Diagnostics> {
         let report = Report::with(self.problems.clone());
@@ -118,7 +125,7 @@ impl Sources {
 }
 
 /// Whether a name is that of a resource file. Hidden files are not, and with them the temporary ones of editors.
-fn is_resource(name: &str) -> bool {
+pub fn is_resource(name: &str) -> bool {
     let suffix = name
         .rsplit_once('.')
         .map(|(_, suffix)| suffix.to_ascii_lowercase());

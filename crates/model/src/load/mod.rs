@@ -24,7 +24,7 @@ mod tree;
 
 use std::path::Path;
 
-pub use files::{Digest, Sources, read};
+pub use files::{Digest, Sources, is_resource, read};
 
 use crate::{Diagnostics, Estate};
 

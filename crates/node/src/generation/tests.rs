@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -75,7 +76,7 @@ fn offered(attempt: Attempt) -> Serving {
         Attempt::Offer(serving) => *serving,
         Attempt::Rejected(errors) => panic!("rejected: {errors}"),
         Attempt::Unchanged => panic!("unchanged"),
-        Attempt::Unsettled => panic!("unsettled"),
+        Attempt::Unsettled(unrest) => panic!("unsettled: {unrest}"),
     }
 }
 
@@ -84,7 +85,7 @@ fn rejected(attempt: Attempt) -> String {
         Attempt::Rejected(errors) => errors.to_string(),
         Attempt::Offer(serving) => panic!("offered generation {}", serving.generation),
         Attempt::Unchanged => panic!("unchanged"),
-        Attempt::Unsettled => panic!("unsettled"),
+        Attempt::Unsettled(unrest) => panic!("unsettled: {unrest}"),
     }
 }
 
@@ -214,12 +215,59 @@ fn a_file_that_changes_while_it_is_read_is_not_taken() {
         let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
         let mut unsettled = false;
         while !unsettled && std::time::Instant::now() < end {
-            unsettled = matches!(desk.read("", &[]), Attempt::Unsettled);
+            unsettled = matches!(desk.read("", &[]), Attempt::Unsettled(_));
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
         assert!(unsettled);
     });
     offered(desk.read("", &[]));
+}
+
+#[test]
+fn a_file_that_somebody_writes_is_not_taken_even_if_it_is_valid_so_far() {
+    let place = Place::new();
+    let mut desk = place.start();
+    let policy = ESTATE.rfind("---").unwrap();
+    let mut file = fs::File::create(place.config().join("a.yaml")).unwrap();
+    file.write_all(&ESTATE.as_bytes()[..policy]).unwrap();
+    assert!(
+        matches!(desk.read("", &[]), Attempt::Unsettled(Unrest::Writing(path)) if path.ends_with("a.yaml"))
+    );
+    file.write_all(&ESTATE.as_bytes()[policy..]).unwrap();
+    drop(file);
+    assert_eq!(offered(desk.read("", &[])).estate.policies.len(), 1);
+}
+
+#[test]
+fn a_file_that_lost_its_last_line_end_is_taken_for_cut_off() {
+    let place = Place::new();
+    let mut desk = place.start();
+    let first = offered(desk.read("", &[]));
+    place.taken(&desk, &first);
+    // Valid, and without its last line a policy that says less.
+    let cut = ESTATE.find("  tests:").unwrap() - 1;
+    place.write("a.yaml", &ESTATE[..cut]);
+    let says_so = |attempt: Attempt| match attempt {
+        Attempt::Rejected(errors) => errors.to_string(),
+        _ => panic!("taken"),
+    };
+    let said = says_so(desk.read(&first.digest, &[]));
+    assert!(
+        said.contains("a.yaml:18:39: the file looks cut off"),
+        "{said}"
+    );
+    // Also by the next node.
+    assert!(says_so(place.start().read("", &[])).contains("cut off"));
+    place.write("a.yaml", &ESTATE[..=cut]);
+    assert_eq!(
+        offered(desk.read(&first.digest, &[])).generation,
+        Generation(2)
+    );
+    // A file that never had one is left alone.
+    place.write("b.yaml", "# nothing\n# yet");
+    assert!(!matches!(desk.read("", &[]), Attempt::Rejected(_)));
+    place.write("b.yaml", "# nothing");
+    assert!(!matches!(desk.read("", &[]), Attempt::Rejected(_)));
 }
 
 #[test]

@@ -7,10 +7,23 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ringfence_model::{Diagnostics, Generation};
 
+use tokio::time::Instant;
+
 use super::{Input, Supervisor};
 use crate::generation::{self, Attempt, Origin, Serving};
-use crate::limits::{SETTLE, UNSETTLED_STARTS};
+use crate::limits::{SETTLE, UNSETTLED_PAUSE, UNSETTLED_SAID, UNSETTLED_STARTS};
 use crate::status::Rejected;
+use crate::unrest::Unrest;
+
+/// A configuration that is not whole, for now.
+pub(super) struct Unsettled {
+    begun: Instant,
+    pub(super) since: Timestamp,
+    looks: u32,
+    /// Why, as it was said; empty as long as it was not.
+    pub(super) said: String,
+    pub(super) unrest: Unrest,
+}
 
 impl Supervisor {
     /// Reads the configuration on a worker thread. One read at a time; a change meanwhile asks for another.
@@ -48,17 +61,24 @@ impl Supervisor {
         }
         self.desk = Some(desk);
         match attempt {
-            Attempt::Unsettled => {
-                self.inputs.send_after(SETTLE, Input::Changed);
-                self.unsettled += 1;
+            Attempt::Unsettled(unrest) => {
                 // A start waits for the files to rest, within reason.
-                if !self.child.was_started() && self.unsettled < UNSETTLED_STARTS {
+                if self.unsettled(unrest) < UNSETTLED_STARTS && !self.child.was_started() {
                     return;
                 }
             }
-            Attempt::Unchanged => self.accepted_again(),
-            Attempt::Rejected(errors) => self.reject(&errors),
-            Attempt::Offer(serving) => self.offer(Arc::from(serving)),
+            Attempt::Unchanged => {
+                self.settled();
+                self.accepted_again();
+            }
+            Attempt::Rejected(errors) => {
+                self.settled();
+                self.reject(&errors);
+            }
+            Attempt::Offer(serving) => {
+                self.settled();
+                self.offer(Arc::from(serving));
+            }
         }
         if std::mem::take(&mut self.read_again) {
             self.start_reading();
@@ -66,6 +86,59 @@ impl Supervisor {
         if !self.child.was_started() {
             self.choose_first();
             self.start_enforcer();
+        }
+    }
+
+    /// The configuration is not whole: it is looked at again, and what is in force stays. Returns how often in a row.
+    fn unsettled(&mut self, unrest: Unrest) -> u32 {
+        let unsettled = self.unsettled.get_or_insert_with(|| Unsettled {
+            begun: Instant::now(),
+            since: Timestamp::now(),
+            looks: 0,
+            said: String::new(),
+            unrest: unrest.clone(),
+        });
+        unsettled.looks += 1;
+        let looks = unsettled.looks;
+        let other = std::mem::replace(&mut unsettled.unrest, unrest) != unsettled.unrest;
+        let due = unsettled.begun.elapsed() >= UNSETTLED_SAID;
+        if due && (other || unsettled.said.is_empty()) {
+            let (why, fix) = (unsettled.unrest.to_string(), unsettled.unrest.fix());
+            unsettled.said.clone_from(&why);
+            let in_force = self.in_force();
+            crate::say::warn(&format!(
+                "the configuration is not taken yet: {why}; {in_force}\n= help: {fix}"
+            ));
+            self.record("reload waits", format!("{why}; {in_force}"), None, false);
+        }
+        let pause = if looks < UNSETTLED_STARTS {
+            SETTLE
+        } else {
+            UNSETTLED_PAUSE
+        };
+        self.inputs.send_after(pause, Input::LookAgain(looks));
+        looks
+    }
+
+    /// Only after the latest look: a change meanwhile asked for one of its own.
+    pub(super) fn look_again(&mut self, look: u32) {
+        let latest = self.unsettled.as_ref().map(|unsettled| unsettled.looks);
+        if latest == Some(look) {
+            self.start_reading();
+        }
+    }
+
+    fn settled(&mut self) {
+        if let Some(unsettled) = self.unsettled.take()
+            && !unsettled.said.is_empty()
+        {
+            crate::say::warn("the configuration rests");
+            self.record(
+                "reload goes on",
+                format!("after: {}", unsettled.said),
+                None,
+                true,
+            );
         }
     }
 

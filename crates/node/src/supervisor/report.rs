@@ -249,6 +249,17 @@ impl Supervisor {
                 ),
             ));
         }
+        if let Some(unsettled) = &self.unsettled
+            && !unsettled.said.is_empty()
+        {
+            reasons.push(Degraded::new(
+                format!(
+                    "the configuration is not taken since {:.0}: {}",
+                    unsettled.since, unsettled.said
+                ),
+                unsettled.unrest.fix(),
+            ));
+        }
         if self.serving.origin == Origin::Nothing {
             reasons.push(Degraded::new(
                 "no policy is in force: everything is denied",
