@@ -75,7 +75,7 @@ def ask(host, path):
 over = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
 print("ready", flush=True)
-while not over.is_set():
+while not over.wait(0.01):
     told[f"may {ask('web', '/always')}"] += 1
     told[f"must not {ask('vault', '/secret')}"] += 1
 print(json.dumps(told), flush=True)
