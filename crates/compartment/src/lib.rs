@@ -7,14 +7,16 @@
 //!   workload sends to others.
 //!
 //! Start reading at [`launch`] for the life of a compartment, [`link`] for what the three parties say to each other,
-//! `docs/compartment.md` for the walls. [`confine`], [`inspect`], [`datagram`], [`spawn`] and [`lease`] are what the enforcer
-//! and the node use. This is the one crate with `unsafe`; nearly all of it is in `sys`, each site with its reason.
+//! `docs/compartment.md` for the walls, [`probe`] for whether a machine can hold them. [`confine`], [`inspect`],
+//! [`datagram`], [`spawn`] and [`lease`] are what the enforcer and the node use. This is the one crate with `unsafe`;
+//! nearly all of it is in `sys`, each site with its reason.
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
 pub mod address;
 pub mod channel;
 pub mod confine;
+mod container;
 pub mod datagram;
 pub mod doors;
 pub mod error;
@@ -27,6 +29,7 @@ pub mod link;
 pub mod memfd;
 mod netlink;
 mod privileges;
+pub mod probe;
 mod root;
 mod seccomp;
 pub mod sockets;

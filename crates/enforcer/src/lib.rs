@@ -42,4 +42,5 @@ mod testing;
 mod upstream;
 
 pub use assignment::{Assignment, SYSTEM_ANCHORS};
+pub use node::connections_within;
 pub use serve::{EnforcerError, serve};

@@ -62,8 +62,8 @@ pub(crate) fn room_for_connections() -> usize {
     connections_within(limit.current)
 }
 
-/// `None`: no limit on descriptors.
-fn connections_within(descriptors: Option<u64>) -> usize {
+/// How many connections fit into so many descriptors. `None`: no limit on descriptors.
+pub fn connections_within(descriptors: Option<u64>) -> usize {
     let Some(descriptors) = descriptors else {
         return usize::MAX;
     };

@@ -11,6 +11,7 @@
 //!       ──▶ generation ──▶ pem, scan       files become a generation, or a list of errors
 //!       ──▶ supervisor                     one task with all the state; everything else sends it inputs:
 //!             watch · run_socket · admin · enforcer
+//!  check                                  whether machine and node are well
 //! ```
 //!
 //! Start reading at [`up`], then at `supervisor.rs`. Policy that is not acceptable never replaces policy that is: what
@@ -20,6 +21,7 @@
 
 mod addresses;
 mod admin;
+pub mod check;
 mod claim;
 mod counters;
 mod enforcer;

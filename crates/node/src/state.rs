@@ -42,11 +42,6 @@ pub(crate) struct State {
 impl State {
     /// Creates `dir` where it is missing, checks owner and mode, takes the lock.
     pub(crate) fn open(dir: &Path) -> Result<Self, NodeError> {
-        let fault = |what: &str, fix: String| NodeError::State {
-            dir: dir.to_owned(),
-            what: what.to_owned(),
-            fix,
-        };
         if let Some(parent) = dir.parent() {
             DirBuilder::new()
                 .recursive(true)
@@ -78,38 +73,7 @@ impl State {
                 "name another place with `--state DIR`",
             )
         })?;
-        let meta = fs::metadata(&dir).map_err(|error| {
-            NodeError::io(
-                format!("look at {}", dir.display()),
-                error,
-                "name another place with `--state DIR`",
-            )
-        })?;
-        let me = rustix::process::geteuid().as_raw();
-        if !meta.is_dir() {
-            return Err(fault(
-                "is not a directory",
-                "name another place with `--state DIR`".to_owned(),
-            ));
-        }
-        if meta.uid() != me {
-            return Err(fault(
-                &format!(
-                    "belongs to uid {}, and this node runs as uid {me}",
-                    meta.uid()
-                ),
-                format!(
-                    "start the node as its owner, give it away with `chown {me} {}`, or use another `--state DIR`",
-                    dir.display()
-                ),
-            ));
-        }
-        if meta.mode() & 0o077 != 0 {
-            return Err(fault(
-                &format!("is open to others (mode {:04o})", meta.mode() & 0o7777),
-                format!("close it with `chmod 700 {}`", dir.display()),
-            ));
-        }
+        inspect(&dir, rustix::process::geteuid().as_raw())?;
         let lock = lock(&dir)?;
         let state = Self { dir, _lock: lock };
         state.make_private(LOG)?;
@@ -142,6 +106,49 @@ impl State {
             )
         })
     }
+}
+
+/// Refuses what is no private directory of `owner`.
+pub(crate) fn inspect(dir: &Path, owner: u32) -> Result<(), NodeError> {
+    let fault = |what: &str, fix: String| {
+        Err(NodeError::State {
+            dir: dir.to_owned(),
+            what: what.to_owned(),
+            fix,
+        })
+    };
+    let meta = fs::metadata(dir).map_err(|error| {
+        NodeError::io(
+            format!("look at {}", dir.display()),
+            error,
+            "name another place with `--state DIR`",
+        )
+    })?;
+    if !meta.is_dir() {
+        return fault(
+            "is not a directory",
+            "name another place with `--state DIR`".to_owned(),
+        );
+    }
+    if meta.uid() != owner {
+        return fault(
+            &format!(
+                "belongs to uid {}, and this node runs as uid {owner}",
+                meta.uid()
+            ),
+            format!(
+                "start the node as its owner, give it away with `chown {owner} {}`, or use another `--state DIR`",
+                dir.display()
+            ),
+        );
+    }
+    if meta.mode() & 0o077 != 0 {
+        return fault(
+            &format!("is open to others (mode {:04o})", meta.mode() & 0o7777),
+            format!("close it with `chmod 700 {}`", dir.display()),
+        );
+    }
+    Ok(())
 }
 
 fn lock(dir: &Path) -> Result<File, NodeError> {

@@ -7,10 +7,11 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use verbs::{enforcer, init, observe, policy, run, status, up};
+use verbs::{check, enforcer, init, observe, policy, run, status, up};
 
 const EXAMPLES: &str = "\
 First steps:
+  ringfence check --pre                                  see whether this machine can do it
   ringfence init estate                                  write a small estate to start from
   ringfence up --config estate                           run a node; it prints a line when it serves
   ringfence run library -- python3 -m http.server 8000   run the service (in another terminal)
@@ -32,6 +33,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Check(check::CheckArgs),
     Init(init::InitArgs),
     Up(up::UpArgs),
     Run(run::RunArgs),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Err(error) => return explain(&error, runs),
     };
     match cli.verb {
+        Verb::Check(args) => check::run(args),
         Verb::Init(args) => init::run(args),
         Verb::Up(args) => up::run(args),
         Verb::Run(args) => run::run(args),

@@ -85,6 +85,19 @@ pub(crate) enum Colour {
     Dim,
 }
 
+/// Whether marks outside of ASCII can be shown: the locale's character set is UTF-8, and the terminal is no bare one.
+pub(crate) fn shows_unicode() -> bool {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let locale = set("LC_ALL")
+        .or_else(|| set("LC_CTYPE"))
+        .or_else(|| set("LANG"));
+    let utf8 = locale.is_some_and(|locale| {
+        let locale = locale.to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    utf8 && !matches!(std::env::var("TERM").as_deref(), Ok("dumb" | "linux"))
+}
+
 /// Whether to colour, decided once per stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {

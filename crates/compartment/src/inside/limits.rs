@@ -17,7 +17,7 @@ pub(super) const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 pub(super) const QUEUE_BYTES: u64 = 819_200;
 
 /// Bounds this process and all it starts. Nothing raises them again without a capability.
-pub(super) fn apply() -> Result<(), Refusal> {
+pub(crate) fn apply() -> Result<(), Refusal> {
     for (resource, most) in [
         (Resource::Nproc, PROCESSES),
         (Resource::Nofile, OPEN_FILES),
@@ -49,11 +49,11 @@ pub(super) fn apply() -> Result<(), Refusal> {
 ///
 /// Opened while the host's `/proc` is there; used when the last mount is made, since even a detached mount counts as
 /// a namespace.
-pub(super) struct NamespaceSwitches(Vec<File>);
+pub(crate) struct NamespaceSwitches(Vec<File>);
 
 impl NamespaceSwitches {
     /// Opens them.
-    pub(super) fn open() -> Result<Self, Refusal> {
+    pub(crate) fn open() -> Result<Self, Refusal> {
         let mut switches = Vec::new();
         for kind in ["user", "mnt", "pid", "ipc", "uts", "net", "cgroup", "time"] {
             let path = format!("/proc/sys/user/max_{kind}_namespaces");
@@ -67,7 +67,7 @@ impl NamespaceSwitches {
     }
 
     /// No more from now on.
-    pub(super) fn close(self) -> Result<(), Refusal> {
+    pub(crate) fn close(self) -> Result<(), Refusal> {
         for mut switch in self.0 {
             switch
                 .write_all(b"0")

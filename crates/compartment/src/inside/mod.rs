@@ -6,8 +6,10 @@
 
 pub(crate) mod init;
 pub(crate) mod keeper;
-mod limits;
-mod network;
+pub(crate) mod limits;
+pub(crate) mod network;
 pub(crate) mod program;
 pub(crate) mod talk;
 mod workload;
+
+pub(crate) use workload::SECCOMP_FIX;

@@ -50,24 +50,50 @@ impl Network {
 
 /// Builds it. Needs `CAP_NET_ADMIN` and `CAP_NET_BIND_SERVICE` of this namespace's owner.
 pub(super) fn build(own: &VirtualAddr) -> Result<Network, Refusal> {
-    for (name, value) in SETTINGS {
-        set(name, value)?;
-    }
+    settings()?;
+    loopback(own)?;
+    // Bound before the rules exist: from the first packet on, what is refused is told.
+    let log = log()?;
+    firewall()?;
+    let sockets = doors()?;
+    Ok(Network { sockets, log })
+}
+
+/// Puts the switches of this network where they belong.
+pub(crate) fn settings() -> Result<(), Refusal> {
+    SETTINGS
+        .iter()
+        .try_for_each(|(name, value)| set(name, value))
+}
+
+/// Leads every address back inside.
+pub(crate) fn loopback(own: &VirtualAddr) -> Result<(), Refusal> {
     netlink::link::everything_to_loopback(own).or_refuse(
         "the network namespace (loopback device, routes)",
         "if this kernel restricts unprivileged user namespaces by AppArmor, set the sysctl \
          kernel.apparmor_restrict_unprivileged_userns=0, or run the node and `ringfence run` as root",
-    )?;
-    // Bound before the rules exist: from the first packet on, what is refused is told.
-    let log = netlink::log::bind().or_refuse(
+    )
+}
+
+/// What the firewall refuses is read from here.
+pub(crate) fn log() -> Result<OwnedFd, Refusal> {
+    netlink::log::bind().or_refuse(
         "the firewall's log",
         "load the kernel module nfnetlink_log (CONFIG_NETFILTER_NETLINK_LOG): modprobe nfnetlink_log",
-    )?;
+    )
+}
+
+/// Loads the rules.
+pub(crate) fn firewall() -> Result<(), Refusal> {
     netlink::nft::load().or_refuse(
         "the firewall",
         "load the kernel modules of nftables with tproxy and log: modprobe -a nf_tables nft_tproxy nft_log \
          nf_tproxy_ipv4 nf_tproxy_ipv6",
-    )?;
+    )
+}
+
+/// Makes every socket that is handed over at the start.
+pub(crate) fn doors() -> Result<Vec<(Socket, OwnedFd)>, Refusal> {
     let mut sockets = doors::open_doors().or_refuse(
         "the doors",
         "the kernel needs IPv4 and IPv6 (no ipv6.disable=1 on its command line) and transparent sockets",
@@ -79,7 +105,7 @@ pub(super) fn build(own: &VirtualAddr) -> Result<Network, Refusal> {
             sockets.push((socket, made));
         }
     }
-    Ok(Network { sockets, log })
+    Ok(sockets)
 }
 
 fn set(name: &str, value: &str) -> Result<(), Refusal> {

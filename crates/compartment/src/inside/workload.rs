@@ -18,6 +18,9 @@ use crate::{channel, seccomp, sys};
 
 /// Trees of its own that a workload may write.
 const WRITABLE: &[&str] = &["/tmp", "/run", "/dev", "/proc", "/work"];
+/// What to do where refused calls cannot be answered.
+pub(crate) const SECCOMP_FIX: &str =
+    "the kernel needs CONFIG_SECCOMP_FILTER and user notification (Linux 5.9 or later)";
 const FIX: &str = "report this with the kernel's version (`uname -r`)";
 
 /// Becomes the workload, or tells the launcher why not and ends.
@@ -59,10 +62,7 @@ fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
 
     landlock(setup)?;
     let filter = seccomp::workload_program();
-    let listener = sys::install_listener(&filter).or_refuse(
-        "seccomp",
-        "the kernel needs CONFIG_SECCOMP_FILTER and user notification (Linux 5.9 or later)",
-    )?;
+    let listener = sys::install_listener(&filter).or_refuse("seccomp", SECCOMP_FIX)?;
     channel::send(&setup.report, &FromWorkload::Listener, &[listener.as_fd()])
         .or_refuse("seccomp", FIX)?;
     drop(listener);

@@ -3,7 +3,10 @@
 use std::io;
 
 use crate::error::Refusal;
-use crate::landlock;
+use crate::{container, landlock};
+
+/// Name of what an operator can bound from outside.
+pub(crate) const MEMORY: &str = "memory";
 
 /// What can be known before anything is tried.
 pub(super) fn preconditions() -> Result<(), Refusal> {
@@ -17,23 +20,44 @@ pub(super) fn preconditions() -> Result<(), Refusal> {
     Ok(())
 }
 
+fn sysctl_is(name: &str, value: &str) -> bool {
+    std::fs::read_to_string(format!("/proc/sys/{name}")).is_ok_and(|found| found.trim() == value)
+}
+
+/// A switch of this host that keeps users from namespaces, and what to do about it. `None` for root, whom it does not
+/// bind.
+pub(crate) fn sysctl_in_the_way() -> Option<&'static str> {
+    if rustix::process::geteuid().is_root() {
+        None
+    } else if sysctl_is("kernel/unprivileged_userns_clone", "0") {
+        Some(
+            "this host forbids user namespaces to users: set the sysctl kernel.unprivileged_userns_clone=1, or run the \
+             node and `ringfence run` as root",
+        )
+    } else if sysctl_is("kernel/apparmor_restrict_unprivileged_userns", "1") {
+        Some(
+            "AppArmor restricts user namespaces on this host: set the sysctl \
+             kernel.apparmor_restrict_unprivileged_userns=0, give ringfence a profile with `userns,`, or run as root",
+        )
+    } else {
+        None
+    }
+}
+
 /// Why the clone into new namespaces failed.
-pub(super) fn clone_refused(cause: &io::Error) -> Refusal {
-    let read = |name: &str| {
-        std::fs::read_to_string(format!("/proc/sys/{name}")).map(|text| text.trim().to_owned())
-    };
-    let is = |name: &str, value: &str| read(name).is_ok_and(|found| found == value);
-    let fix = if is("kernel/unprivileged_userns_clone", "0") {
-        "this host forbids user namespaces to users: set the sysctl kernel.unprivileged_userns_clone=1, or run the node \
-         and `ringfence run` as root"
-    } else if is("kernel/apparmor_restrict_unprivileged_userns", "1") {
-        "AppArmor restricts user namespaces on this host: set the sysctl \
-         kernel.apparmor_restrict_unprivileged_userns=0, give ringfence a profile with `userns,`, or run as root"
-    } else if cause.raw_os_error() == Some(libc::ENOSPC) || is("user/max_user_namespaces", "0") {
+pub(crate) fn clone_refused(cause: &io::Error) -> Refusal {
+    let full = cause.raw_os_error() == Some(libc::ENOSPC);
+    let fix = if let Some(fix) = sysctl_in_the_way() {
+        fix
+    } else if full || sysctl_is("user/max_user_namespaces", "0") {
         "this host's bound on namespaces is reached: raise the sysctls user.max_user_namespaces and \
-         user.max_net_namespaces"
+         user.max_net_namespaces (`sysctl -w user.max_user_namespaces=15000`)"
     } else if cause.raw_os_error() == Some(libc::EINVAL) {
         "the kernel lacks a namespace: CONFIG_USER_NS, NET_NS, PID_NS, IPC_NS, UTS_NS and CGROUPS are needed"
+    } else if cause.raw_os_error() == Some(libc::EPERM) && container::engine().is_some() {
+        "the container that ringfence runs in forbids new namespaces: run ringfence outside of it, or give the \
+         container what they need (docker, podman: --security-opt seccomp=unconfined --security-opt \
+         systempaths=unconfined)"
     } else if cause.raw_os_error() == Some(libc::EPERM) {
         "something above this process forbids new namespaces (a container's seccomp filter, a chroot): run ringfence \
          outside of it"
@@ -61,20 +85,30 @@ pub(super) fn walls() -> Vec<String> {
     walls
 }
 
-/// What is not bounded or not recorded here, in words, for status.
-pub(super) fn unbounded(root: bool) -> Vec<String> {
+/// What is not bounded or not recorded here: a name for each, and words, for status.
+pub(crate) fn unbounded(root: bool) -> Vec<(&'static str, &'static str)> {
     let mut unbounded = vec![
-        "memory is not bounded: no cgroup of its own".to_owned(),
-        "file accesses that are refused are not recorded".to_owned(),
-        "calls of foreign architectures kill the caller and are not recorded".to_owned(),
+        (MEMORY, "memory is not bounded: no cgroup of its own"),
+        (
+            "file-records",
+            "file accesses that are refused are not recorded",
+        ),
+        (
+            "foreign-calls",
+            "calls of foreign architectures kill the caller and are not recorded",
+        ),
     ];
     if !landlock::scopes() {
-        unbounded.push(
-            "landlock does not scope signals and abstract sockets (Linux 6.12 does)".to_owned(),
-        );
+        unbounded.push((
+            "landlock-scopes",
+            "landlock does not scope signals and abstract sockets (Linux 6.12 does)",
+        ));
     }
     if !root {
-        unbounded.push("launcher, enforcer and workload share one user of the host".to_owned());
+        unbounded.push((
+            "shared-user",
+            "launcher, enforcer and workload share one user of the host",
+        ));
     }
     unbounded
 }

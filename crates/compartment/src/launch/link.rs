@@ -47,7 +47,10 @@ impl Link {
         self.send_sockets(sockets)?;
         let arm = ToEnforcer::Arm {
             walls: hints::walls(),
-            unbounded: hints::unbounded(rustix::process::geteuid().is_root()),
+            unbounded: hints::unbounded(rustix::process::geteuid().is_root())
+                .into_iter()
+                .map(|(_, words)| words.to_owned())
+                .collect(),
         };
         channel::send(&self.descriptor, &arm, &[])
     }

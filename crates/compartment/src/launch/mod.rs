@@ -3,7 +3,7 @@
 //! The launcher stays outside the compartment for as long as the workload lives. Reading order: this file (the life),
 //! `streams` and `terminal` (what the caller gave), `node` (claim and grant), `start` (clone, maps, doors, walls),
 //! `watch` and `events` (the loop, and what each event does), `link` (the enforcer: armed or away), `away`, `spool`, `drops` and `refused` (attempts that
-//! no enforcer saw). It runs in one thread, without a runtime: it forks.
+//! no enforcer saw). `trial` is the same way without a node, for `probe`. It runs in one thread, without a runtime: it forks.
 
 mod away;
 mod drops;
@@ -19,6 +19,7 @@ mod spool;
 mod start;
 mod streams;
 mod terminal;
+mod trial;
 mod watch;
 
 use std::ffi::OsString;
@@ -26,6 +27,10 @@ use std::path::PathBuf;
 
 use crate::error::Refusal;
 use crate::{privileges, sys};
+
+pub(crate) use hints::{MEMORY, clone_refused, sysctl_in_the_way, unbounded};
+pub(crate) use start::{Ids, NAMESPACES};
+pub(crate) use trial::{grant as trial_grant, trial};
 
 /// What `ringfence run` was asked to do.
 #[derive(Clone, Debug)]

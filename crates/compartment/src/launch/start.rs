@@ -24,7 +24,8 @@ use crate::{channel, privileges, seccomp, sys};
 /// User and group inside for a caller who is root outside: nobody is root inside.
 const INSIDE_ID: u32 = 1000;
 
-const NAMESPACES: i32 = libc::CLONE_NEWUSER
+/// What one `clone` makes.
+pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
@@ -183,15 +184,16 @@ pub(super) fn start(
 const FIX: &str = "report this with the kernel's version (`uname -r`)";
 
 /// Who the workload is, inside and outside.
-struct Ids {
-    inside: (u32, u32),
+pub(crate) struct Ids {
+    pub(crate) inside: (u32, u32),
     outside: (u32, u32),
     /// The outer id, when it is the workload's alone.
-    dynamic: Option<u32>,
+    pub(crate) dynamic: Option<u32>,
 }
 
 impl Ids {
-    fn decide(grant: &Grant) -> Result<Self, Refusal> {
+    /// As the grant and this process's own user have it.
+    pub(crate) fn decide(grant: &Grant) -> Result<Self, Refusal> {
         let own = (
             rustix::process::geteuid().as_raw(),
             rustix::process::getegid().as_raw(),
@@ -220,7 +222,8 @@ impl Ids {
         })
     }
 
-    fn write_maps(&self, pid: i32) -> Result<(), Refusal> {
+    /// Gives the user namespace of process `pid` its one id.
+    pub(crate) fn write_maps(&self, pid: i32) -> Result<(), Refusal> {
         let fix =
             "in a container, give it the whole range of user ids, or run ringfence outside of it";
         let write = |name: &str, text: String| {

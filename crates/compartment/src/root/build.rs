@@ -48,6 +48,9 @@ const HARMLESS: &[(u32, &str)] = &[
 /// Where the new root is put together: directories of which every host has one.
 const STAGES: &[&str] = &["/tmp", "/mnt", "/run", "/var", "/usr"];
 
+const PROC_FIX: &str = "this host covers parts of its /proc, as containers do: run ringfence outside the container, or \
+                        give the container an uncovered /proc (docker, podman: --security-opt \
+                        systempaths=unconfined)";
 const FIX: &str =
     "report this with the kernel's version (`uname -r`); Linux 5.14 or later is needed";
 
@@ -240,21 +243,20 @@ fn small_etc(identity: &Identity, host: Vec<(PathBuf, OwnedFd)>) -> io::Result<(
     Ok(())
 }
 
-fn fresh_proc() -> Result<(), Refusal> {
-    let proc = filesystem(
+/// A detached `/proc` of this process namespace.
+pub(crate) fn own_proc() -> Result<OwnedFd, Refusal> {
+    filesystem(
         "proc",
         "",
         MountAttrFlags::MOUNT_ATTR_NOSUID
             | MountAttrFlags::MOUNT_ATTR_NODEV
             | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     )
-    .and_then(|proc| attach(&proc, CWD, "proc"))
-    .or_refuse(
-        "a /proc of its own",
-        "this host covers parts of its /proc, as containers do: run ringfence outside the container, or give the \
-         container an uncovered /proc (docker: --security-opt systempaths=unconfined)",
-    );
-    proc?;
+    .or_refuse("a /proc of its own", PROC_FIX)
+}
+
+fn fresh_proc() -> Result<(), Refusal> {
+    attach(&own_proc()?, CWD, "proc").or_refuse("a /proc of its own", PROC_FIX)?;
     masks::cover(Path::new("proc")).or_refuse("the covers over /proc", FIX)
 }
 

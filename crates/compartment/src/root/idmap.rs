@@ -32,6 +32,17 @@ pub(super) fn mapped(source: &Path, examined: &Examined, outer: u32) -> Result<O
     Ok(tree)
 }
 
+/// Whether the file system of `directory` can do it; nothing is left mounted.
+pub(crate) fn try_on(directory: &Path, outer: u32) -> Result<(), Refusal> {
+    let examined = Examined::at(directory).map_err(|cause| {
+        Refusal::new(
+            format!("{} cannot be examined: {cause}", directory.display()),
+            "set TMPDIR to a directory that is there, by a path without links",
+        )
+    })?;
+    mapped(directory, &examined, outer).map(drop)
+}
+
 /// A user namespace that maps `owner` inside to `outer` outside, held open by a process that ends at once.
 fn user_namespace((uid, gid): (u32, u32), outer: u32) -> std::io::Result<File> {
     let (channel, far) = crate::channel::pair()?;

@@ -2,12 +2,14 @@
 //!
 //! Start with `socket` (options, datagrams), `process` (clone, credentials, signals), `mount` and `file` (leases).
 
+mod clock;
 mod file;
 mod mount;
 mod process;
 mod seccomp;
 mod socket;
 
+pub(crate) use clock::*;
 pub(crate) use file::*;
 pub(crate) use mount::*;
 pub(crate) use process::*;
