@@ -58,6 +58,16 @@ impl Log {
         self.writer().next()
     }
 
+    /// Bytes of all records.
+    pub fn bytes(&self) -> u64 {
+        self.writer().end()
+    }
+
+    /// Bytes that the disk has already given for records to come; `None` where it cannot give ahead.
+    pub fn room(&self) -> Option<u64> {
+        self.writer().ahead()
+    }
+
     /// Why it takes nothing right now, if so, with the fix.
     pub fn trouble(&self) -> Option<String> {
         self.writer().trouble().map(LogError::to_string)

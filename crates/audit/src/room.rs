@@ -49,6 +49,11 @@ impl Room {
         self.to = end;
     }
 
+    /// Bytes allocated beyond `end`; `None`: the file system cannot.
+    pub(crate) fn ahead(&self, end: u64) -> Option<u64> {
+        (!self.unsupported).then(|| self.to.saturating_sub(end))
+    }
+
     /// Whether `length` bytes at `end` fit without asking the disk.
     pub(crate) fn holds(&self, end: u64, length: u64, purpose: Purpose) -> bool {
         self.unsupported || self.to >= end + length + kept(purpose)

@@ -72,6 +72,14 @@ impl Writer {
         self.next
     }
 
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(crate) fn ahead(&self) -> Option<u64> {
+        self.room.ahead(self.end)
+    }
+
     /// Writes one encoded record that stands for `count` and comes from `node`.
     pub(crate) fn take(
         &mut self,

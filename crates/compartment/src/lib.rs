@@ -20,6 +20,7 @@ mod container;
 pub mod datagram;
 pub mod doors;
 pub mod error;
+pub mod figures;
 mod inside;
 pub mod inspect;
 mod landlock;

@@ -17,6 +17,8 @@ use ringfence_model::resource::Filesystem;
 use ringfence_model::{Generation, InstanceId, VirtualAddr, WorkloadId};
 use serde::{Deserialize, Serialize};
 
+use crate::figures::{Facts, Figures};
+
 /// Largest message, in bytes.
 pub const MESSAGE_MAX: usize = 64 * 1024;
 /// Most descriptors beside one message (the kernel's own bound is 253).
@@ -97,6 +99,9 @@ pub enum ToEnforcer {
         /// What is not bounded or not recorded on this host, in words, for status.
         #[serde(default)]
         unbounded: Vec<String>,
+        /// Version of the launcher's binary.
+        #[serde(default)]
+        version: String,
     },
     /// Attempts that never reached a door, or reached one while you were away.
     Attempts {
@@ -205,7 +210,7 @@ pub enum FromNode {
         /// `false` records outcome `error`.
         ok: bool,
     },
-    /// Answer with [`ToNode::Status`].
+    /// Answer with [`ToNode::Compartments`], if there are any, and [`ToNode::Status`].
     AskStatus {
         /// Given back in the answer.
         id: u64,
@@ -232,6 +237,11 @@ pub enum ToNode {
         /// Why.
         reason: String,
     },
+    /// Armed compartments: comes in as many messages as it takes, right before the [`ToNode::Status`] they belong to.
+    Compartments {
+        /// Each once.
+        compartments: Vec<Facts>,
+    },
     /// How it stands.
     Status {
         /// As asked.
@@ -242,12 +252,16 @@ pub enum ToNode {
         log_head: u64,
         /// Why the log takes nothing, if so. New attempts are denied meanwhile.
         log_trouble: Option<String>,
+        /// Bytes of the log.
+        #[serde(default)]
+        log_bytes: u64,
+        /// Bytes allocated ahead for records to come; `None`: the file system cannot.
+        #[serde(default)]
+        log_room: Option<u64>,
         /// Live connections.
         connections: u64,
-        /// Armed compartments.
-        compartments: Vec<InstanceId>,
-        /// What some of them say is not bounded, or not recorded, where they run. Each once.
+        /// What it has counted.
         #[serde(default)]
-        unbounded: Vec<String>,
+        figures: Box<Figures>,
     },
 }

@@ -13,6 +13,18 @@ use std::thread::JoinHandle;
 /// Descriptor under which the enforcer finds its control channel.
 pub const CONTROL_FD: i32 = 3;
 
+/// What a service manager tells the node alone: whoever has the first could speak in the node's name.
+const OF_THE_NODE: [&str; 8] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "MAINPID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "CREDENTIALS_DIRECTORY",
+];
+
 /// A running enforcer. Dropping this does not end it; closing its control channel does.
 #[derive(Debug)]
 pub struct EnforcerProcess {
@@ -66,6 +78,9 @@ pub fn spawn_enforcer(
         .args(args)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
+    for name in OF_THE_NODE {
+        command.env_remove(name);
+    }
     let parent = rustix::process::getpid();
     let source = control.as_raw_fd();
     let prepare = move || {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ringfence_compartment::channel::Packet;
+use ringfence_compartment::figures::Said;
 use ringfence_compartment::link::{FromEnforcer, ToEnforcer};
 use ringfence_model::{InstanceId, WorkloadId};
 use tokio::task::JoinSet;
@@ -178,8 +179,16 @@ impl<'l> Life<'l> {
             }
             _ if !descriptors.is_empty() => return Err(Broken::Stowaways),
             ToEnforcer::Arm { .. } if !self.doors.is_empty() => return Err(Broken::ArmedTwice),
-            ToEnforcer::Arm { unbounded, .. } => {
-                self.home.note_unbounded(unbounded);
+            ToEnforcer::Arm {
+                walls,
+                unbounded,
+                version,
+            } => {
+                self.home.note_said(Said {
+                    version,
+                    walls,
+                    unbounded,
+                });
                 self.arm().await?;
             }
             ToEnforcer::Attempts { attempts } => {

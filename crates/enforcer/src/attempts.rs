@@ -2,13 +2,14 @@
 
 use ringfence_compartment::link::Attempt;
 use ringfence_model::OriginalDst;
-use ringfence_model::flow::{Flow, Kind, Outcome};
+use ringfence_model::flow::{Kind, Outcome};
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::inforce::InForce;
 use crate::limits::RECORD_TEXT;
 use crate::node::Node;
-use crate::record::{Ruling, Subject, bounded, now_ns};
+use crate::record::{Record, Ruling, Subject, bounded, now_ns};
 
 /// Records them, in order. They have been refused already; the log counts what it cannot take.
 pub(crate) fn record(node: &Node, home: &Compartment, attempts: &[Attempt]) {
@@ -19,7 +20,7 @@ pub(crate) fn record(node: &Node, home: &Compartment, attempts: &[Attempt]) {
 }
 
 /// Who it was is known from the link it came on; what it was is the launcher's word.
-fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Flow {
+fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Record {
     let snapshot = &force.snapshot;
     let original = attempt.destination.map(OriginalDst::new);
     let mut subject = Subject::of(&force.node, &home.workload, &home.instance);
@@ -32,12 +33,12 @@ fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Flow {
     if let Some(to) = to {
         subject.destination = snapshot.workload(to).id.name.to_string();
     }
-    let kind = if attempt.wall {
-        Kind::Wall
+    let (kind, cause) = if attempt.wall {
+        (Kind::Wall, Cause::Wall)
     } else {
-        Kind::Connection
+        (Kind::Connection, Cause::EnforcerAway)
     };
-    let ruling = Ruling::without_rule(attempt.reason.clone(), snapshot.generation());
+    let ruling = Ruling::without_rule(attempt.reason.clone(), snapshot.generation()).because(cause);
     let mut flow = subject.flow(kind, Outcome::Deny, &attempt.operation, &ruling);
     flow.protocol = bounded(&attempt.protocol, RECORD_TEXT);
     flow.count = attempt.count.max(1);

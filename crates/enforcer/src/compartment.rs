@@ -1,14 +1,15 @@
 //! One armed compartment, as connections see it.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ringfence_model::flow::{Flow, Kind, Outcome};
+use ringfence_compartment::figures::{Facts, Said};
+use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
 use tokio::sync::watch;
 
 use crate::fold::{Alike, Denials};
 use crate::inbound::Pool;
-use crate::limits::{DNS_PER_SECOND, DNS_TCP_CONNECTIONS, UNBOUNDED_BYTES, UNBOUNDED_TEXTS};
+use crate::limits::{DNS_PER_SECOND, DNS_TCP_CONNECTIONS, SAID_BYTES, SAID_TEXTS};
 use crate::node::Node;
 use crate::rate::Rate;
 use crate::record::{Ruling, Subject, bounded};
@@ -30,7 +31,8 @@ pub(crate) struct Compartment {
     pub(crate) dns_rate: Rate,
     denials: Denials,
     left: watch::Sender<Option<&'static str>>,
-    unbounded: OnceLock<Vec<String>>,
+    /// Until the node has been told.
+    said: Mutex<Option<Said>>,
 }
 
 impl Compartment {
@@ -45,22 +47,38 @@ impl Compartment {
             dns_rate: Rate::new(DNS_PER_SECOND),
             denials: Denials::new(Arc::clone(&node.recorder)),
             left: watch::Sender::new(None),
-            unbounded: OnceLock::new(),
+            said: Mutex::default(),
         })
     }
 
-    /// Takes down what its launcher says is not bounded, or not recorded, on this host.
-    pub(crate) fn note_unbounded(&self, texts: Vec<String>) {
-        let texts = texts.into_iter().take(UNBOUNDED_TEXTS);
-        // A compartment arms once; a second list would be refused before it got here.
-        let _first_stays = self
-            .unbounded
-            .set(texts.map(|text| bounded(&text, UNBOUNDED_BYTES)).collect());
+    /// Takes down what its launcher says of it, within bounds and fit to be shown.
+    pub(crate) fn note_said(&self, said: Said) {
+        let shown = |text: String| {
+            let plain: String = text
+                .chars()
+                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+                .collect();
+            bounded(&plain, SAID_BYTES)
+        };
+        let list = |texts: Vec<String>| texts.into_iter().take(SAID_TEXTS).map(shown).collect();
+        *self.said() = Some(Said {
+            version: shown(said.version),
+            walls: list(said.walls),
+            unbounded: list(said.unbounded),
+        });
     }
 
-    /// The same, as far as it has been said.
-    pub(crate) fn unbounded(&self) -> &[String] {
-        self.unbounded.get().map_or(&[], Vec::as_slice)
+    /// What the node is told of it. What was said is told once.
+    pub(crate) fn facts(&self) -> Facts {
+        Facts {
+            instance: self.instance.clone(),
+            connections: self.slots.taken() as u64,
+            said: self.said().take(),
+        }
+    }
+
+    fn said(&self) -> std::sync::MutexGuard<'_, Option<Said>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends all its connections, for a reason. The first reason stays.
@@ -125,7 +143,7 @@ impl Compartment {
             &ruling.reason,
             &subject.destination,
         );
-        self.denials.note(alike, text, || -> Flow {
+        self.denials.note(alike, text, || {
             subject.flow(kind, Outcome::Deny, operation, ruling)
         });
     }

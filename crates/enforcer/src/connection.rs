@@ -63,8 +63,10 @@ impl Connection {
         let force = node.current.load();
         let snapshot = &force.snapshot;
         let mut subject = home.subject(&force.node, original, "tcp");
-        let judged = judge::pair(snapshot, &home.workload, original)
-            .and_then(|pair| Ok((pair, judge::may_connect(snapshot, pair)?)));
+        let judged = node.recorder.meters.decide.time(|| {
+            let pair = judge::pair(snapshot, &home.workload, original)?;
+            Ok((pair, judge::may_connect(snapshot, pair)?))
+        });
         let (pair, ruling) = match judged {
             Ok(allowed) => allowed,
             Err(Denied { to, ruling }) => {
@@ -107,6 +109,7 @@ impl Connection {
         {
             let ruling = Ruling {
                 reason: nobody.to_string(),
+                cause: nobody.cause(),
                 ..ruling
             };
             let flow =
@@ -315,6 +318,7 @@ impl Connection {
     pub(crate) fn count(&self, sent: u64, received: u64) {
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.received.fetch_add(received, Ordering::Relaxed);
+        self.node.recorder.meters.relayed(sent, received);
     }
 
     /// The last record. A cut says why it was; so does a service that failed; otherwise `reason` stands.

@@ -1,12 +1,12 @@
 //! The conversation with the node: generations in, compartments in, status out.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ringfence_compartment::channel::Packet;
-use ringfence_compartment::link::{FromNode, ToNode};
+use ringfence_compartment::figures::Facts;
+use ringfence_compartment::link::{FromNode, MESSAGE_MAX, ToNode};
 use ringfence_compartment::memfd;
 use ringfence_model::Generation;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::Assignment;
 use crate::adopted;
 use crate::inforce::InForce;
-use crate::limits::{RECHECK_EVERY, STOP_TIMEOUT, UNBOUNDED_TEXTS};
+use crate::limits::{RECHECK_EVERY, STOP_TIMEOUT};
 use crate::link::Link;
 use crate::node::Node;
 use crate::record::event;
@@ -100,7 +100,12 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
                 // It has happened; the log counts what it cannot take.
                 let _counted_by_the_log = node.recorder.after(&flow);
             }
-            FromNode::AskStatus { id } => link.send(&status(node, id, loaded)).await?,
+            FromNode::AskStatus { id } => {
+                for compartments in packed(node.registry.all().iter().map(|home| home.facts())) {
+                    link.send(&ToNode::Compartments { compartments }).await?;
+                }
+                link.send(&status(node, id, loaded)).await?;
+            }
             FromNode::Stop => return Ok(()),
         }
     }
@@ -137,16 +142,29 @@ async fn load(
 
 /// A reason short enough for a message, whatever the escaping of JSON makes of it.
 fn fitting(reason: String) -> String {
-    crate::record::bounded(&reason, ringfence_compartment::link::MESSAGE_MAX / 8)
+    crate::record::bounded(&reason, MESSAGE_MAX / 8)
 }
 
-/// What compartments say is not bounded, each text once. A launcher chooses its words, so their number is bounded.
-fn unbounded(node: &Node) -> Vec<String> {
-    let mut texts = BTreeSet::new();
-    for compartment in node.registry.all() {
-        texts.extend(compartment.unbounded().iter().cloned());
+/// Facts in lists that fit a message each.
+fn packed(facts: impl Iterator<Item = Facts>) -> Vec<Vec<Facts>> {
+    // What surrounds them is small against what is left of a message.
+    const ROOM: usize = MESSAGE_MAX * 3 / 4;
+    let mut lists = Vec::new();
+    let (mut list, mut length) = (Vec::new(), 0);
+    for fact in facts {
+        // Strings and numbers: nothing in them can fail to become JSON.
+        let size = serde_json::to_vec(&fact).map_or(ROOM, |json| json.len() + 1);
+        if length + size > ROOM && !list.is_empty() {
+            lists.push(std::mem::take(&mut list));
+            length = 0;
+        }
+        length += size;
+        list.push(fact);
     }
-    texts.into_iter().take(UNBOUNDED_TEXTS).collect()
+    if !list.is_empty() {
+        lists.push(list);
+    }
+    lists
 }
 
 fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
@@ -156,9 +174,10 @@ fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
         generation,
         log_head: log.head().0,
         log_trouble: log.trouble(),
+        log_bytes: log.bytes(),
+        log_room: log.room(),
         connections: node.slots.taken() as u64,
-        compartments: node.registry.instances(),
-        unbounded: unbounded(node),
+        figures: Box::new(node.recorder.meters.figures()),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Instant;
 
 use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::path::Allowances;
 use ringfence_model::{CanonicalPath, HostName, WorkloadId};
 use ringfence_policy::Operation;
 
+use crate::cause::Cause;
 use crate::connection::Connection;
 use crate::http::{Gate, Refusal};
 use crate::judge;
@@ -68,9 +70,10 @@ impl Gate for Conversation<'_> {
         let force = connection.node().current.load();
         let snapshot = &force.snapshot;
         let operation = format!("{method} {}", path.as_str());
-        let judged = connection
-            .pair(snapshot)
-            .and_then(|pair| judge::may(snapshot, pair, Operation::Http { method, path }));
+        let judged = connection.node().recorder.meters.decide.time(|| {
+            let pair = connection.pair(snapshot)?;
+            judge::may(snapshot, pair, Operation::Http { method, path })
+        });
         let ruling = match judged {
             Ok(ruling) => ruling,
             Err(denied) => {
@@ -82,6 +85,7 @@ impl Gate for Conversation<'_> {
         if let Err(nobody) = connection.find_far(&force) {
             let ruling = Ruling {
                 reason: nobody.to_string(),
+                cause: nobody.cause(),
                 ..ruling
             };
             let flow =
@@ -109,7 +113,8 @@ impl Gate for Conversation<'_> {
         let ruling = Ruling::without_rule(
             reason.to_owned(),
             connection.node().current.load().snapshot.generation(),
-        );
+        )
+        .because(Cause::Malformed);
         connection
             .home()
             .refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
@@ -141,5 +146,10 @@ impl Gate for Conversation<'_> {
 
     fn count(&self, sent: u64, received: u64) {
         self.connection.count(sent, received);
+    }
+
+    fn sent_on(&self, arrived: Instant) {
+        let meters = &self.connection.node().recorder.meters;
+        meters.delay.note(arrived);
     }
 }

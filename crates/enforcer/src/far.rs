@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ringfence_model::{InstanceId, Name, VirtualAddr};
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::endpoint::{self, Target};
 use crate::inforce::InForce;
@@ -43,6 +44,16 @@ pub(crate) enum Nobody {
     NotRunning(Name),
     /// The one whose turn it is has no place left.
     Crowded(Name),
+}
+
+impl Nobody {
+    /// In a fixed word.
+    pub(crate) fn cause(&self) -> Cause {
+        match self {
+            Nobody::NotRunning(_) => Cause::NotRunning,
+            Nobody::Crowded(_) => Cause::Limit,
+        }
+    }
 }
 
 impl fmt::Display for Nobody {

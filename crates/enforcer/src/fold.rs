@@ -10,10 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ringfence_model::OriginalDst;
-use ringfence_model::flow::Flow;
 
 use crate::limits::{FOLD_AFTER, FOLD_KEYS, FOLD_WINDOW};
-use crate::record::Recorder;
+use crate::record::{Record, Recorder};
 
 /// What makes two denials of one workload identical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +40,7 @@ struct Window {
 struct Seen {
     count: u64,
     /// The first of those beyond [`FOLD_AFTER`], its `count` growing.
-    folded: Option<Flow>,
+    folded: Option<Record>,
 }
 
 impl Denials {
@@ -60,7 +59,7 @@ impl Denials {
 
     /// Records a denial, now or folded. `text` (operation and reason, say) is part of what makes it identical to
     /// another; `flow` is only called for a denial that is written as it is.
-    pub(crate) fn note(&self, alike: Alike, text: impl Hash, flow: impl FnOnce() -> Flow) {
+    pub(crate) fn note(&self, alike: Alike, text: impl Hash, flow: impl FnOnce() -> Record) {
         let key = (alike, self.hasher.hash_one(text));
         let mut window = self.window();
         if window.since.elapsed() >= FOLD_WINDOW
@@ -113,7 +112,7 @@ impl Denials {
         }
     }
 
-    fn write(&self, flow: &Flow) {
+    fn write(&self, flow: &Record) {
         // The denial stands whether or not the log takes it, and the log itself keeps count of what it could
         // not take: see `Recorder::after`.
         let _counted_by_the_log = self.recorder.after(flow);

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use ringfence_model::{OriginalDst, Protocol, WorkloadId};
 use ringfence_policy::{Explanation, Operation, Snapshot, Verdict, WorkloadIx};
 
+use crate::cause::Cause;
 use crate::record::Ruling;
 
 /// Who talks to whom, within one snapshot.
@@ -27,11 +28,11 @@ pub(crate) struct Denied {
 }
 
 impl Denied {
-    fn here(snapshot: &Snapshot, to: Option<WorkloadIx>, reason: String) -> Self {
+    fn here(snapshot: &Snapshot, to: Option<WorkloadIx>, cause: Cause, reason: String) -> Self {
         let generation = snapshot.generation();
         Self {
             to,
-            ruling: Ruling::without_rule(reason, generation),
+            ruling: Ruling::without_rule(reason, generation).because(cause),
         }
     }
 }
@@ -41,7 +42,14 @@ pub(crate) fn who(snapshot: &Snapshot, source: &WorkloadId) -> Result<WorkloadIx
     snapshot
         .find(source.name.as_str())
         .filter(|&ix| snapshot.workload(ix).id == *source)
-        .ok_or_else(|| Denied::here(snapshot, None, format!("{source} is not in the estate")))
+        .ok_or_else(|| {
+            Denied::here(
+                snapshot,
+                None,
+                Cause::NotInEstate,
+                format!("{source} is not in the estate"),
+            )
+        })
 }
 
 /// *Where*: the workload at an original destination, and what it speaks.
@@ -55,22 +63,34 @@ pub(crate) fn pair(
         return Err(Denied::here(
             snapshot,
             None,
+            Cause::OwnDoor,
             "the enforcer's own door".to_owned(),
         ));
     }
     let Some(to) = snapshot.route(original) else {
         let to = snapshot.resolve_address(original.ip());
-        let reason = match to {
-            Some(to) => format!("{} declares no such port", snapshot.workload(to).id),
-            None => "no workload has this address".to_owned(),
+        let (cause, reason) = match to {
+            Some(to) => (
+                Cause::UndeclaredPort,
+                format!("{} declares no such port", snapshot.workload(to).id),
+            ),
+            None => (
+                Cause::UnknownDestination,
+                "no workload has this address".to_owned(),
+            ),
         };
-        return Err(Denied::here(snapshot, to, reason));
+        return Err(Denied::here(snapshot, to, cause, reason));
     };
     match snapshot.workload(to).serves {
         Some((protocol, _)) => Ok(Pair { from, to, protocol }),
         None => {
             let reason = format!("{} serves nothing", snapshot.workload(to).id);
-            Err(Denied::here(snapshot, Some(to), reason))
+            Err(Denied::here(
+                snapshot,
+                Some(to),
+                Cause::NothingServed,
+                reason,
+            ))
         }
     }
 }
@@ -131,6 +151,7 @@ fn ruled(
             rule,
             generation,
             mode: "enforce",
+            cause: verdict.reason().into(),
         });
     }
     let Explanation {
@@ -151,6 +172,7 @@ fn ruled(
             rule,
             generation,
             mode,
+            cause: verdict.reason().into(),
         },
     })
 }

@@ -8,13 +8,14 @@
 //!   log, passes what it cannot read.
 //!
 //! Start reading at [`serve`], then `adopted.rs` for a compartment and `connection.rs` for the one way through: who
-//! (the door), where, may they meet (`judge.rs`), what do they say (`http/`), record (`record.rs`), far side
+//! (the door), where, may they meet (`judge.rs`), what do they say (`http/`), record (`record.rs`, counted in `meters.rs`), far side
 //! (`far.rs`), relay (`relay.rs`). All bounds are in `limits.rs` and `docs/limits.md`.
 #![forbid(unsafe_code)]
 
 mod adopted;
 mod assignment;
 mod attempts;
+mod cause;
 mod compartment;
 mod connection;
 mod control;
@@ -30,6 +31,7 @@ mod inforce;
 mod judge;
 mod limits;
 mod link;
+mod meters;
 mod node;
 mod rate;
 mod record;

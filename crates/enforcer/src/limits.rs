@@ -103,7 +103,8 @@ pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 /// Worker threads of the runtime, at most.
 pub(crate) const WORKERS: usize = 4;
 
-/// Texts of one compartment about what is not bounded there. Further ones are passed over.
-pub(crate) const UNBOUNDED_TEXTS: usize = 16;
+/// Texts in each list of what a launcher says of its compartment: walls, and what is not bounded. Further ones are
+/// passed over.
+pub(crate) const SAID_TEXTS: usize = 16;
 /// Bytes of one such text. A longer one is cut.
-pub(crate) const UNBOUNDED_BYTES: usize = 200;
+pub(crate) const SAID_BYTES: usize = 200;

@@ -3,14 +3,17 @@
 //! There are two ways in. [`Recorder::before`] is for what may only happen once it is recorded: its error denies.
 //! [`Recorder::after`] is for what has happened, or was refused, already.
 
+use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ringfence_audit::{Log, LogError};
+use ringfence_audit::{Log, LogError, Seq};
 use ringfence_model::flow::{Flow, Kind, Outcome, Side};
 use ringfence_model::{Generation, InstanceId, OriginalDst, WorkloadId};
 
+use crate::cause::Cause;
 use crate::limits::{RECORD_OPERATION, RECORD_TEXT};
+use crate::meters::Meters;
 
 /// Schema version of the records built here (`flow.proto`).
 const SCHEMA: u32 = 1;
@@ -20,6 +23,45 @@ pub(crate) struct Recorder {
     log: Log,
     boot: String,
     connections: AtomicU64,
+    /// What is counted for monitors.
+    pub(crate) meters: Meters,
+}
+
+/// A record on its way to the log, with the fixed word that it is counted by.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    flow: Flow,
+    cause: Cause,
+}
+
+impl Record {
+    /// Counted by this word instead.
+    pub(crate) fn because(mut self, cause: Cause) -> Self {
+        self.cause = cause;
+        self
+    }
+}
+
+impl From<Flow> for Record {
+    fn from(flow: Flow) -> Self {
+        let cause = Cause::Other;
+        Self { flow, cause }
+    }
+}
+
+/// It is the flow, as the log takes it.
+impl Deref for Record {
+    type Target = Flow;
+
+    fn deref(&self) -> &Flow {
+        &self.flow
+    }
+}
+
+impl DerefMut for Record {
+    fn deref_mut(&mut self) -> &mut Flow {
+        &mut self.flow
+    }
 }
 
 impl Recorder {
@@ -29,6 +71,7 @@ impl Recorder {
             log,
             boot: format!("{boot:016x}"),
             connections: AtomicU64::new(0),
+            meters: Meters::new(),
         }
     }
 
@@ -39,14 +82,30 @@ impl Recorder {
     }
 
     /// Records what is about to happen. On `Err` it must not happen.
-    pub(crate) fn before(&self, flow: &Flow) -> Result<(), LogError> {
-        self.log.record(flow).map(drop)
+    pub(crate) fn before(&self, record: &Record) -> Result<(), LogError> {
+        let taken = self.meters.append.time(|| self.log.record(record));
+        self.count(record, taken, true)
     }
 
     /// Records what has happened, or did not happen. A log that cannot take it counts the gap and
     /// says so in a record of its own when it recovers; nothing passes on account of it.
-    pub(crate) fn after(&self, flow: &Flow) -> Result<(), LogError> {
-        self.log.record_after(flow).map(drop)
+    pub(crate) fn after(&self, record: &Record) -> Result<(), LogError> {
+        let taken = self.meters.append.time(|| self.log.record_after(record));
+        self.meters.closed(record);
+        self.count(record, taken, false)
+    }
+
+    fn count(
+        &self,
+        record: &Record,
+        taken: Result<Seq, LogError>,
+        denied: bool,
+    ) -> Result<(), LogError> {
+        match taken {
+            Ok(_) => self.meters.recorded(record, record.cause),
+            Err(_) => self.meters.unrecorded(record, denied),
+        }
+        taken.map(drop)
     }
 
     /// The log itself, for its state.
@@ -91,6 +150,8 @@ pub(crate) struct Ruling {
     pub(crate) generation: Generation,
     /// `enforce`.
     pub(crate) mode: &'static str,
+    /// The same reason in a fixed word.
+    pub(crate) cause: Cause,
 }
 
 impl Ruling {
@@ -101,7 +162,14 @@ impl Ruling {
             rule: String::new(),
             generation,
             mode: "enforce",
+            cause: Cause::Other,
         }
+    }
+
+    /// With the word that it is counted by.
+    pub(crate) fn because(mut self, cause: Cause) -> Self {
+        self.cause = cause;
+        self
     }
 }
 
@@ -123,8 +191,8 @@ impl Subject {
         outcome: Outcome,
         operation: &str,
         ruling: &Ruling,
-    ) -> Flow {
-        Flow {
+    ) -> Record {
+        let flow = Flow {
             schema: SCHEMA,
             time_ns: now_ns(),
             node: bounded(&self.node, RECORD_TEXT),
@@ -154,7 +222,8 @@ impl Subject {
             bytes_sent: 0,
             bytes_received: 0,
             duration_ns: 0,
-        }
+        };
+        Record::from(flow).because(ruling.cause)
     }
 }
 
@@ -166,8 +235,8 @@ pub(crate) fn event(
     reason: &str,
     ok: bool,
     generation: Generation,
-) -> Flow {
-    Flow {
+) -> Record {
+    Record::from(Flow {
         schema: SCHEMA,
         time_ns: now_ns(),
         node: bounded(node, RECORD_TEXT),
@@ -179,7 +248,7 @@ pub(crate) fn event(
         reason: bounded(reason, RECORD_TEXT),
         generation: generation.0,
         ..Flow::default()
-    }
+    })
 }
 
 /// Nanoseconds since the Unix epoch; 0 before it.
@@ -242,12 +311,13 @@ mod tests {
             rule: long.clone(),
             generation: Generation(u64::MAX),
             mode: "enforce",
+            cause: Cause::Other,
         };
         let mut flow = subject.flow(Kind::Close, Outcome::WouldDeny, &long, &ruling);
         flow.bytes_sent = u64::MAX;
         flow.bytes_received = u64::MAX;
         flow.duration_ns = u64::MAX;
         flow.count = u64::MAX;
-        assert!(prost::Message::encoded_len(&flow) <= RECORD_MAX);
+        assert!(prost::Message::encoded_len(&*flow) <= RECORD_MAX);
     }
 }

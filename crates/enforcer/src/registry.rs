@@ -96,13 +96,6 @@ impl Registry {
             .cloned()
     }
 
-    /// All instances, sorted.
-    pub(crate) fn instances(&self) -> Vec<InstanceId> {
-        let mut all: Vec<_> = self.members().keys().cloned().collect();
-        all.sort();
-        all
-    }
-
     /// All compartments.
     pub(crate) fn all(&self) -> Vec<Arc<Compartment>> {
         self.members()

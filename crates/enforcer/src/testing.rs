@@ -150,7 +150,7 @@ impl World {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }
         let until = Instant::now() + Duration::from_secs(5);
-        while self.node.recorder.before(&Flow::default()).is_ok() {
+        while self.node.recorder.before(&Flow::default().into()).is_ok() {
             assert!(
                 Instant::now() < until,
                 "the log does not notice that its file is gone"

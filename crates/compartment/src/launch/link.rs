@@ -51,6 +51,7 @@ impl Link {
                 .into_iter()
                 .map(|(_, words)| words.to_owned())
                 .collect(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         channel::send(&self.descriptor, &arm, &[])
     }

@@ -525,7 +525,9 @@ fn enforce(shared: &Shared, epoch: u64, link: &OwnedFd) -> io::Result<()> {
                     }
                 }
             }
-            ToEnforcer::Arm { walls, unbounded } => {
+            ToEnforcer::Arm {
+                walls, unbounded, ..
+            } => {
                 (notes.walls, notes.unbounded) = (walls, unbounded);
                 if mood != Mood::Mute {
                     armed = true;

@@ -236,6 +236,7 @@ async fn arming_without_doors_is_refused() {
         .send(&ToEnforcer::Arm {
             walls: Vec::new(),
             unbounded: Vec::new(),
+            version: String::new(),
         })
         .await
         .unwrap();

@@ -6,9 +6,11 @@ use ringfence_model::flow::{Kind, Outcome};
 use ringfence_policy::WorkloadIx;
 use ringfence_wire::dns::{self, Answer, Query, Transport};
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::inforce::InForce;
 use crate::judge::{self, Denied};
+use crate::meters::Dns;
 use crate::node::Node;
 use crate::record::{Ruling, Subject};
 
@@ -24,6 +26,7 @@ pub(crate) fn answer(
     transport: Transport,
 ) -> Option<Vec<u8>> {
     let force = node.current.load();
+    let meters = &node.recorder.meters;
     let mut subject = home.subject(&force.node, server, "dns");
     subject.connection = connection.to_owned();
     let refuse = |subject: &Subject, operation: &str, ruling: Ruling| {
@@ -33,8 +36,9 @@ pub(crate) fn answer(
         refuse(
             &subject,
             "resolve",
-            plain(&force, "too many queries within a second"),
+            plain(&force, "too many queries within a second").because(Cause::Limit),
         );
+        meters.resolved(Dns::Dropped);
         return None;
     }
     let query = match dns::read(message) {
@@ -43,19 +47,21 @@ pub(crate) fn answer(
             refuse(
                 &subject,
                 "resolve",
-                plain(&force, &rejected.reason.to_string()),
+                plain(&force, &rejected.reason.to_string()).because(Cause::Malformed),
             );
+            meters.resolved(Dns::Malformed);
             return rejected.answer;
         }
     };
     let operation = format!("resolve {} {}", query.kind(), query.name());
-    let (to, ruling) = match find(&force, home, &query) {
+    let (to, ruling) = match meters.decide.time(|| find(&force, home, &query)) {
         Ok(found) => found,
         Err(Denied { to, ruling }) => {
             if let Some(to) = to {
                 subject.destination = force.snapshot.workload(to).id.name.to_string();
             }
             refuse(&subject, &operation, ruling);
+            meters.resolved(Dns::NxDomain);
             return Some(query.answer(Answer::NxDomain, transport));
         }
     };
@@ -67,6 +73,7 @@ pub(crate) fn answer(
     }
     let flow = subject.flow(Kind::Operation, Outcome::Allow, &operation, &ruling);
     if node.recorder.before(&flow).is_err() {
+        meters.resolved(Dns::ServFail);
         return Some(query.answer(Answer::ServFail, transport));
     }
     let canonical = force
@@ -79,6 +86,10 @@ pub(crate) fn answer(
         (dns::Kind::Ptr, Some(_), Some(name)) => Answer::Ptr(name),
         _ => Answer::NoData,
     };
+    meters.resolved(match answer {
+        Answer::NoData => Dns::NoData,
+        _ => Dns::Found,
+    });
     Some(query.answer(answer, transport))
 }
 
@@ -97,11 +108,11 @@ fn find(
     let Some(to) = to else {
         return Err(Denied {
             to: None,
-            ruling: plain(force, "no workload answers to this name"),
+            ruling: plain(force, "no workload answers to this name").because(Cause::UnknownName),
         });
     };
     if from == to {
-        return Ok((to, plain(force, "its own name")));
+        return Ok((to, plain(force, "its own name").because(Cause::Allowed)));
     }
     judge::may_meet(snapshot, from, to, Timestamp::now()).map(|ruling| (to, ruling))
 }

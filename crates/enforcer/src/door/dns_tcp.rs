@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::connection::reset;
 use crate::door::dns;
@@ -36,10 +37,11 @@ pub(crate) async fn serve(
     let ruling = |reason: &str| Ruling::without_rule(reason.to_owned(), generation);
     let Some(_held) = home.dns_slots.take() else {
         let reason = format!("{} dns connections already", home.dns_slots.limit());
-        home.refused(&subject, Kind::Connection, "connect", &ruling(&reason), 0);
+        let ruling = ruling(&reason).because(Cause::Limit);
+        home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
         return reset(client);
     };
-    let opened = ruling("names are resolved at the door");
+    let opened = ruling("names are resolved at the door").because(Cause::Allowed);
     let flow = subject.flow(Kind::Connection, Outcome::Allow, "connect", &opened);
     if node.recorder.before(&flow).is_err() {
         return reset(client);

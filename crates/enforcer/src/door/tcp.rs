@@ -10,6 +10,7 @@ use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::{OriginalDst, Protocol};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::connection::{Connection, Opened, reset};
 use crate::conversation::Conversation;
@@ -71,14 +72,15 @@ async fn arrive(node: Arc<Node>, home: Arc<Compartment>, client: TcpStream, peer
     match client.local_addr().map(OriginalDst::new) {
         Ok(original) if is_door(peer) => {
             let reason = "it came from the enforcer's own address".to_owned();
-            turn_away(&node, &home, client, original, reason);
+            turn_away(&node, &home, client, original, Cause::OwnDoor, reason);
         }
         Ok(original) => receive(&node, &home, client, original).await,
         // Gone already, and its address with it; the attempt is on record all the same.
         Err(cause) => {
             let nowhere = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
             let reason = format!("where it was going is not known: {cause}");
-            turn_away(&node, &home, client, OriginalDst::new(nowhere), reason);
+            let nowhere = OriginalDst::new(nowhere);
+            turn_away(&node, &home, client, nowhere, Cause::Other, reason);
         }
     }
 }
@@ -92,7 +94,7 @@ pub(super) async fn receive(
 ) {
     let _held = match places(node, home) {
         Ok(places) => places,
-        Err(reason) => return turn_away(node, home, client, original, reason),
+        Err(reason) => return turn_away(node, home, client, original, Cause::Limit, reason),
     };
     if original.port() == DNS_PORT && !is_door(original.socket_addr()) {
         return dns_tcp::serve(node, home, client, original).await;
@@ -109,11 +111,12 @@ fn turn_away(
     home: &Compartment,
     client: TcpStream,
     original: OriginalDst,
+    cause: Cause,
     reason: String,
 ) {
     let force = node.current.load();
     let generation = force.snapshot.generation();
-    let ruling = Ruling::without_rule(reason, generation);
+    let ruling = Ruling::without_rule(reason, generation).because(cause);
     let mut subject = home.subject(&force.node, original, "tcp");
     subject.connection = node.recorder.connection_id();
     home.refused(&subject, Kind::Connection, "connect", &ruling, 0);

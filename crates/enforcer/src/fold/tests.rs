@@ -1,4 +1,5 @@
 use ringfence_audit::{Log, Reader};
+use ringfence_model::flow::Flow;
 
 use super::*;
 
@@ -11,12 +12,12 @@ fn alike(port: u16) -> Alike {
     }
 }
 
-fn flow(connection: &str) -> Flow {
-    Flow {
+fn flow(connection: &str) -> Record {
+    Record::from(Flow {
         count: 1,
         connection: connection.to_owned(),
         ..Flow::default()
-    }
+    })
 }
 
 struct Fixture {

@@ -70,6 +70,8 @@ pub(super) struct Ends<'a, U> {
     pub(super) client: &'a mut TcpStream,
     pub(super) inbound: &'a mut Buffer,
     pub(super) upstream: &'a mut U,
+    /// When the head of the request was complete.
+    pub(super) arrived: std::time::Instant,
 }
 
 /// Sends `head` and the request's body to the service, and the service's answer to the client.
@@ -84,13 +86,20 @@ pub(super) async fn exchange<G: Gate>(
         client,
         inbound,
         upstream,
+        arrived,
     } = ends;
+    let mut arrived = Some(arrived);
     let mut exchange = Exchange::new(outline, head, inbound);
     let mut timer = pin!(sleep_until(Instant::now() + stall));
     std::future::poll_fn(|cx| {
         let outcome = exchange.poll(cx, client, inbound, upstream);
         let (sent, received) = std::mem::take(&mut exchange.moved);
         if sent > 0 || received > 0 {
+            if sent > 0
+                && let Some(arrived) = arrived.take()
+            {
+                gate.sent_on(arrived);
+            }
             gate.count(sent, received);
             timer.as_mut().reset(Instant::now() + stall);
         }

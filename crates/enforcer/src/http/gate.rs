@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::time::Instant;
 
 use ringfence_model::CanonicalPath;
 use ringfence_model::path::Allowances;
@@ -58,6 +59,9 @@ pub(crate) trait Gate: Send + Sync {
     /// Bytes just relayed, heads included: `sent` towards the receiver, `received` towards the client. Called as
     /// they move, so a relay that is dropped half-way has still counted. Answers of our own are not counted.
     fn count(&self, sent: u64, received: u64);
+
+    /// The first byte of a request has just gone to the receiver; its head was complete at `arrived`.
+    fn sent_on(&self, arrived: Instant);
 }
 
 /// Why [`Gate::admit`] gave no permit.

@@ -35,6 +35,7 @@ pub(super) async fn relay_within<G: Gate>(
         inbound: Buffer::default(),
         upstream: None,
         timeouts,
+        arrived: std::time::Instant::now(),
     };
     let end = session.run().await;
     session.close(end.close).await;
@@ -49,6 +50,8 @@ struct Session<'g, G: Gate> {
     /// Kept from one request to the next. Never shared with another client connection.
     upstream: Option<G::Upstream>,
     timeouts: Timeouts,
+    /// When the head of the present request was complete.
+    arrived: std::time::Instant,
 }
 
 /// Why, and how, a connection ends.
@@ -140,6 +143,7 @@ impl<G: Gate> Session<'_, G> {
         loop {
             match scanner.find(self.inbound.unread()) {
                 Ok(Some(scanned)) => {
+                    self.arrived = std::time::Instant::now();
                     let length = scanned.len();
                     let judged = judge(self.gate, scanned, self.inbound.unread());
                     self.inbound.consume(length);
@@ -220,6 +224,7 @@ impl<G: Gate> Session<'_, G> {
             inbound,
             upstream: Some(upstream),
             timeouts,
+            arrived,
             ..
         } = self
         else {
@@ -228,7 +233,7 @@ impl<G: Gate> Session<'_, G> {
         let outcome = tokio::select! {
             biased;
             () = gate.revoked(Some(&permit)) => return end(Ended::Revoked, Close::Reset),
-            outcome = exchange(gate, Ends { client, inbound, upstream }, outline, head, timeouts.stall) => outcome,
+            outcome = exchange(gate, Ends { client, inbound, upstream, arrived: *arrived }, outline, head, timeouts.stall) => outcome,
         };
         self.settle(outcome, outline).await
     }

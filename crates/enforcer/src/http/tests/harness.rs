@@ -133,6 +133,11 @@ impl Gate for Diary {
         self.note(format!("failed {reason}"));
     }
 
+    fn sent_on(&self, arrived: std::time::Instant) {
+        assert!(arrived.elapsed() < std::time::Duration::from_secs(60));
+        self.note("sent on".to_owned());
+    }
+
     fn count(&self, sent: u64, received: u64) {
         self.sent.fetch_add(sent, Ordering::Relaxed);
         self.received.fetch_add(received, Ordering::Relaxed);
