@@ -13,7 +13,9 @@ use sha2::{Digest, Sha256};
 pub const RUN_SOCKET: &str = "run.sock";
 /// Socket for operators.
 pub const ADMIN_SOCKET: &str = "admin.sock";
-/// Waiting connections on either.
+/// Socket for monitors: a stream, for HTTP.
+pub const METRICS_SOCKET: &str = "metrics.sock";
+/// Waiting connections on any of them.
 const BACKLOG: i32 = 128;
 
 /// Directory that holds the sockets of the node that serves `state`.
@@ -46,12 +48,21 @@ pub fn socket_dir(state: &Path) -> io::Result<PathBuf> {
 ///
 /// The caller holds the lock of the state directory: nobody else serves there.
 pub fn listen(directory: &Path, name: &str, mode: Mode) -> io::Result<OwnedFd> {
+    listen_on(directory, name, mode, SocketType::SEQPACKET)
+}
+
+/// As [`listen`], with a stream socket.
+pub fn listen_stream(directory: &Path, name: &str, mode: Mode) -> io::Result<OwnedFd> {
+    listen_on(directory, name, mode, SocketType::STREAM)
+}
+
+fn listen_on(directory: &Path, name: &str, mode: Mode, kind: SocketType) -> io::Result<OwnedFd> {
     let directory = open_directory(directory)?;
     match rustix::fs::unlinkat(&directory, name, rustix::fs::AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => {}
         Err(cause) => return Err(cause.into()),
     }
-    let socket = socket()?;
+    let socket = socket(kind)?;
     rustix::net::bind(&socket, &through(&directory, name)?)?;
     rustix::fs::chmodat(&directory, name, mode, rustix::fs::AtFlags::empty())?;
     rustix::net::listen(&socket, BACKLOG)?;
@@ -61,7 +72,7 @@ pub fn listen(directory: &Path, name: &str, mode: Mode) -> io::Result<OwnedFd> {
 /// Connects to `name` in `directory`, and checks that a process of root or of this user serves it. Blocking.
 pub fn connect(directory: &Path, name: &str) -> io::Result<OwnedFd> {
     let directory = open_directory(directory)?;
-    let socket = socket()?;
+    let socket = socket(SocketType::SEQPACKET)?;
     rustix::net::connect(&socket, &through(&directory, name)?)?;
     let server = peer(&socket)?;
     let own = rustix::process::geteuid().as_raw();
@@ -113,10 +124,10 @@ pub fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
     }
 }
 
-fn socket() -> io::Result<OwnedFd> {
+fn socket(kind: SocketType) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(
         AddressFamily::UNIX,
-        SocketType::SEQPACKET,
+        kind,
         SocketFlags::CLOEXEC,
         None,
     )?)

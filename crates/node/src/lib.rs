@@ -1,6 +1,6 @@
 //! The supervisor of one host: what runs as `ringfence up`.
 //!
-//! What comes in: a directory of resource files, launchers on `run.sock`, operators on `admin.sock`, signals. What
+//! What comes in: a directory of resource files, launchers on `run.sock`, operators on `admin.sock`, monitors, signals. What
 //! goes out: generations and adopted launchers to the enforcer, instances to launchers, the node's status.
 //!
 //! It never touches a workload's traffic and never reads a byte that one sent: that is the enforcer, its child, which
@@ -10,7 +10,7 @@
 //!  node ──▶ state, counters, addresses     what outlives a node, on the disk
 //!       ──▶ generation ──▶ pem, scan       files become a generation, or a list of errors
 //!       ──▶ supervisor                     one task with all the state; everything else sends it inputs:
-//!             watch · run_socket · admin · enforcer
+//!             watch · run_socket · admin · scrape · enforcer
 //!  check                                  whether machine and node are well
 //! ```
 //!
@@ -30,13 +30,16 @@ mod generation;
 mod ids;
 mod instances;
 pub mod limits;
+mod metrics;
 mod node;
 mod packets;
 mod pem;
 mod persist;
+mod process;
 mod run_socket;
 mod say;
 mod scan;
+mod scrape;
 mod state;
 pub mod status;
 mod supervisor;
@@ -49,4 +52,5 @@ pub use admin::{Request, ask_status};
 pub use error::NodeError;
 pub use generation::Origin;
 pub use node::{UpOptions, up};
+pub use scrape::{Loopback, NotLoopback};
 pub use state::default_dir;

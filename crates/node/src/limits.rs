@@ -97,5 +97,14 @@ pub const ADMIN_REQUEST_MAX: usize = 64 * 1024;
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(2);
 /// Operators' connections at a time. The next one is closed at once.
 pub const ADMIN_CONNECTIONS: usize = 32;
+/// Bytes of the head of a request for metrics. A longer one gets 431.
+pub const SCRAPE_HEAD_MAX: usize = 8 * 1024;
+/// Time a monitor's connection may take in all. Then it is closed.
+pub const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
+/// Monitors' connections at a time. The next one is closed at once.
+pub const SCRAPES: usize = 8;
+/// Different texts of launchers about what is not bounded, shown as notes of the node. Further ones stand with their
+/// instances only.
+pub const NOTES_UNBOUNDED: usize = 16;
 /// How often the enforcer is asked how it stands.
 pub const ASK_EVERY: Duration = Duration::from_secs(1);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_compartment::sockets::{self, ADMIN_SOCKET, RUN_SOCKET};
+use ringfence_compartment::sockets::{self, ADMIN_SOCKET, METRICS_SOCKET, RUN_SOCKET};
 use ringfence_model::HostName;
 use rustix::fs::Mode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +21,7 @@ use crate::ids::IdMap;
 use crate::instances::Instances;
 use crate::limits::{ASK_EVERY, ENFORCER_ID};
 use crate::packets::Listener;
+use crate::scrape::{Loopback, Scrapes};
 use crate::state::{State, config_path, default_dir, keep_apart};
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
 use crate::sweep::{self, Making};
@@ -39,6 +40,10 @@ pub struct UpOptions {
     pub zone: HostName,
     /// Name of the node in records; the host name when `None`.
     pub node: Option<String>,
+    /// Port of the loopback for monitors, beside the Unix socket.
+    pub metrics: Option<Loopback>,
+    /// Group that may use the monitors' Unix socket, beside root; a node of root only.
+    pub metrics_gid: Option<u32>,
 }
 
 /// Runs a node in the foreground until SIGTERM or SIGINT.
@@ -94,6 +99,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     let run_mode = if owner.0 == 0 { 0o666 } else { 0o600 };
     let run = listen(&sockets, RUN_SOCKET, run_mode)?;
     let admin = listen(&sockets, ADMIN_SOCKET, 0o600)?;
+    let monitors = monitors(&sockets, options.metrics, options.metrics_gid, owner)?;
     if let (Some(making), Some(parent)) = (making, sockets.parent()) {
         drop(making);
         if let Err(error) = sweep::sweep(parent) {
@@ -113,8 +119,10 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         node,
         zone: options.zone,
         state: state.dir().to_owned(),
+        log: state.log_dir(),
         config: config.clone(),
         sockets: sockets.clone(),
+        metrics: monitors.addresses.clone(),
         exe: PathBuf::from("/proc/self/exe"),
         enforcer_args,
         owner,
@@ -144,6 +152,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
                 "free some descriptors",
             )
         };
+        monitors.serve(&inputs).map_err(register)?;
         let (run, admin) = (
             Listener::new(run).map_err(register)?,
             Listener::new(admin).map_err(register)?,
@@ -161,7 +170,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     });
     // A read of the configuration may hang on a dead file server; the end does not wait for it.
     runtime.shutdown_timeout(Duration::from_millis(100));
-    for name in [RUN_SOCKET, ADMIN_SOCKET] {
+    for name in [RUN_SOCKET, ADMIN_SOCKET, METRICS_SOCKET] {
         // The next start replaces what is left.
         let _ = std::fs::remove_file(sockets.join(name));
     }
@@ -170,6 +179,90 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     }
     drop(state);
     ran
+}
+
+/// Where monitors ask, before the node runs: an address in use, or a group that cannot be, refuses the start.
+struct Monitors {
+    unix: std::os::unix::net::UnixListener,
+    port: Option<std::net::TcpListener>,
+    addresses: Vec<String>,
+}
+
+fn monitors(
+    sockets: &Path,
+    port: Option<Loopback>,
+    gid: Option<u32>,
+    owner: Owner,
+) -> Result<Monitors, NodeError> {
+    let path = sockets.join(METRICS_SOCKET);
+    let fault = |what: String, error, fix: &str| NodeError::io(what, error, fix);
+    if gid.is_some() && owner.0 != 0 {
+        return Err(fault(
+            format!("open {} to a group", path.display()),
+            std::io::Error::other("only a node of root has its sockets where others reach them"),
+            "leave `--metrics-gid` out, and use `--metrics 127.0.0.1:PORT`",
+        ));
+    }
+    let listening = sockets::listen_stream(sockets, METRICS_SOCKET, Mode::RUSR | Mode::WUSR);
+    let listening = listening.map_err(|error| {
+        let what = format!("listen on {}", path.display());
+        fault(
+            what,
+            error,
+            "the state must be on a file system that takes sockets, and /proc must be mounted",
+        )
+    })?;
+    let unix = std::os::unix::net::UnixListener::from(listening);
+    if let Some(gid) = gid {
+        // First the group, then the mode: never open to a group that was not meant.
+        std::os::unix::fs::chown(&path, None, Some(gid))
+            .and_then(|()| {
+                let open = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+                std::fs::set_permissions(&path, open)
+            })
+            .map_err(|error| {
+                let what = format!("give {} to group {gid}", path.display());
+                fault(what, error, "name a group that is mapped here")
+            })?;
+    }
+    let mut addresses = vec![path.display().to_string()];
+    let port = match port {
+        None => None,
+        Some(port) => {
+            let address = port.socket_addr();
+            let listener = std::net::TcpListener::bind(address)
+                .and_then(|listener| {
+                    addresses.push(format!("http://{}/metrics", listener.local_addr()?));
+                    Ok(listener)
+                })
+                .map_err(|error| {
+                    let what = format!("serve metrics on {address}");
+                    fault(what, error, "name another port with `--metrics`")
+                })?;
+            Some(listener)
+        }
+    };
+    Ok(Monitors {
+        unix,
+        port,
+        addresses,
+    })
+}
+
+impl Monitors {
+    /// Accepts from now on, within the runtime.
+    fn serve(self, inputs: &Inputs) -> std::io::Result<()> {
+        let scrapes = Scrapes::new(inputs.clone());
+        self.unix.set_nonblocking(true)?;
+        let unix = tokio::net::UnixListener::from_std(self.unix)?;
+        tokio::spawn(scrapes.clone().unix(unix));
+        if let Some(port) = self.port {
+            port.set_nonblocking(true)?;
+            let port = tokio::net::TcpListener::from_std(port)?;
+            tokio::spawn(scrapes.tcp(port));
+        }
+        Ok(())
+    }
 }
 
 fn host_name() -> String {

@@ -25,6 +25,7 @@ use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
 use crate::limits::{EVENTS_KEPT, STOP_WITHIN};
+use crate::metrics::{Counts, Readings};
 use crate::run_socket::{Claim, Departure};
 use crate::status::{Rejected, Status};
 
@@ -46,6 +47,8 @@ pub(crate) enum Input {
     Departed(Departure),
     /// An operator asks.
     Status(oneshot::Sender<Status>),
+    /// A monitor asks.
+    Metrics(oneshot::Sender<Readings>),
     /// A second has passed.
     Tick,
     /// Stop, because of the signal named.
@@ -77,8 +80,12 @@ pub(crate) struct Fixed {
     pub(crate) node: String,
     pub(crate) zone: HostName,
     pub(crate) state: PathBuf,
+    /// Where the flow log is.
+    pub(crate) log: PathBuf,
     pub(crate) config: PathBuf,
     pub(crate) sockets: PathBuf,
+    /// Where monitors ask: a path, perhaps a URL.
+    pub(crate) metrics: Vec<String>,
     pub(crate) exe: PathBuf,
     pub(crate) enforcer_args: Vec<OsString>,
     pub(crate) owner: Owner,
@@ -102,6 +109,8 @@ pub(crate) struct Supervisor {
     watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
     /// What was last taken by an enforcer; at first, nothing.
     serving: Arc<Serving>,
+    /// When an enforcer first took it.
+    in_force_since: Option<Timestamp>,
     /// Sent, or to be sent, and not yet taken.
     offer: Option<Arc<Serving>>,
     /// What to offer when the first offer is not taken.
@@ -116,6 +125,7 @@ pub(crate) struct Supervisor {
     questions: Vec<report::Question>,
     asked: u64,
     log_trouble: Option<String>,
+    counts: Counts,
     announced: bool,
 }
 
@@ -136,6 +146,7 @@ impl Supervisor {
             unsettled: None,
             watched,
             serving: Arc::new(nothing),
+            in_force_since: None,
             offer: None,
             fallback: None,
             rejected: None,
@@ -148,6 +159,7 @@ impl Supervisor {
             questions: Vec::new(),
             asked: 0,
             log_trouble: None,
+            counts: Counts::default(),
             announced: false,
         }
     }
@@ -181,6 +193,8 @@ impl Supervisor {
             Input::Claim(claim) => self.claim(claim),
             Input::Departed(departure) => self.departed(&departure),
             Input::Status(answer) => self.status_asked(answer),
+            // Who asked may have hung up.
+            Input::Metrics(answer) => drop(answer.send(self.readings())),
             Input::Tick => self.tick(),
             Input::Stop(_) => {}
         }

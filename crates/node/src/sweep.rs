@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use ringfence_compartment::sockets::{ADMIN_SOCKET, RUN_SOCKET};
+use ringfence_compartment::sockets::{ADMIN_SOCKET, METRICS_SOCKET, RUN_SOCKET};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -79,7 +79,7 @@ fn remove_if_dead(path: &Path) -> io::Result<()> {
             return Ok(());
         }
     }
-    for name in [RUN_SOCKET, ADMIN_SOCKET] {
+    for name in [RUN_SOCKET, ADMIN_SOCKET, METRICS_SOCKET] {
         match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use ringfence_compartment::figures::{Facts, Figures, Said};
 use ringfence_compartment::link::{FromNode, ToNode};
-use ringfence_model::Generation;
+use ringfence_model::{Generation, InstanceId};
 use tokio::time::Instant;
 
 use super::{Input, Supervisor};
@@ -29,12 +31,26 @@ pub(super) struct Child {
     /// Deaths in a row without a healthy stretch between them.
     deaths: usize,
     poisoned: BTreeMap<Generation, u32>,
-    pub(super) last_end: Option<String>,
+    pub(super) last_end: Option<(Timestamp, String)>,
+    /// When the present one was started.
+    pub(super) since: Option<Timestamp>,
+    pub(super) told: Told,
+    /// Of an answer that is not complete yet.
+    gathering: BTreeMap<InstanceId, Facts>,
+    /// What launchers said of their compartments. The enforcer passes it on once.
+    pub(super) said: BTreeMap<InstanceId, Said>,
+}
+
+/// What the enforcer last told of itself. Nothing, when there is none.
+#[derive(Default)]
+pub(super) struct Told {
     pub(super) connections: u64,
     pub(super) log_head: Option<u64>,
-    pub(super) armed: Vec<ringfence_model::InstanceId>,
-    /// What is not bounded, or not recorded, in some of them.
-    pub(super) unbounded: Vec<String>,
+    pub(super) log_bytes: Option<u64>,
+    pub(super) log_room: Option<u64>,
+    /// Armed compartments.
+    pub(super) armed: BTreeMap<InstanceId, Facts>,
+    pub(super) figures: Box<Figures>,
 }
 
 impl Child {
@@ -104,6 +120,7 @@ impl Supervisor {
         ) {
             Ok(enforcer) => {
                 self.child.ready_by = Some(Instant::now() + READY_WITHIN);
+                self.child.since = Some(Timestamp::now());
                 self.child.current = Some(enforcer);
             }
             Err(error) => self.ended(&format!("it cannot be started: {error}")),
@@ -144,24 +161,40 @@ impl Supervisor {
                 self.answered(generation);
                 self.not_taken(generation, &reason);
             }
+            EnforcerNews::Said(ToNode::Compartments { compartments }) => {
+                for mut facts in compartments {
+                    if let Some(said) = facts.said.take() {
+                        self.child.said.insert(facts.instance.clone(), said);
+                    }
+                    let instance = facts.instance.clone();
+                    self.child.gathering.insert(instance, facts);
+                }
+            }
             EnforcerNews::Said(ToNode::Status {
                 id,
+                generation: _,
                 log_head,
                 log_trouble,
+                log_bytes,
+                log_room,
                 connections,
-                compartments,
-                unbounded,
-                ..
+                figures,
             }) => {
                 if self.child.hangs() {
                     crate::say::warn("the enforcer answers again");
                 }
                 self.child.unanswered = 0;
                 self.claims_due();
-                self.child.log_head = Some(log_head);
-                self.child.connections = connections;
-                self.child.armed = compartments;
-                self.child.unbounded = unbounded;
+                let armed = std::mem::take(&mut self.child.gathering);
+                self.child.said.retain(|id, _| armed.contains_key(id));
+                self.child.told = Told {
+                    connections,
+                    log_head: Some(log_head),
+                    log_bytes: Some(log_bytes),
+                    log_room,
+                    armed,
+                    figures,
+                };
                 self.note_log(log_trouble);
                 self.answer_questions(id);
             }
@@ -257,11 +290,11 @@ impl Supervisor {
         child.late = false;
         child.unanswered = 0;
         child.loaded = None;
-        child.connections = 0;
-        child.log_head = None;
-        child.armed.clear();
-        child.unbounded.clear();
-        child.last_end = Some(how.to_owned());
+        child.since = None;
+        child.told = Told::default();
+        child.gathering.clear();
+        child.said.clear();
+        child.last_end = Some((Timestamp::now(), how.to_owned()));
         let who = pid
             .map(|pid| format!(" (process {pid})"))
             .unwrap_or_default();

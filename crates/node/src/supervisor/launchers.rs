@@ -60,6 +60,7 @@ impl Supervisor {
             .partition(|waiting: &Waiting| waiting.until.is_some_and(|until| until < now));
         self.waiting = rest;
         for Waiting { claim, .. } in late {
+            self.counts.claims_refused += 1;
             refuse(
                 claim,
                 Refusal::new(
@@ -75,8 +76,12 @@ impl Supervisor {
 
     fn decide(&mut self, mut claim: Claim) {
         match self.admit(&claim) {
-            Ok((grant, fresh)) => self.grant(&mut claim, grant, fresh),
+            Ok((grant, fresh)) => {
+                self.counts.claims_granted += 1;
+                self.grant(&mut claim, grant, fresh);
+            }
             Err(refusal) => {
+                self.counts.claims_refused += 1;
                 let text = format!(
                     "{} (uid {}, process {})",
                     refusal.reason, claim.uid, claim.process.pid

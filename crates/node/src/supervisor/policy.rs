@@ -218,6 +218,7 @@ impl Supervisor {
             .rejected
             .as_ref()
             .map_or_else(Timestamp::now, |earlier| earlier.since);
+        self.counts.reloads_rejected += 1;
         self.rejected = Some(Rejected {
             since,
             errors: shown,
@@ -254,6 +255,8 @@ impl Supervisor {
                 self.keep(&offer);
             }
             self.serving = offer;
+            self.counts.reloads_accepted += 1;
+            self.in_force_since = Some(Timestamp::now());
             self.say_taken();
         }
         self.links_due();
@@ -317,7 +320,10 @@ impl Supervisor {
             );
             let nothing = self.desk.as_ref().map(|desk| desk.nothing());
             match nothing {
-                Some(Ok(nothing)) => self.serving = Arc::new(nothing),
+                Some(Ok(nothing)) => {
+                    self.serving = Arc::new(nothing);
+                    self.in_force_since = None;
+                }
                 // The desk is reading. An enforcer without a generation denies everything as well.
                 Some(Err(_)) | None => return,
             }

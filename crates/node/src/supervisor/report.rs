@@ -1,5 +1,6 @@
 //! How the node stands: the status an operator asks for, the readiness line, and what makes it degraded.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use jiff::Timestamp;
@@ -10,9 +11,14 @@ use tokio::time::Instant;
 use super::Supervisor;
 use super::policy::count;
 use crate::generation::Origin;
-use crate::limits::{ADMIN_WITHIN, KILLED_AFTER};
-use crate::status::{Degraded, EnforcerStatus, LogStatus, Policy, Status, Workload};
+use crate::limits::{ADMIN_WITHIN, KILLED_AFTER, NOTES_UNBOUNDED};
+use crate::metrics::Readings;
+use crate::status::{
+    Declared, Degraded, EnforcerState, EnforcerStatus, LogStatus, Policy, Status, Workload,
+};
 use ringfence_compartment::link::FromNode;
+use ringfence_model::resource::ModeKind;
+use ringfence_model::{Kind, Name};
 
 /// An operator who waits for fresh figures from the enforcer.
 pub(super) struct Question {
@@ -131,48 +137,136 @@ impl Supervisor {
             since: fixed.since,
             state: fixed.state.clone(),
             config: fixed.config.clone(),
+            metrics: fixed.metrics.clone(),
             policy: Policy {
                 generation: serving.generation,
                 origin: serving.origin,
+                since: self.in_force_since,
+                digest: serving.digest.clone(),
                 services: serving.estate.services.len(),
                 agents: serving.estate.agents.len(),
                 policies: serving.estate.policies.len(),
                 rejected: self.rejected.clone(),
             },
             enforcer: EnforcerStatus {
+                state: self.enforcer_state(),
                 pid: child.pid(),
+                since: child.since,
                 serving: child.is_loaded(),
                 restarts: child.restarts(),
-                last_end: child.last_end.clone(),
-                connections: child.connections,
+                last_end: child.last_end.as_ref().map(|(_, how)| how.clone()),
+                last_end_at: child.last_end.as_ref().map(|(at, _)| *at),
+                connections: child.told.connections,
             },
             log: LogStatus {
-                head: child.log_head,
+                dir: fixed.log.clone(),
+                head: child.told.log_head,
+                bytes: child.told.log_bytes,
+                reserved: child.told.log_room,
+                free: free(&fixed.log),
                 trouble: self.log_trouble.clone(),
             },
+            estate: self.estate(),
             workloads: self.workloads(),
             notes: self.notes(),
             degraded: self.degraded(),
         }
     }
 
+    pub(super) fn enforcer_state(&self) -> EnforcerState {
+        let child = &self.child;
+        match child.pid() {
+            None => EnforcerState::Away,
+            Some(_) if !child.is_loaded() => EnforcerState::Starting,
+            Some(_) if child.hangs() => EnforcerState::Hung,
+            Some(_) => EnforcerState::Running,
+        }
+    }
+
+    /// Who is declared, and how many of each run.
+    fn estate(&self) -> Vec<Declared> {
+        let mut running: BTreeMap<&Name, usize> = BTreeMap::new();
+        for (_, instance) in self.instances.iter() {
+            *running.entry(&instance.workload.name).or_default() += 1;
+        }
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let estate = &self.serving.estate;
+        let agents = estate.agents.iter();
+        let agents = agents.map(|agent| (Kind::Agent, &agent.name, false));
+        let services = estate.services.iter();
+        let services =
+            services.map(|service| (Kind::Service, &service.name, !service.endpoints.is_empty()));
+        let mut all: Vec<Declared> = agents
+            .chain(services)
+            .map(|(kind, name, endpoints)| {
+                let mut policies = estate.policies.iter();
+                let policy = policies
+                    .find(|policy| policy.subject.kind == kind && policy.subject.name == *name);
+                let softened = policy.and_then(|policy| policy.mode.window());
+                let softens = softened.is_some_and(|(first, last)| first <= today && today <= last);
+                Declared {
+                    kind,
+                    name: name.clone(),
+                    instances: running.get(name).copied().unwrap_or(0),
+                    endpoints,
+                    mode: policy.map(|policy| match softens {
+                        true => policy.mode.kind,
+                        false => ModeKind::Enforce,
+                    }),
+                    mode_until: policy.and_then(|policy| policy.mode.until),
+                    review_by: policy.and_then(|policy| policy.review_by),
+                    review_overdue: policy.is_some_and(|policy| policy.overdue(today).is_some()),
+                }
+            })
+            .collect();
+        all.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        all
+    }
+
+    /// What a monitor is told: what is known at this moment.
+    pub(super) fn readings(&self) -> Readings {
+        let told = &self.child.told;
+        Readings {
+            status: Box::new(self.status()),
+            figures: told.log_head.is_some().then(|| told.figures.clone()),
+            counts: self.counts,
+        }
+    }
+
     fn workloads(&self) -> Vec<Workload> {
         let estate = &self.serving.estate;
-        let known = |name: &ringfence_model::Name| {
+        let known = |name: &Name| {
             estate.agents.iter().any(|agent| agent.name == *name)
                 || estate.services.iter().any(|service| service.name == *name)
         };
         self.instances
             .iter()
-            .map(|(id, instance)| Workload {
+            .map(|(id, instance)| {
+                (
+                    id,
+                    instance,
+                    self.child.said.get(id).cloned().unwrap_or_default(),
+                )
+            })
+            .map(|(id, instance, said)| Workload {
                 instance: id.clone(),
                 kind: instance.workload.kind,
                 name: instance.workload.name.clone(),
                 uid: instance.uid,
+                compartment_uid: instance.outer_id.unwrap_or(instance.uid),
                 pid: instance.process.pid,
                 command: instance.command.clone(),
                 since: instance.since,
-                armed: self.child.armed.contains(id),
+                armed: self.child.told.armed.contains_key(id),
+                connections: self
+                    .child
+                    .told
+                    .armed
+                    .get(id)
+                    .map_or(0, |facts| facts.connections),
+                version: said.version,
+                walls: said.walls,
+                unbounded: said.unbounded,
                 connected: self.links.contains_key(id),
                 known: known(&instance.workload.name),
             })
@@ -193,7 +287,9 @@ impl Supervisor {
                     .to_owned(),
             );
         }
-        let unbounded = self.child.unbounded.iter();
+        let said = self.child.said.values();
+        let unbounded: BTreeSet<&String> = said.flat_map(|said| &said.unbounded).collect();
+        let unbounded = unbounded.into_iter().take(NOTES_UNBOUNDED);
         notes.extend(unbounded.map(|what| format!("in compartments here, {what}")));
         let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
         let policies = &self.serving.estate.policies;
@@ -214,7 +310,7 @@ impl Supervisor {
                 .child
                 .last_end
                 .as_ref()
-                .map(|end| format!(" (the last one: {end})"))
+                .map(|(_, end)| format!(" (the last one: {end})"))
                 .unwrap_or_default();
             reasons.push(Degraded::new(
                 format!("the enforcer is not up{how}; nothing passes"),
@@ -271,6 +367,12 @@ impl Supervisor {
         }
         reasons
     }
+}
+
+/// Bytes that those who are not root can still write there.
+fn free(dir: &std::path::Path) -> Option<u64> {
+    let stat = rustix::fs::statvfs(dir).ok()?;
+    Some(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn hung() -> Degraded {

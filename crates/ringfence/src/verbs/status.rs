@@ -1,12 +1,14 @@
 //! `ringfence status`: how a node stands, and what is wrong with it.
 
+use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
-use ringfence_node::status::{Degraded, Status};
+use ringfence_model::resource::ModeKind;
+use ringfence_node::status::{Declared, Degraded, EnforcerStatus, LogStatus, Status, Workload};
 use ringfence_node::{Origin, ask_status, default_dir};
 use serde::Serialize;
 
@@ -124,73 +126,27 @@ fn show(args: StatusArgs) -> Result<ExitCode, Failure> {
 }
 
 fn table(out: &mut impl Write, status: &Status) -> io::Result<()> {
-    let Status {
-        node,
-        zone,
-        pid,
-        since,
-        policy,
-        enforcer,
-        log,
-        ..
-    } = status;
-    let from = match policy.origin {
-        Origin::Config => format!("from {}", status.config.display()),
-        Origin::LastGood => format!(
-            "last good of an earlier run; {} is rejected",
-            status.config.display()
-        ),
-        Origin::Nothing => format!(
-            "none: everything is denied; reads {}",
-            status.config.display()
-        ),
-    };
-    let lines = [
-        (
-            "node",
-            format!("{node}, zone {zone}, process {pid}, since {since:.0}"),
-        ),
-        (
-            "policy",
-            format!(
-                "generation {}, services {}, agents {}, policies {}, {from}",
-                policy.generation, policy.services, policy.agents, policy.policies
-            ),
-        ),
-        (
-            "enforcer",
-            match enforcer.pid {
-                Some(pid) => format!(
-                    "process {pid}, {}, connections {}, restarts {}",
-                    if enforcer.serving {
-                        "serving"
-                    } else {
-                        "starting"
-                    },
-                    enforcer.connections,
-                    enforcer.restarts
-                ),
-                None => format!("down, restarts {}", enforcer.restarts),
-            },
-        ),
-        (
-            "log",
-            match (log.head, &log.trouble) {
-                (_, Some(trouble)) => format!("takes nothing: {trouble}"),
-                (Some(head), None) => format!("next record {head}"),
-                (None, None) => "nothing is known while the enforcer is not up".to_owned(),
-            },
-        ),
+    for (name, text) in [
+        ("node", node(status)),
         ("state", status.state.display().to_string()),
-    ];
-    for (name, text) in lines {
+        ("metrics", status.metrics.join(", ")),
+        ("enforcer", enforcer(&status.enforcer)),
+        ("policy", policy(status)),
+        ("log", log(&status.log)),
+    ] {
         writeln!(out, "{name:<9} {}", safe(&text))?;
     }
     for note in &status.notes {
         writeln!(out, "{:<9} {}", "note", safe(note))?;
     }
+    if !status.estate.is_empty() {
+        writeln!(out, "\n{}", estate(&status.estate))?;
+    }
     if !status.workloads.is_empty() {
-        writeln!(out, "\n{}", workloads(status))?;
+        writeln!(out, "\n{}\n", instances(&status.workloads))?;
+        for (who, walls) in walls(&status.workloads) {
+            writeln!(out, "walls of {}: {}", safe(&who), safe(&walls))?;
+        }
     }
     if !status.degraded.is_empty() {
         writeln!(out)?;
@@ -201,29 +157,188 @@ fn table(out: &mut impl Write, status: &Status) -> io::Result<()> {
         .try_for_each(|degraded| reason(out, degraded))
 }
 
-fn workloads(status: &Status) -> String {
+fn node(status: &Status) -> String {
+    let Status {
+        node,
+        zone,
+        version,
+        pid,
+        since,
+        ..
+    } = status;
+    format!("{node}, zone {zone}, version {version}, process {pid}, since {since:.0}")
+}
+
+fn enforcer(enforcer: &EnforcerStatus) -> String {
+    let mut text = enforcer.state.as_str().to_owned();
+    if let Some(since) = enforcer.since {
+        text += &format!(" since {since:.0}");
+    }
+    if let Some(pid) = enforcer.pid {
+        text += &format!(", process {pid}, connections {}", enforcer.connections);
+    }
+    text += &format!(", restarts {}", enforcer.restarts);
+    if let (Some(at), Some(how)) = (enforcer.last_end_at, &enforcer.last_end) {
+        text += &format!(", the last one ended {at:.0}: {how}");
+    }
+    text
+}
+
+fn policy(status: &Status) -> String {
+    let policy = &status.policy;
+    let config = status.config.display();
+    let from = match policy.origin {
+        Origin::Config => format!("from {config}"),
+        Origin::LastGood => format!("last good of an earlier run; {config} is rejected"),
+        Origin::Nothing => format!("none: everything is denied; reads {config}"),
+    };
+    let since = match policy.since {
+        Some(since) => format!(" since {since:.0}"),
+        None => String::new(),
+    };
+    // As much of it as is needed to see that two differ.
+    let digest = policy.digest.get(..12).unwrap_or(&policy.digest);
+    format!(
+        "generation {}{since}, services {}, agents {}, policies {}, {from}, digest {digest}",
+        policy.generation, policy.services, policy.agents, policy.policies
+    )
+}
+
+fn log(log: &LogStatus) -> String {
+    let mut text = match (log.head, &log.trouble) {
+        (_, Some(trouble)) => format!("takes nothing: {trouble}"),
+        (Some(head), None) => format!("next record {head}"),
+        (None, None) => "nothing is known while the enforcer is not up".to_owned(),
+    };
+    if let Some(size) = log.bytes {
+        text += &format!(", {}", bytes(size));
+    }
+    if let Some(reserved) = log.reserved {
+        text += &format!(", {} reserved", bytes(reserved));
+    }
+    if let Some(free) = log.free {
+        text += &format!(", {} free on the disk", bytes(free));
+    }
+    text
+}
+
+/// In the unit that leaves one to four digits before the point.
+fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    if count < 1024 {
+        return format!("{count} bytes");
+    }
+    let mut tenths = u128::from(count) * 10 / 1024;
+    let mut unit = 0;
+    while tenths >= 10_240 && unit + 1 < UNITS.len() {
+        tenths /= 1024;
+        unit += 1;
+    }
+    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
+}
+
+fn estate(estate: &[Declared]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["DECLARED", "RUNNING", "MODE", "REVIEW BY"]);
+    for declared in estate {
+        let runs = match declared.instances {
+            _ if declared.endpoints => "at endpoints".to_owned(),
+            0 => "not running".to_owned(),
+            1 => "1 instance".to_owned(),
+            count => format!("{count} instances"),
+        };
+        let mode = match (declared.mode, declared.mode_until) {
+            (None, _) => "no policy".to_owned(),
+            (Some(mode), Some(until)) if mode != ModeKind::Enforce => {
+                format!("{} until {until}", mode.as_str())
+            }
+            (Some(mode), _) => mode.as_str().to_owned(),
+        };
+        let review = match (declared.review_by, declared.review_overdue) {
+            (None, _) => "-".to_owned(),
+            (Some(by), false) => by.to_string(),
+            (Some(by), true) => format!("{by}, overdue"),
+        };
+        table.add_row([
+            format!("{} {}", declared.kind, declared.name),
+            runs,
+            mode,
+            review,
+        ]);
+    }
+    lines(&table)
+}
+
+fn instances(workloads: &[Workload]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header([
-        "INSTANCE", "WORKLOAD", "UID", "PID", "SINCE", "STATE", "COMMAND",
+        "INSTANCE",
+        "WORKLOAD",
+        "SINCE",
+        "STARTED BY",
+        "RUNS AS",
+        "PID",
+        "DOORS",
+        "CONNECTIONS",
+        "LAUNCHER",
+        "PROGRAM",
     ]);
-    for workload in &status.workloads {
+    for workload in workloads {
         let state = match workload {
             workload if !workload.connected => "not connected",
             workload if !workload.known => "unknown to policy",
             workload if !workload.armed => "not armed",
             _ => "armed",
         };
+        let version = match workload.version.as_str() {
+            "" => "-",
+            version => version,
+        };
         table.add_row([
             safe(&workload.instance.0).into_owned(),
             format!("{} {}", workload.kind, workload.name),
-            workload.uid.to_string(),
-            workload.pid.to_string(),
             format!("{:.0}", workload.since),
+            format!("uid {}", workload.uid),
+            format!("uid {}", workload.compartment_uid),
+            workload.pid.to_string(),
             state.to_owned(),
+            workload.connections.to_string(),
+            safe(version).into_owned(),
             safe(&workload.command).into_owned(),
         ]);
     }
+    lines(&table)
+}
+
+/// Who has which walls: most often all the same, and then said once.
+fn walls(workloads: &[Workload]) -> Vec<(String, String)> {
+    let mut groups: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
+    for workload in workloads {
+        groups
+            .entry(&workload.walls)
+            .or_default()
+            .push(&workload.instance.0);
+    }
+    let alone = groups.len() == 1;
+    groups
+        .into_iter()
+        .map(|(walls, who)| {
+            let who = match (alone, who.as_slice()) {
+                (true, [_, _, ..]) => "all instances".to_owned(),
+                _ => who.join(", "),
+            };
+            let walls = match walls {
+                [] => "none is reported yet".to_owned(),
+                walls => walls.join("; "),
+            };
+            (who, walls)
+        })
+        .collect()
+}
+
+fn lines(table: &Table) -> String {
     let lines = table
         .lines()
         .map(|line| line.trim_end().to_owned())
@@ -240,4 +355,22 @@ fn reason(out: &mut impl Write, degraded: &Degraded) -> io::Result<()> {
         safe(&degraded.reason),
         safe(&degraded.fix)
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_readable() {
+        for (count, shown) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1024, "1.0 KiB"),
+            (1_536_000, "1.4 MiB"),
+            (u64::MAX, "16383.9 PiB"),
+        ] {
+            assert_eq!(bytes(count), shown);
+        }
+    }
 }

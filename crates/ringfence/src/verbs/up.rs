@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_model::HostName;
-use ringfence_node::UpOptions;
+use ringfence_node::{Loopback, UpOptions};
 
 use crate::output::{Failure, finish};
 
@@ -38,6 +38,12 @@ pub(crate) struct UpArgs {
     /// Name of this node in the records [default: the host's name]
     #[arg(long, value_name = "NAME", value_parser = node_name)]
     node: Option<String>,
+    /// Serve metrics on this port of the loopback too, for Prometheus; they are always on the socket that `status` names
+    #[arg(long, value_name = "127.0.0.1:PORT")]
+    metrics: Option<Loopback>,
+    /// Group, by number, that may read the metrics' socket besides root (a node of root only)
+    #[arg(long, value_name = "GID")]
+    metrics_gid: Option<u32>,
 }
 
 fn node_name(text: &str) -> Result<String, String> {
@@ -56,12 +62,16 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         state,
         zone,
         node,
+        metrics,
+        metrics_gid,
     } = args;
     let up = ringfence_node::up(UpOptions {
         config,
         state,
         zone,
         node,
+        metrics,
+        metrics_gid,
     });
     finish(up.map(|()| ExitCode::SUCCESS).map_err(|error| {
         let fix = error.fix();
