@@ -341,7 +341,12 @@ fn walls(workloads: &[Workload]) -> Vec<(String, String)> {
 fn lines(table: &Table) -> String {
     let lines = table
         .lines()
-        .map(|line| line.trim_end().to_owned())
+        .map(|line| {
+            line.strip_prefix(' ')
+                .unwrap_or(&line)
+                .trim_end()
+                .to_owned()
+        })
         .collect::<Vec<_>>();
     lines.join("\n")
 }
