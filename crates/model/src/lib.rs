@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod attest;
 mod diagnostic;
 pub mod flow;
 mod flow_json;
@@ -21,6 +22,7 @@ pub mod suggest;
 mod workload;
 
 pub use address::{OriginalDst, VirtualAddr};
+pub use attest::{NotADigest, NotAUnit, Sha256Digest, UnitName};
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use flow_json::{FLOW_SCHEMA, FlowError, FlowRecord, Outcome, RecordKind, Side};
 pub use name::{HOST_NAME_MAX, HostName, NAME_MAX, Name, NameError};

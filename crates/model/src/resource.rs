@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+pub use crate::attest::Attest;
 use crate::{HostName, Name, Position, Protocol, WorkloadId};
 
 /// All resources of a zone that load together: one generation, before compilation.
@@ -93,13 +94,6 @@ pub struct Serves {
     pub port: u16,
     /// Path forms it accepts that are refused otherwise.
     pub path_allowances: crate::path::Allowances,
-}
-
-/// What must be true of a process that claims a name.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attest {
-    /// The user that calls `run`.
-    pub uid: u32,
 }
 
 /// A real address of a service outside compartments.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use jiff::civil::Date;
 
@@ -9,7 +10,8 @@ use super::fields::{Fields, Reader, Shape};
 use super::tree::{Mark, Node, Value};
 use super::{CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
 use crate::path::Allowances;
-use crate::resource::{Attest, Condition, Entry, Labels, OperationPattern};
+use crate::attest::{Attest, NotAUnit};
+use crate::resource::{Condition, Entry, Labels, OperationPattern};
 use crate::{HostName, Kind, Name, Protocol, WorkloadId};
 
 const PROTOCOLS: [&str; 3] = ["http", "tcp", "udp"];
@@ -238,17 +240,61 @@ impl Reader<'_> {
         out
     }
 
+    /// Who may claim the name, and by starting what.
     pub(super) fn attest(&mut self, fields: &Fields<'_>) -> Option<Attest> {
         let node = fields.get(self, "attest")?;
         let shape = Shape {
-            known: &["uid"],
-            later: &["exe", "sha256", "unit"],
+            known: &["uid", "exe", "sha256", "unit"],
+            later: &[],
         };
         let fields = self.fields(node, "attest", &shape)?;
-        let node = fields.need(self, "uid", "`uid: 1001`, the user who may claim the name")?;
-        // The highest one means "no user" to the kernel.
-        self.number(node, "uid", 0, u32::MAX - 1)
-            .map(|uid| Attest { uid })
+        if !shape.known.iter().any(|key| fields.key_at(key).is_some()) {
+            let help = "add `uid: 1001`, the user who may claim the name, or `exe`, `sha256`, `unit`";
+            self.error(node.at, "attest asks for nothing", help);
+            return None;
+        }
+        Some(Attest {
+            // The highest one means "no user" to the kernel.
+            uid: fields
+                .get(self, "uid")
+                .and_then(|node| self.number(node, "uid", 0, u32::MAX - 1)),
+            exe: fields
+                .get(self, "exe")
+                .and_then(|node| self.absolute(node, "exe")),
+            sha256: fields.get(self, "sha256").and_then(|node| {
+                let help = "write what `sha256sum FILE` prints";
+                self.parsed(node, "sha256", |_| help)
+            }),
+            unit: fields.get(self, "unit").and_then(|node| {
+                self.parsed(node, "unit", |cause| match cause {
+                    NotAUnit::Path => {
+                        "a user's own units are called what that user likes: name one of the system, or \
+                         `user@UID.service` for all of that user"
+                    }
+                    NotAUnit::Suffix => "write it in full, such as agents.service",
+                    NotAUnit::Letters => "write it as `systemctl status` shows it",
+                })
+            }),
+        })
+    }
+
+    /// A text that `T` can be read from.
+    fn parsed<T: FromStr>(
+        &mut self,
+        node: &Node,
+        what: &str,
+        help: impl FnOnce(&T::Err) -> &'static str,
+    ) -> Option<T>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.text(node, what)?;
+        text.parse()
+            .map_err(|cause| {
+                let message = format!("{text:?} is not a {what}: {cause}");
+                self.error(node.at, message, help(&cause));
+            })
+            .ok()
     }
 
     /// A `receive` or `initiate` list.

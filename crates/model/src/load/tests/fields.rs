@@ -88,12 +88,32 @@ fn says_what_is_wrong_with_a_service() {
             "7:10 tcp has no paths",
         ),
         (
-            "  protocol: http\n  port: 80\n  attest: {exe: /x, uid: 1}",
-            "7:12 field exe of attest is not supported yet",
+            "  protocol: http\n  port: 80\n  attest: {exe: x, uid: 1}",
+            "7:17 \"x\" is not an absolute path",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  attest: {exe: /opt/../x}",
+            "7:17 \"/opt/../x\" holds a dot segment",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  attest: {sha256: abc}",
+            "7:20 \"abc\" is not a sha256: a sha256 has 64 hexadecimal digits",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  attest: {unit: agents}",
+            "7:18 \"agents\" is not a unit: it ends neither in .service nor in .scope",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  attest: {unit: user@1.service/x.service}",
+            "7:18 \"user@1.service/x.service\" is not a unit: it is a path",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  attest: {pid: 1, uid: 1}",
+            "7:12 attest has no field \"pid\"",
         ),
         (
             "  protocol: http\n  port: 80\n  attest: {}",
-            "7:11 attest has no uid",
+            "7:11 attest asks for nothing",
         ),
         (
             "  protocol: http\n  port: 80\n  attest: {uid: 4294967295}",

@@ -183,7 +183,7 @@ fn loads_the_documented_estate() {
     );
 
     let clerk = &estate.agents[0];
-    assert_eq!(clerk.attest.as_ref().unwrap().uid, 1001);
+    assert_eq!(clerk.attest.as_ref().unwrap().uid, Some(1001));
     let wanted = Allowances {
         encoded_slash: true,
         semicolon: true,
