@@ -36,3 +36,5 @@ mod seccomp;
 pub mod sockets;
 pub mod spawn;
 mod sys;
+
+pub use privileges::give_up_group;

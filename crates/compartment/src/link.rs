@@ -30,7 +30,8 @@ pub const LINK_VERSION: u32 = 1;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "say")]
 pub enum FromLauncher {
-    /// I want to run `name`. The first message on a connection.
+    /// I want to run `name`. The first message on a connection. One descriptor beside, if it is known which file will
+    /// be started: that file, opened with `O_PATH`.
     Claim {
         /// [`LINK_VERSION`].
         version: u32,
@@ -80,6 +81,9 @@ pub struct Grant {
     pub forbidden: Vec<PathBuf>,
     /// Under which policy this was granted.
     pub generation: Generation,
+    /// The node looked at the file that came with the claim: it is that one that is started, or nothing.
+    #[serde(default)]
+    pub pinned: bool,
 }
 
 /// Launcher to enforcer.

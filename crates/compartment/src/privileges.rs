@@ -61,6 +61,17 @@ pub(crate) fn become_user(uid: u32, gid: u32) -> io::Result<()> {
     Ok(())
 }
 
+/// Gives up the group that a set-group-id file gave, for good. The kernel keeps the process closed to debuggers.
+///
+/// That group says to a node that our program is at the other end; nothing this process does or starts later needs it.
+pub fn give_up_group() -> io::Result<()> {
+    let own = rustix::process::getgid();
+    if rustix::process::getegid() != own {
+        rustix::thread::set_thread_res_gid(own, own, own)?;
+    }
+    Ok(())
+}
+
 /// Nobody may attach to this process, read its memory, or make it dump core.
 pub(crate) fn close_to_others() -> io::Result<()> {
     sys::prctl(libc::PR_SET_DUMPABLE, [0, 0, 0, 0])?;

@@ -109,18 +109,34 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     })
 }
 
-/// Reads `SO_PEERPIDFD`: a descriptor of that very process, immune to reuse of its id. Readable when it has ended.
-///
-/// Before Linux 6.5 the kernel has no such option: then it is the process that has the peer's id now.
-pub fn peer_pidfd(socket: impl AsFd) -> io::Result<OwnedFd> {
+/// A process at the other end of a socket.
+#[derive(Debug)]
+pub struct PeerProcess {
+    /// Immune to reuse of its id. Readable when it has ended.
+    pub descriptor: OwnedFd,
+    /// Whether it is the very process that connected. If not, it is the one that had its id a moment later: it may be
+    /// held to its user, which the socket knows, and to nothing else.
+    pub certain: bool,
+}
+
+/// Reads `SO_PEERPIDFD`. Before Linux 6.5 the kernel has no such option: then it is the process that has the peer's id
+/// now.
+pub fn peer_process(socket: impl AsFd) -> io::Result<PeerProcess> {
     match crate::sys::peer_pidfd(socket.as_fd()) {
+        Ok(descriptor) => Ok(PeerProcess {
+            descriptor,
+            certain: true,
+        }),
         Err(cause) if cause.raw_os_error() == Some(libc::ENOPROTOOPT) => {
             let pid = rustix::process::Pid::from_raw(peer(socket)?.pid)
                 .ok_or_else(|| io::Error::other("the peer is not visible in this pid namespace"))?;
             let flags = rustix::process::PidfdFlags::empty();
-            Ok(rustix::process::pidfd_open(pid, flags)?)
+            Ok(PeerProcess {
+                descriptor: rustix::process::pidfd_open(pid, flags)?,
+                certain: false,
+            })
         }
-        other => other,
+        Err(cause) => Err(cause),
     }
 }
 
@@ -169,7 +185,7 @@ mod tests {
             peer(&accepted).unwrap().uid,
             rustix::process::geteuid().as_raw()
         );
-        assert!(peer_pidfd(&accepted).is_ok());
+        assert!(peer_process(&accepted).is_ok());
     }
 
     #[test]

@@ -130,7 +130,9 @@ impl FromStr for UnitName {
         let stem = text
             .strip_suffix(".service")
             .or_else(|| text.strip_suffix(".scope"));
-        let stem = stem.filter(|stem| !stem.is_empty()).ok_or(NotAUnit::Suffix)?;
+        let stem = stem
+            .filter(|stem| !stem.is_empty())
+            .ok_or(NotAUnit::Suffix)?;
         let allowed = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
         if text.len() > UNIT_MAX || stem.starts_with('.') || !stem.chars().all(allowed) {
             return Err(NotAUnit::Letters);
@@ -176,7 +178,12 @@ mod tests {
 
     #[test]
     fn only_services_and_scopes_of_the_system_are_units() {
-        for right in ["agents.service", "agent@7.service", "session-3.scope", "user@1001.service"] {
+        for right in [
+            "agents.service",
+            "agent@7.service",
+            "session-3.scope",
+            "user@1001.service",
+        ] {
             assert_eq!(right.parse::<UnitName>().unwrap().as_str(), right);
         }
         for (wrong, why) in [

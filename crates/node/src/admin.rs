@@ -61,11 +61,13 @@ pub(crate) async fn serve(listener: Listener, owner: u32, inputs: Inputs) {
 async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()> {
     let peer = sockets::peer(&socket)?;
     let channel = Channel::new(socket)?;
+    let asked = channel.recv::<Request>().await;
+    // Not before: closing a socket with something unread takes back what was said on it.
     if peer.uid != owner && peer.uid != 0 {
         let reason = "only root and the owner of the node may ask".to_owned();
         return channel.send(&Answer::Refused { reason }, &[]).await;
     }
-    let request = match channel.recv::<Request>().await {
+    let request = match asked {
         Ok(Some(packet)) => packet.message,
         Ok(None) => return Ok(()),
         Err(error) => {

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ringfence_model::{InstanceId, WorkloadId};
 use serde::{Deserialize, Serialize};
 
-use crate::claim::Refusal;
+use crate::claim::{Checked, Refusal};
 use crate::limits::{INSTANCES_MAX, INSTANCES_PER_WORKLOAD, OUTER_ID_FIRST, OUTER_IDS};
 use crate::persist::{self, Durability};
 
@@ -51,6 +51,9 @@ pub(crate) struct Instance {
     pub(crate) outer_id: Option<u32>,
     pub(crate) command: String,
     pub(crate) since: Timestamp,
+    /// What its claim was held to.
+    #[serde(default)]
+    pub(crate) checked: Checked,
 }
 
 /// All of them.
@@ -204,6 +207,7 @@ mod tests {
             outer_id,
             command: "sleep".to_owned(),
             since: Timestamp::UNIX_EPOCH,
+            checked: Checked::default(),
         }
     }
 

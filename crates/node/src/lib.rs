@@ -11,6 +11,7 @@
 //!       ──▶ generation ──▶ pem, scan       files become a generation, or a list of errors
 //!       ──▶ supervisor                     one task with all the state; everything else sends it inputs:
 //!             watch · run_socket · admin · scrape · enforcer
+//!  claim ◀── unit, vouch, program        who may be whom, and what the kernel says about who asks
 //!  check                                  whether machine and node are well
 //! ```
 //!
@@ -36,6 +37,7 @@ mod packets;
 mod pem;
 mod persist;
 mod process;
+mod program;
 mod run_socket;
 mod say;
 mod scan;
@@ -44,7 +46,9 @@ mod state;
 pub mod status;
 mod supervisor;
 mod sweep;
+mod unit;
 mod unrest;
+mod vouch;
 mod watch;
 
 pub use addresses::Addresses;

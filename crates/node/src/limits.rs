@@ -69,6 +69,12 @@ pub const EVENTS_KEPT: usize = 1024;
 
 /// From a launcher's connect to its claim. A connection that says nothing is closed.
 pub const CLAIM_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of a program whose digest `attest.sha256` asks for. A larger one cannot be claimed with.
+pub const PROGRAM_MAX: u64 = 1024 * 1024 * 1024;
+/// Time the node takes to look at a program. Later than this, the claim is refused.
+pub const PROGRAM_WITHIN: Duration = Duration::from_secs(20);
+/// Programs looked at at a time. Others wait, within their own [`PROGRAM_WITHIN`].
+pub const PROGRAMS_AT_A_TIME: usize = 4;
 /// How long a claim waits for the enforcer before it is refused.
 pub const ENFORCER_WAIT: Duration = Duration::from_secs(10);
 /// Connections to `run.sock` that have claimed nothing yet, per user. The next one is closed at once.

@@ -25,6 +25,7 @@ use crate::scrape::{Loopback, Scrapes};
 use crate::state::{State, config_path, default_dir, keep_apart};
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
 use crate::sweep::{self, Making};
+use crate::vouch::LauncherGroup;
 
 /// Inputs that wait for the supervisor. Senders wait when it is full.
 const INPUTS: usize = 256;
@@ -115,6 +116,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     if owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1) {
         enforcer_args.extend(["--run-as".into(), ENFORCER_ID.to_string().into()]);
     }
+    let group = LauncherGroup::of_this_binary();
     let fixed = Fixed {
         node,
         zone: options.zone,
@@ -126,6 +128,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         exe: PathBuf::from("/proc/self/exe"),
         enforcer_args,
         owner,
+        group,
         outer_ids: owner.0 == 0 && outer_ids_exist(&uids, &gids),
         state_option,
         since: Timestamp::now(),
@@ -160,7 +163,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         let (watched, others) = watch::channel(Vec::new());
         let spotted = desk.spotted.clone();
         tokio::spawn(crate::watch::serve(config, others, spotted, inputs.clone()));
-        tokio::spawn(crate::run_socket::serve(run, uids, inputs.clone()));
+        tokio::spawn(crate::run_socket::serve(run, uids, group, inputs.clone()));
         tokio::spawn(crate::admin::serve(admin, owner.0, inputs.clone()));
         tokio::spawn(tick(inputs.clone()));
         let mut supervisor = Supervisor::new(fixed, inputs, desk, nothing, instances, watched);

@@ -12,7 +12,7 @@ use ringfence_model::InstanceId;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::claim::{Refusal, check_version};
+use crate::claim::{Claimant, Program, Refusal, check_version};
 use crate::ids::IdMap;
 use crate::instances::ProcessId;
 use crate::limits::{
@@ -20,6 +20,7 @@ use crate::limits::{
 };
 use crate::packets::{Channel, Listener, Process};
 use crate::supervisor::{Input, Inputs};
+use crate::vouch::LauncherGroup;
 
 /// One connection of a launcher. Numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +29,12 @@ pub(crate) struct ConnectionId(u64);
 /// A claim whose claimant is established.
 pub(crate) struct Claim {
     pub(crate) connection: ConnectionId,
-    pub(crate) uid: u32,
+    pub(crate) claimant: Claimant,
     pub(crate) process: ProcessId,
+    /// An open file, the program that it is going to start.
+    pub(crate) shown: Option<OwnedFd>,
+    /// What is known of that.
+    pub(crate) program: Program,
     pub(crate) name: String,
     pub(crate) command: String,
     pub(crate) resume: Option<InstanceId>,
@@ -45,7 +50,7 @@ pub(crate) struct Departure {
 }
 
 /// Accepts launchers until the node ends.
-pub(crate) async fn serve(listener: Listener, ids: IdMap, inputs: Inputs) {
+pub(crate) async fn serve(listener: Listener, ids: IdMap, group: LauncherGroup, inputs: Inputs) {
     let ids = Arc::new(ids);
     let door = Arc::new(Door::default());
     for number in 0.. {
@@ -60,6 +65,7 @@ pub(crate) async fn serve(listener: Listener, ids: IdMap, inputs: Inputs) {
                 let launcher = Launcher {
                     id: ConnectionId(number),
                     ids: Arc::clone(&ids),
+                    group,
                     inputs: inputs.clone(),
                 };
                 tokio::spawn(launcher.serve(socket, peer, place));
@@ -138,7 +144,17 @@ fn leave(counts: &mut Counts, uid: u32) {
 struct Launcher {
     id: ConnectionId,
     ids: Arc<IdMap>,
+    group: LauncherGroup,
     inputs: Inputs,
+}
+
+/// A claim, and the process that makes it.
+struct Asked {
+    claimant: Claimant,
+    process: ProcessId,
+    watched: Process,
+    claim: FromLauncher,
+    shown: Option<OwnedFd>,
 }
 
 impl Launcher {
@@ -151,15 +167,12 @@ impl Launcher {
         let (links, mut handed) = mpsc::channel(LAUNCHER_BACKLOG);
         let granted = match claimed {
             Ok(None) => return,
-            Ok(Some((process, watched, claim))) => self
-                .ask(peer.uid, process, claim, links)
-                .await
-                .map(|grant| (watched, grant)),
+            Ok(Some(asked)) => self.ask(asked, links).await,
             Err(refusal) => Err(refusal),
         };
         let (watched, grant) = match granted {
             Ok(granted) => granted,
-            Err(Refusal { reason, hint }) => {
+            Err(Refusal { reason, hint, .. }) => {
                 // Gone before it heard: nobody is left to tell.
                 let _ = timeout(
                     CLAIM_WITHIN,
@@ -192,9 +205,10 @@ impl Launcher {
         &self,
         channel: &Channel,
         peer: sockets::Peer,
-    ) -> Result<Option<(ProcessId, Process, FromLauncher)>, Refusal> {
-        let claim = match timeout(CLAIM_WITHIN, channel.recv::<FromLauncher>()).await {
-            Ok(Ok(Some(packet))) => packet.message,
+    ) -> Result<Option<Asked>, Refusal> {
+        let (claim, descriptors) = match timeout(CLAIM_WITHIN, channel.recv::<FromLauncher>()).await
+        {
+            Ok(Ok(Some(packet))) => (packet.message, packet.descriptors),
             Ok(Ok(None)) | Err(_) => return Ok(None),
             Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(Refusal::new(
@@ -206,6 +220,12 @@ impl Launcher {
         };
         let FromLauncher::Claim { version, .. } = &claim;
         check_version(*version)?;
+        if descriptors.len() > 1 {
+            return Err(Refusal::new(
+                "the claim came with more than one file",
+                "start `ringfence run` and `ringfence up` from the same binary",
+            ));
+        }
         if !self.ids.identifies(peer.uid) {
             return Err(Refusal::new(
                 "this node runs in a user namespace that has no id for you",
@@ -222,24 +242,45 @@ impl Launcher {
             .ok()
             .filter(|pid| *pid != 0)
             .ok_or_else(unseen)?;
-        let watched = sockets::peer_pidfd(channel.as_fd())
-            .and_then(Process::new)
-            .map_err(|_| unseen())?;
+        let held = sockets::peer_process(channel.as_fd()).map_err(|_| unseen())?;
+        let certain = held.certain;
+        let watched = Process::new(held.descriptor).map_err(|_| unseen())?;
         let process = ProcessId::of(pid).ok_or_else(unseen)?;
-        // The descriptor is of the process that connected. While that lives, so does its id.
+        let claimant = Claimant {
+            uid: peer.uid,
+            unit: if certain {
+                crate::unit::of(pid)
+            } else {
+                Err("the kernel does not tell processes apart for good (Linux 6.5 does)".to_owned())
+            },
+            vouched: certain && self.group.vouches_for(peer, pid),
+        };
+        // The descriptor is of the process that connected. While that lives, its id is no other's, and everything that
+        // was read by it above is of that process.
         if watched.has_ended() {
             return Ok(None);
         }
-        Ok(Some((process, watched, claim)))
+        Ok(Some(Asked {
+            claimant,
+            process,
+            watched,
+            claim,
+            shown: descriptors.into_iter().next(),
+        }))
     }
 
     async fn ask(
         &self,
-        uid: u32,
-        process: ProcessId,
-        claim: FromLauncher,
+        asked: Asked,
         links: mpsc::Sender<OwnedFd>,
-    ) -> Result<Grant, Refusal> {
+    ) -> Result<(Process, Grant), Refusal> {
+        let Asked {
+            claimant,
+            process,
+            watched,
+            claim,
+            shown,
+        } = asked;
         let FromLauncher::Claim {
             name,
             mut command,
@@ -252,8 +293,10 @@ impl Launcher {
         let (answer, answered) = oneshot::channel();
         let claim = Claim {
             connection: self.id,
-            uid,
+            claimant,
             process,
+            program: shown.as_ref().map_or(Program::NotShown, |_| Program::Shown),
+            shown,
             name,
             command,
             resume,
@@ -261,12 +304,13 @@ impl Launcher {
             answer,
         };
         self.inputs.send(Input::Claim(claim)).await;
-        answered.await.unwrap_or_else(|_| {
+        let grant = answered.await.unwrap_or_else(|_| {
             Err(Refusal::new(
                 "the node is stopping",
                 "start it again with `ringfence up`",
             ))
-        })
+        })?;
+        Ok((watched, grant))
     }
 }
 

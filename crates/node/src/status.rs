@@ -198,6 +198,9 @@ pub struct Workload {
     pub command: String,
     /// Since when.
     pub since: jiff::Timestamp,
+    /// What its claim was held to, in words.
+    #[serde(default)]
+    pub checked: String,
     /// Whether the enforcer watches its doors.
     pub armed: bool,
     /// Live connections, both ways.

@@ -2,6 +2,7 @@
 //!
 //! Start reading at [`Supervisor::take`]; what it does about policy, enforcer and launchers is in the files below.
 
+mod attest;
 mod child;
 mod launchers;
 mod policy;
@@ -16,7 +17,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use ringfence_compartment::link::FromNode;
 use ringfence_model::{HostName, InstanceId};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::claim::Owner;
@@ -24,10 +25,11 @@ use crate::enforcer::{EnforcerNews, Epoch};
 use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
-use crate::limits::{EVENTS_KEPT, STOP_WITHIN};
+use crate::limits::{EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
 use crate::metrics::{Counts, Readings};
 use crate::run_socket::{Claim, Departure};
 use crate::status::{Rejected, Status};
+use crate::vouch::LauncherGroup;
 
 /// Something the supervisor has to deal with.
 pub(crate) enum Input {
@@ -89,6 +91,8 @@ pub(crate) struct Fixed {
     pub(crate) exe: PathBuf,
     pub(crate) enforcer_args: Vec<OsString>,
     pub(crate) owner: Owner,
+    /// What vouches for launchers of other users.
+    pub(crate) group: LauncherGroup,
     /// Whether compartments of root's launchers can get ids of their own.
     pub(crate) outer_ids: bool,
     /// What to append to commands that are suggested, such as ` --state DIR`.
@@ -120,6 +124,8 @@ pub(crate) struct Supervisor {
     instances: Instances,
     links: BTreeMap<InstanceId, launchers::Link>,
     waiting: Vec<launchers::Waiting>,
+    /// Places for looking at programs.
+    looks: Arc<Semaphore>,
     events: VecDeque<FromNode>,
     events_lost: u64,
     questions: Vec<report::Question>,
@@ -154,6 +160,7 @@ impl Supervisor {
             instances,
             links: BTreeMap::new(),
             waiting: Vec::new(),
+            looks: Arc::new(Semaphore::new(PROGRAMS_AT_A_TIME)),
             events: VecDeque::new(),
             events_lost: 0,
             questions: Vec::new(),

@@ -51,6 +51,13 @@ fn main() -> ExitCode {
     } else {
         output::EXIT_ERROR
     });
+    // `run` shows the group that a set-group-id binary has to the node first, and gives it up then.
+    if !runs && let Err(cause) = ringfence_compartment::give_up_group() {
+        output::say(format!(
+            "the group of this program cannot be given up: {cause}"
+        ));
+        return ExitCode::from(output::EXIT_ERROR);
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error, runs),

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::process::WaitOptions;
 use rustix::thread::CapabilitySet;
 
+use super::program::Pinned;
 use super::talk::{FromInit, ToInit};
 use super::{limits, network, workload};
 use crate::error::{EXIT_REFUSED, OrRefuse, Refusal};
@@ -23,6 +24,8 @@ pub(crate) struct Setup {
     pub(crate) address: VirtualAddr,
     /// Program and arguments; never empty.
     pub(crate) command: Vec<OsString>,
+    /// The file that the program must be.
+    pub(crate) pinned: Option<Pinned>,
     /// `NAME=VALUE` each.
     pub(crate) environment: Vec<Vec<u8>>,
     /// Where programs are looked for: `PATH` of that environment.

@@ -1,14 +1,16 @@
 //! Finding the program, and what it needs to start, in the tree that the workload sees.
 
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Refusal};
+use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, OrRefuse, Refusal};
 
 /// Longest `#!` line the kernel reads, in bytes.
 const SCRIPT_LINE: usize = 256;
@@ -101,6 +103,45 @@ pub(crate) fn locate(command: &OsStr, path: &OsStr) -> Result<CString, Missing> 
     check_needs(command, &found)?;
     CString::new(found.into_os_string().into_vec())
         .map_err(|cause| Missing::new(command, Path::new(command), &io::Error::other(cause)))
+}
+
+/// A file, known by its number while somebody holds it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pinned {
+    device: u64,
+    inode: u64,
+}
+
+impl Pinned {
+    /// The one behind `file`.
+    pub(crate) fn of(file: &OwnedFd) -> io::Result<Self> {
+        let found = rustix::fs::fstat(file)?;
+        Ok(Self {
+            device: found.st_dev,
+            inode: found.st_ino,
+        })
+    }
+
+    /// The path that `program` leads to, links followed, if this file lies there. That path is what must be executed:
+    /// the node made sure that nobody can put another file at it, which says nothing about the links.
+    pub(crate) fn insist(self, program: &CStr) -> Result<CString, Refusal> {
+        const WHAT: &str = "the check of the program";
+        const FIX: &str = "mount /proc on this host";
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let file = rustix::fs::open(program, flags, Mode::empty()).or_refuse(WHAT, FIX)?;
+        if Self::of(&file).or_refuse(WHAT, FIX)? != self {
+            return Err(Refusal::new(
+                format!(
+                    "{} is another file in the compartment than on the host, where the node looked at it",
+                    program.to_string_lossy()
+                ),
+                "start the workload with a path that is the same inside and on the host",
+            ));
+        }
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let path = std::fs::read_link(link).or_refuse(WHAT, FIX)?;
+        CString::new(path.into_os_string().into_vec()).or_refuse(WHAT, FIX)
+    }
 }
 
 fn search(command: &OsStr, path: &OsStr) -> Result<PathBuf, Missing> {
@@ -241,6 +282,25 @@ mod tests {
         assert_eq!(refused.refusal(|_| None).code, EXIT_NOT_EXECUTABLE);
         let directory = locate(OsStr::new("/usr"), OsStr::new("")).unwrap_err();
         assert_eq!(directory.refusal(|_| None).code, EXIT_NOT_EXECUTABLE);
+    }
+
+    #[test]
+    fn insists_on_the_file_that_was_looked_at_and_on_its_own_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().canonicalize().unwrap();
+        let (agent, link) = (place.join("agent"), place.join("link"));
+        std::fs::write(&agent, "").unwrap();
+        std::os::unix::fs::symlink(&agent, &link).unwrap();
+        let c = |path: &Path| CString::new(path.as_os_str().as_bytes()).unwrap();
+        let held = OwnedFd::from(File::open(&agent).unwrap());
+        let pinned = Pinned::of(&held).unwrap();
+        assert_eq!(pinned.insist(&c(&link)).unwrap(), c(&agent));
+        // Another file at the same place, another place with the same text.
+        std::fs::remove_file(&agent).unwrap();
+        std::fs::write(&agent, "").unwrap();
+        let refusal = pinned.insist(&c(&link)).unwrap_err();
+        assert!(refusal.what.contains("another file"), "{}", refusal.what);
+        pinned.insist(&c(&place.join("nothing"))).unwrap_err();
     }
 
     #[test]

@@ -50,6 +50,10 @@ fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
     rustix::process::setsid().or_refuse("a session of its own", FIX)?;
     streams(setup, terminal).or_refuse("the standard streams", FIX)?;
     let program = program::locate(&setup.command[0], &setup.path).map_err(Ended::Missing)?;
+    let program = match setup.pinned {
+        Some(pinned) => pinned.insist(&program)?,
+        None => program,
+    };
     let arguments = c_strings(
         setup
             .command

@@ -333,7 +333,7 @@ impl Launcher {
         self.node = Node::Gone(Instant::now() + RETRY);
         // Not there yet, as a rule; said once already.
         if let Ok(node) = node::reach(&self.request)
-            && node::ask(&node, &self.request, Some(&self.grant)).is_ok()
+            && node::ask(&node, &self.request, node::Asked::Again(&self.grant)).is_ok()
         {
             self.node = Node::Here(node);
         }

@@ -1,7 +1,7 @@
 //! `ringfence run`: one workload, from the request to its exit code.
 //!
 //! The launcher stays outside the compartment for as long as the workload lives. Reading order: this file (the life),
-//! `streams` and `terminal` (what the caller gave), `node` (claim and grant), `start` (clone, maps, doors, walls),
+//! `streams` and `terminal` (what the caller gave), `node` and `shown` (claim and grant), `start` (clone, maps, doors, walls),
 //! `watch` and `events` (the loop, and what each event does), `link` (the enforcer: armed or away), `away`, `spool`, `drops` and `refused` (attempts that
 //! no enforcer saw). `trial` is the same way without a node, for `probe`. It runs in one thread, without a runtime: it forks.
 
@@ -14,6 +14,7 @@ mod link;
 mod node;
 mod pump;
 mod refused;
+mod shown;
 mod signals;
 mod spool;
 mod start;
@@ -85,7 +86,7 @@ fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
     hints::preconditions()?;
     let streams = streams::Streams::examine()?;
     let environment = environment::build(request)?;
-    let claimed = node::claim(request, &signals)?;
+    let claimed = node::claim(request, &environment.path, &signals)?;
     let started = start::start(request, claimed, streams, environment, ignored, &signals)?;
     watch::Launcher::new(request.clone(), started, signals).run()
 }

@@ -1,19 +1,19 @@
 //! The talk with the node: who am I, may I, and where is the enforcer.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
 use serde::de::DeserializeOwned;
 
-use super::LaunchRequest;
+use super::{LaunchRequest, shown};
 use crate::channel::{self, Packet};
-use crate::error::Refusal;
+use crate::error::{OrRefuse, Refusal};
 use crate::link::{FromLauncher, Grant, LINK_VERSION, ToLauncher};
 use crate::sockets::{RUN_SOCKET, connect, socket_dir};
-use crate::sys;
+use crate::{privileges, sys};
 
 /// How long the node, the enforcer and init may each take for one answer at the start.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
@@ -26,14 +26,28 @@ const COMMAND_MAX: usize = 150;
 pub(super) struct Claimed {
     pub(super) node: OwnedFd,
     pub(super) grant: Grant,
+    /// The program, where the grant is for that one alone.
+    pub(super) program: Option<OwnedFd>,
     /// To the enforcer.
     pub(super) link: OwnedFd,
 }
 
 /// Claims the name of the request, and waits until the node grants it and names the enforcer.
-pub(super) fn claim(request: &LaunchRequest, signals: &OwnedFd) -> Result<Claimed, Refusal> {
+///
+/// `path` is where the workload looks for programs.
+pub(super) fn claim(
+    request: &LaunchRequest,
+    path: &OsStr,
+    signals: &OwnedFd,
+) -> Result<Claimed, Refusal> {
     let node = reach(request).map_err(|cause| unreachable(request, &cause))?;
-    ask(&node, request, None).map_err(|cause| broken(&cause))?;
+    // Whoever listens has seen the group now. Nothing is opened, and nobody started, with it.
+    privileges::give_up_group().or_refuse(
+        "the group of the launcher",
+        "report this with the kernel's version (`uname -r`)",
+    )?;
+    let program = shown::program(request, path);
+    ask(&node, request, Asked::Anew(program.as_ref())).map_err(|cause| broken(&cause))?;
     let grant = match answer(&node, signals, "the node")? {
         Packet {
             message: ToLauncher::Granted(grant),
@@ -59,7 +73,18 @@ pub(super) fn claim(request: &LaunchRequest, signals: &OwnedFd) -> Result<Claime
         } => return Err(Refusal::new(reason, hint)),
         _ => return Err(broken(&"it sent no way to the enforcer")),
     };
-    Ok(Claimed { node, grant, link })
+    let program = if grant.pinned {
+        // Without it there is nothing to hold the workload to.
+        Some(program.ok_or_else(|| broken(&"it holds the claim to a program it was not shown"))?)
+    } else {
+        None
+    };
+    Ok(Claimed {
+        node,
+        grant,
+        program,
+        link,
+    })
 }
 
 /// A connection to the node, each side sure of the other's user.
@@ -67,20 +92,29 @@ pub(super) fn reach(request: &LaunchRequest) -> io::Result<OwnedFd> {
     connect(&socket_dir(&request.state)?, RUN_SOCKET)
 }
 
-/// Sends the claim; `resume` names the instance whose doors are held already.
-pub(super) fn ask(
-    node: &OwnedFd,
-    request: &LaunchRequest,
-    resume: Option<&Grant>,
-) -> io::Result<()> {
+/// What a claim is for.
+pub(super) enum Asked<'a> {
+    /// A workload that is not there yet, and the program it will be.
+    Anew(Option<&'a OwnedFd>),
+    /// The instance whose doors are held already.
+    Again(&'a Grant),
+}
+
+/// Sends the claim.
+pub(super) fn ask(node: &OwnedFd, request: &LaunchRequest, asked: Asked<'_>) -> io::Result<()> {
+    let (resume, program) = match asked {
+        Asked::Anew(program) => (None, program),
+        Asked::Again(grant) => (Some(grant.instance.clone()), None),
+    };
     let command = described(&request.command);
     let claim = FromLauncher::Claim {
         version: LINK_VERSION,
         name: request.name.clone(),
         command,
-        resume: resume.map(|grant| grant.instance.clone()),
+        resume,
     };
-    channel::send(node, &claim, &[])
+    let beside: Vec<_> = program.iter().map(|program| program.as_fd()).collect();
+    channel::send(node, &claim, &beside)
 }
 
 /// The program and how many arguments it has. Arguments hold tokens and passwords, and what the node is told ends up in
@@ -134,7 +168,6 @@ pub(super) fn answer<T: DeserializeOwned>(
     signals: &OwnedFd,
     who: &str,
 ) -> Result<Packet<T>, Refusal> {
-    use std::os::fd::AsFd;
     let deadline = Instant::now() + ANSWER_TIME;
     loop {
         match channel::try_recv(channel) {

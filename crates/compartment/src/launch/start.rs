@@ -16,6 +16,7 @@ use crate::doors::DOORS;
 use crate::error::{OrRefuse, Refusal};
 use crate::inside::init::{self, Setup};
 use crate::inside::keeper::{self, Keeper, Namespaces};
+use crate::inside::program::Pinned;
 use crate::inside::talk::{FromInit, ToInit};
 use crate::link::{FromEnforcer, Grant, Socket};
 use crate::root::{Identity, Plan};
@@ -69,7 +70,12 @@ pub(super) fn start(
     ignored_signals: Vec<i32>,
     signals: &OwnedFd,
 ) -> Result<Started, Refusal> {
-    let Claimed { node, grant, link } = claimed;
+    let Claimed {
+        node,
+        grant,
+        program,
+        link,
+    } = claimed;
     let ids = Ids::decide(&grant)?;
     if let Some(outer) = ids.dynamic {
         streams.give_pipes_to(outer).or_refuse(
@@ -90,6 +96,11 @@ pub(super) fn start(
         },
         address: grant.address,
         command: request.command.clone(),
+        pinned: program
+            .as_ref()
+            .map(Pinned::of)
+            .transpose()
+            .or_refuse("the program", FIX)?,
         environment: environment.variables,
         path: environment.path,
         streams: streams.given,
@@ -163,6 +174,7 @@ pub(super) fn start(
         .into_iter()
         .filter(|(socket, _)| matches!(socket, Socket::DnsReply4 | Socket::DnsReply6))
         .collect();
+    // Held so far, so that no other file gets its number. From here on the workload's process sees to it itself.
     harden().or_refuse("the launcher's own walls", FIX)?;
     tell(&init, ToInit::Start)?;
     Ok(Started {

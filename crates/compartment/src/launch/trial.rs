@@ -41,6 +41,7 @@ pub(crate) fn grant(outer_id: Option<u32>) -> Grant {
         filesystem: Filesystem::default(),
         forbidden: Vec::new(),
         generation: Generation(0),
+        pinned: false,
     }
 }
 
@@ -76,6 +77,7 @@ pub(crate) fn trial(outer_id: Option<u32>, program: &str) -> Result<u8, Refusal>
     let claimed = Claimed {
         node,
         grant: grant(outer_id),
+        program: None,
         link,
     };
     let started = start::start(&request, claimed, streams, environment, Vec::new(), &caught)?;

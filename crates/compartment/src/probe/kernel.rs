@@ -204,7 +204,7 @@ fn peer() -> Finding {
     let found = channel::pair().map(|(near, far)| {
         let told = sys::peer_pidfd(near.as_fd()).map(drop);
         // What stands in for it where the kernel has no such option.
-        let opened = sockets::peer_pidfd(&far).map(drop);
+        let opened = sockets::peer_process(&far).map(drop);
         (told, opened)
     });
     match found {
@@ -214,7 +214,8 @@ fn peer() -> Finding {
         ),
         Ok((Err(_), Ok(()))) => Finding::warn(
             ID,
-            "who is at the other end of a socket is told by process id: one that ended could be mistaken for another",
+            "who is at the other end of a socket is told by process id: one that ended could be mistaken for another, so \
+             `attest.unit`, and `exe` and `sha256` of other users, cannot be met",
             "boot Linux 6.5 or later, which has SO_PEERPIDFD",
         ),
         Ok((_, Err(cause))) | Err(cause) => Finding::fail(

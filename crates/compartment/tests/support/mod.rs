@@ -430,6 +430,7 @@ fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
                 .then_some(2_000_000_000 + (number as u32 + std::process::id() * 64) % 100_000_000),
             filesystem: shared.filesystem.lock().unwrap().clone(),
             forbidden: shared.forbidden.lock().unwrap().clone(),
+            pinned: false,
             generation: Generation(1),
         };
         if channel::send(&launcher, &ToLauncher::Granted(grant), &[]).is_ok()

@@ -9,8 +9,8 @@ use jiff::civil::Date;
 use super::fields::{Fields, Reader, Shape};
 use super::tree::{Mark, Node, Value};
 use super::{CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
-use crate::path::Allowances;
 use crate::attest::{Attest, NotAUnit};
+use crate::path::Allowances;
 use crate::resource::{Condition, Entry, Labels, OperationPattern};
 use crate::{HostName, Kind, Name, Protocol, WorkloadId};
 
@@ -249,7 +249,8 @@ impl Reader<'_> {
         };
         let fields = self.fields(node, "attest", &shape)?;
         if !shape.known.iter().any(|key| fields.key_at(key).is_some()) {
-            let help = "add `uid: 1001`, the user who may claim the name, or `exe`, `sha256`, `unit`";
+            let help =
+                "add `uid: 1001`, the user who may claim the name, or `exe`, `sha256`, `unit`";
             self.error(node.at, "attest asks for nothing", help);
             return None;
         }

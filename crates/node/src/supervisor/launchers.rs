@@ -1,20 +1,22 @@
 //! Launchers: their claims decided, their channels to the enforcer made, their departures noted.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringfence_compartment::channel;
 use ringfence_compartment::link::Grant;
 use ringfence_model::InstanceId;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::Supervisor;
-use crate::claim::{self, Refusal};
+use super::{Input, Supervisor};
+use crate::claim::{self, Claimant, Decision, Program, Refusal};
 use crate::enforcer::Epoch;
 use crate::generation::Origin;
 use crate::instances::Instance;
-use crate::limits::ENFORCER_WAIT;
+use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN};
+use crate::program;
 use crate::run_socket::{Claim, ConnectionId, Departure};
 
 /// A connected launcher.
@@ -30,6 +32,14 @@ pub(super) struct Waiting {
     claim: Claim,
     /// `None`: a resumed one, whose launcher resets everything meanwhile and can wait.
     until: Option<Instant>,
+}
+
+/// What becomes of a claim that is not refused.
+enum Admission {
+    /// It is granted. `fresh` when the instance is a new one.
+    Granted { grant: Grant, fresh: bool },
+    /// The program must be looked at first, with its contents if `digest`.
+    Look { digest: bool },
 }
 
 impl Supervisor {
@@ -76,15 +86,18 @@ impl Supervisor {
 
     fn decide(&mut self, mut claim: Claim) {
         match self.admit(&claim) {
-            Ok((grant, fresh)) => {
+            Ok(Admission::Granted { grant, fresh }) => {
                 self.counts.claims_granted += 1;
                 self.grant(&mut claim, grant, fresh);
             }
+            Ok(Admission::Look { digest }) => self.look(claim, digest),
             Err(refusal) => {
                 self.counts.claims_refused += 1;
                 let text = format!(
                     "{} (uid {}, process {})",
-                    refusal.reason, claim.uid, claim.process.pid
+                    refusal.recorded(),
+                    claim.claimant.uid,
+                    claim.process.pid
                 );
                 self.record("claim refused", text, Some(claim.name.clone()), false);
                 refuse(claim, refusal);
@@ -92,8 +105,31 @@ impl Supervisor {
         }
     }
 
-    /// Whether the claim is granted; `true` beside the grant when the instance is a new one.
-    fn admit(&mut self, claim: &Claim) -> Result<(Grant, bool), Refusal> {
+    /// Has the program of a claim looked at, and decides the claim anew afterwards.
+    fn look(&self, mut claim: Claim, digest: bool) {
+        let (inputs, places) = (self.inputs.clone(), Arc::clone(&self.looks));
+        let mut trusted = vec![0, self.fixed.owner.0];
+        trusted.dedup();
+        tokio::spawn(async move {
+            let looked = timeout(PROGRAM_WITHIN, async {
+                let place = places.acquire_owned().await.ok()?;
+                let shown = claim.shown.take()?;
+                let look = move || {
+                    let seen = program::look(&shown, digest, &trusted);
+                    // Held by the thread: one that hangs in a dead file system keeps its place.
+                    drop(place);
+                    seen
+                };
+                tokio::task::spawn_blocking(look).await.ok()
+            });
+            let late = || Err(format!("it could not be read within {PROGRAM_WITHIN:?}"));
+            claim.program = Program::Seen(looked.await.ok().flatten().unwrap_or_else(late));
+            inputs.send(Input::Claim(claim)).await;
+        });
+    }
+
+    /// Whether the claim is granted.
+    fn admit(&mut self, claim: &Claim) -> Result<Admission, Refusal> {
         if self.serving.origin == Origin::Nothing {
             return Err(Refusal::new(
                 "no policy is in force on this node: everything is denied",
@@ -104,22 +140,40 @@ impl Supervisor {
             ));
         }
         let estate = &self.serving.estate;
-        let claimed = claim::check(
+        let uid = claim.claimant.uid;
+        let held = match &claim.resume {
+            Some(id) => Some(
+                self.instances
+                    .resume(id, &claim.name, uid, claim.process)?
+                    .clone(),
+            ),
+            None => None,
+        };
+        // What runs already was looked at when it was started; it is what it was.
+        let program = match &held {
+            Some(held) => &held.checked.program(),
+            None => &claim.program,
+        };
+        let decision = claim::check(
             estate,
             &self.serving.addresses,
             self.fixed.owner,
-            claim.uid,
+            &Claimant {
+                vouched: claim.claimant.vouched || held.is_some(),
+                ..claim.claimant.clone()
+            },
+            program,
             &claim.name,
         )?;
-        let (instance, outer_id, fresh) = match &claim.resume {
-            Some(id) => {
-                let held = self
-                    .instances
-                    .resume(id, &claim.name, claim.uid, claim.process)?;
-                (id.clone(), held.outer_id, false)
-            }
-            None => {
-                let outer_id = if claim.uid == 0 && self.fixed.outer_ids {
+        let (claimed, checked) = match decision {
+            Decision::Granted(claimed, checked) => (claimed, checked),
+            Decision::Look { digest } => return Ok(Admission::Look { digest }),
+        };
+        let pinned = checked.exe.is_some();
+        let (instance, outer_id, fresh) = match (&claim.resume, held) {
+            (Some(id), Some(held)) => (id.clone(), held.outer_id, false),
+            _ => {
+                let outer_id = if uid == 0 && self.fixed.outer_ids {
                     let id = self.instances.outer_id();
                     Some(id.ok_or_else(|| {
                         Refusal::new("all outer ids are in use", "stop some workloads")
@@ -129,11 +183,12 @@ impl Supervisor {
                 };
                 let id = self.instances.grant(Instance {
                     workload: claimed.workload.clone(),
-                    uid: claim.uid,
+                    uid,
                     process: claim.process,
                     outer_id,
                     command: claim.command.clone(),
                     since: Timestamp::now(),
+                    checked,
                 })?;
                 (id, outer_id, true)
             }
@@ -147,8 +202,9 @@ impl Supervisor {
             filesystem: claimed.filesystem,
             forbidden: self.forbidden(),
             generation: self.serving.generation,
+            pinned,
         };
-        Ok((grant, fresh))
+        Ok(Admission::Granted { grant, fresh })
     }
 
     /// What no compartment may be given: whoever writes there writes policy, or the record of what happened.
@@ -190,9 +246,13 @@ impl Supervisor {
         } else {
             "workload resumed"
         };
+        let checked = self.instances.get(&id).map(|held| held.checked.to_string());
         let reason = format!(
-            "{id}, uid {}, process {}: {}",
-            claim.uid, claim.process.pid, claim.command
+            "{id}, uid {}, process {}: {}; checked: {}",
+            claim.claimant.uid,
+            claim.process.pid,
+            claim.command,
+            checked.unwrap_or_default()
         );
         self.record(what, reason, Some(name), true);
         self.make_link(&id);

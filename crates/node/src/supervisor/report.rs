@@ -8,8 +8,8 @@ use jiff::tz::TimeZone;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::Supervisor;
 use super::policy::count;
+use super::{Supervisor, attest};
 use crate::generation::Origin;
 use crate::limits::{ADMIN_WITHIN, KILLED_AFTER, NOTES_UNBOUNDED};
 use crate::metrics::Readings;
@@ -257,6 +257,7 @@ impl Supervisor {
                 pid: instance.process.pid,
                 command: instance.command.clone(),
                 since: instance.since,
+                checked: instance.checked.to_string(),
                 armed: self.child.told.armed.contains_key(id),
                 connections: self
                     .child
@@ -281,7 +282,13 @@ impl Supervisor {
                  other users cannot be met"
                     .to_owned(),
             );
-        } else if !self.fixed.outer_ids {
+        }
+        notes.extend(attest::unproven(
+            &self.serving.estate,
+            self.fixed.owner,
+            self.fixed.group,
+        ));
+        if self.fixed.owner.0 == 0 && !self.fixed.outer_ids {
             notes.push(
                 "this user namespace has few ids: enforcer and workloads started by root share root's id outside"
                     .to_owned(),
