@@ -103,6 +103,8 @@ pub(super) fn aside(
             .map(|finding: &Finding| format!(" (after `{}`)", finding.id))
             .unwrap_or_default();
         let text = format!("the trial of {what} {trouble}{after}");
+        // One line for each id: that it broke off says more than that it began well.
+        told.retain(|finding| finding.id != id);
         told.push(Finding::fail(id, text, hint));
     }
     told

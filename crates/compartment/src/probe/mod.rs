@@ -25,7 +25,7 @@ pub use unbounded::unbounded;
 use crate::sys;
 
 /// How long one probe may take. It is ended then, with all that it started.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 /// How long the last of a probe's processes may take to be gone.
 const LEAVE_TIME: Duration = Duration::from_secs(2);
 

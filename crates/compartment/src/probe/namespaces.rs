@@ -19,13 +19,15 @@ use crate::root::{self, Identity, Plan};
 use crate::{channel, datagram, privileges, sys};
 
 const FIX: &str = "report this with the kernel's version (`uname -r`)";
+/// For walls whose trial did not come to its end.
+const BROKE_OFF: &str = "walls";
 /// Where nobody is (RFC 5737, RFC 3849).
 const ELSEWHERE: [&str; 2] = ["192.0.2.1:9", "[2001:db8::1]:9"];
 /// How long a packet may take to a door of the same machine.
 const PACKET_TIME: Duration = Duration::from_secs(5);
 
 pub(super) fn look(ids: RootIds) -> Vec<Finding> {
-    let mut found = aside("namespaces", "the walls", PATIENCE, |teller| {
+    let mut found = aside(BROKE_OFF, "the walls", PATIENCE, |teller| {
         let _first_refusal = outside(ids, teller);
     });
     if let Some(id) = ids.workload {
@@ -105,7 +107,7 @@ fn outside(ids: RootIds, teller: &Teller) -> Option<()> {
         Err(cause) => cause.to_string(),
     };
     let text = format!("the first process in the namespaces broke off: {ended}");
-    teller.tell(Finding::fail("namespaces", text, FIX));
+    teller.tell(Finding::fail(BROKE_OFF, text, FIX));
     None
 }
 
@@ -164,7 +166,7 @@ fn inside(
     let text = "the firewall can be loaded (nftables with tproxy and log, IPv4 and IPv6)";
     teller.step("firewall", network::firewall(), text)?;
     let text = "doors can be opened (marked, transparent sockets, IPv4 and IPv6)";
-    let doors = teller.step("doors", network::doors(), text)?;
+    let doors = teller.step("door-sockets", network::doors(), text)?;
     let text =
         "TCP and UDP to anywhere, by IPv4 and IPv6, end at the doors and keep their destination";
     teller.step("steering", steered(&doors), text)?;

@@ -53,11 +53,11 @@ pub fn unbounded() -> Vec<Finding> {
 /// The one an operator can do something about.
 fn memory(words: &str) -> Finding {
     let hint = if bounds_memory() {
-        "bound it from outside: `systemd-run --scope -p MemoryMax=2G -p TasksMax=4096 ringfence run …` (with --user \
+        "bound it from outside: `systemd-run --scope -p MemoryMax=2G -p TasksMax=4096 ringfence run NAME -- CMD` (with --user \
          unless root)"
     } else {
         "this machine's control groups cannot bound memory by version 2: boot with systemd.unified_cgroup_hierarchy=1, \
-         then start workloads by `systemd-run --scope -p MemoryMax=2G ringfence run …`"
+         then start workloads by `systemd-run --scope -p MemoryMax=2G ringfence run NAME -- CMD`"
     };
     Finding::warn(launch::MEMORY, words, hint)
 }

@@ -106,7 +106,12 @@ fn take(tree: &Tree) -> Result<OwnedFd, Refusal> {
     match &tree.prepared {
         Some(copy) => copy.try_clone().or_refuse(&wall, fix),
         None => {
-            plan::detach_examined(&tree.source, &tree.examined, tree.access).or_refuse(&wall, fix)
+            let taken = plan::detach_examined(&tree.source, &tree.examined, tree.access);
+            taken.map_err(|cause| {
+                // The calls themselves may be missing: that is no fault of the path.
+                let missing = cause.raw_os_error() == Some(libc::ENOSYS);
+                Refusal::wall(&wall, &cause, if missing { FIX } else { fix })
+            })
         }
     }
 }

@@ -124,7 +124,7 @@ fn enforcer(status: &Status, again: Option<&Status>, stopped: bool) -> Finding {
     let last = it
         .last_end
         .as_ref()
-        .map(|end| format!("; the last one {end}"))
+        .map(|end| format!("; how the last one ended: {end}"))
         .unwrap_or_default();
     if let (true, Some(pid)) = (stopped, it.pid) {
         return Finding::fail(

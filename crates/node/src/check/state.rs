@@ -57,7 +57,7 @@ fn directory(dir: &Path, owner: Option<u32>) -> Finding {
         Err(Errno::ROFS) => Finding::fail(
             ID,
             format!("the state directory {shown} is on a read-only file system"),
-            format!("mount it for writing (`mount -o remount,rw …`), or {another}"),
+            format!("mount it for writing (`mount -o remount,rw DIR`), or {another}"),
         ),
         Err(cause) => Finding::fail(
             ID,
@@ -101,7 +101,7 @@ fn missing(dir: &Path) -> Finding {
                 "the state directory {shown} does not exist, and cannot be made in {}: {cause}",
                 parent.display()
             ),
-            "make it (`install -d -m 700 -o USER …`), or name another place with `--state DIR`",
+            "make it (`install -d -m 700 -o USER DIR`), or name another place with `--state DIR`",
         ),
     }
 }
