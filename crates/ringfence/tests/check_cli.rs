@@ -509,7 +509,7 @@ fn a_disk_that_is_full_or_read_only_fails_and_a_small_one_warns() {
     found.says("state-directory", "fail", &["cannot be written"]);
     on("size=8m", "true").says("disk", "fail", &["8.0 MiB"]);
     on("size=100m", "true").says("disk", "warn", &["100.0 MiB"]);
-    let found = on("size=2g", "mount -o remount,ro \"$1\"");
+    let found = on("size=2g", "mount -o remount,bind,ro \"$1\"");
     found.says(
         "state-directory",
         "fail",
@@ -813,4 +813,30 @@ fn wrong_usage_is_told_from_failure() {
     assert_eq!(code(&["--wait", "soon"]), Some(2));
     assert_eq!(code(&["-o", "xml"]), Some(2));
     assert_eq!(code(&["--help"]), Some(0));
+}
+
+#[test]
+fn every_check_has_its_section_in_the_manual() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/check.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    node.enforcer();
+    let found = check(&place);
+    let rare = [
+        "walls",
+        "degraded",
+        "landlock-scopes",
+        "shared-user",
+        "id-mapped-mount",
+    ];
+    for id in found.checks.keys().map(String::as_str).chain(rare) {
+        assert!(manual.contains(&format!("\n### `{id}`\n")), "{id}");
+    }
+    // And no section is about a check that there is not.
+    let known = |id: &str| found.checks.contains_key(id) || rare.contains(&id);
+    let sections = manual.lines().filter_map(|line| line.strip_prefix("### `"));
+    for id in sections.filter_map(|rest| rest.strip_suffix('`')) {
+        assert!(known(id), "{id}");
+    }
 }

@@ -10,7 +10,7 @@ use ringfence_compartment::probe::Finding;
 use ringfence_compartment::sockets::{ADMIN_SOCKET, socket_dir};
 
 use crate::generation::Origin;
-use crate::status::{Degraded, Status};
+use crate::status::{Degraded, EnforcerState, Status};
 use crate::{ask_status, limits};
 
 /// An enforcer that was started again before is looked at twice, this far apart: does it keep dying?
@@ -152,6 +152,16 @@ fn enforcer(status: &Status, again: Option<&Status>, stopped: bool) -> Finding {
     }
     if let Some(degraded) = reason(status, "the enforcer") {
         return Finding::fail(ID, degraded.reason.as_str(), degraded.fix.as_str());
+    }
+    if it.state == EnforcerState::Hung {
+        return Finding::fail(
+            ID,
+            "the enforcer does not answer: nothing new passes",
+            format!(
+                "wait: after {} s it is killed and started again",
+                limits::KILLED_AFTER
+            ),
+        );
     }
     let Some(pid) = it.pid.filter(|_| it.serving) else {
         return Finding::fail(

@@ -67,6 +67,10 @@ fn each_fault_is_told_once_under_its_own_name() {
     )];
     assert_eq!(wrong(&hung), only("enforcer", Outcome::Fail));
 
+    let mut away = healthy();
+    away.enforcer.state = crate::status::EnforcerState::Hung;
+    assert_eq!(wrong(&away), only("enforcer", Outcome::Fail));
+
     let mut full = healthy();
     full.log.trouble = Some("no space left on device".to_owned());
     full.degraded = vec![Degraded::new(
