@@ -237,6 +237,22 @@ impl HttpPattern {
         })
     }
 
+    /// Whether a request belongs to it.
+    pub fn matches(&self, method: &str, path: &CanonicalPath) -> bool {
+        if self.method.as_deref().is_some_and(|own| own != method) {
+            return false;
+        }
+        let mut sent = path.segments();
+        let fits = |own: &Segment, sent: &str| match own {
+            Segment::Literal(text) => **text == *sent,
+            Segment::One(_) => !sent.is_empty(),
+        };
+        self.segments
+            .iter()
+            .all(|own| sent.next().is_some_and(|sent| fits(own, sent)))
+            && (self.rest || sent.next().is_none())
+    }
+
     /// Whether some request belongs to both.
     pub fn overlaps(&self, other: &Self) -> bool {
         let methods = match (&self.method, &other.method) {

@@ -24,7 +24,7 @@ pub fn nearest<'a>(written: &str, words: impl IntoIterator<Item = &'a str>) -> O
 }
 
 /// `did you mean …?` or `otherwise`.
-pub(crate) fn help<'a>(
+pub fn help<'a>(
     written: &str,
     words: impl IntoIterator<Item = &'a str>,
     otherwise: &str,

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use memchr::memchr;
 use serde::{Deserialize, Serialize};
 
+use crate::condition::{Moment, Seen};
 use crate::explain::Explanation;
 use crate::snapshot::Snapshot;
 
@@ -102,7 +103,12 @@ fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<Option
 
 fn answer(snapshot: &Snapshot, line: &[u8], now: Timestamp) -> Explanation {
     match serde_json::from_slice::<Question<'_>>(line) {
-        Ok(question) => snapshot.answer_text(&question.from, &question.to, &question.op, now),
+        Ok(question) => snapshot.answer_text(
+            &question.from,
+            &question.to,
+            &question.op,
+            &Moment::at(now, Seen::Nothing),
+        ),
         Err(error) => Explanation::denied(format!("not a question: {error}")),
     }
 }
@@ -110,7 +116,7 @@ fn answer(snapshot: &Snapshot, line: &[u8], now: Timestamp) -> Explanation {
 fn write_answer(writer: &mut impl Write, explanation: &Explanation) -> io::Result<()> {
     let rule = explanation.rule.as_ref().map(ToString::to_string);
     let reply = Reply {
-        outcome: if explanation.allowed { "allow" } else { "deny" },
+        outcome: explanation.ruled.as_str(),
         reason: &explanation.reason,
         rule: rule.as_deref(),
     };

@@ -4,22 +4,26 @@
 //! snapshot must never be made of one that does not hold together. Equal lists of operations share one tree, however many
 //! policies repeat them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ringfence_model::operation::Pattern;
+use ringfence_model::operation::{Pattern, Segment};
 use ringfence_model::path::Allowances;
-use ringfence_model::resource::{Entry, OperationPattern, Policy};
+use ringfence_model::resource::{self, Entry, Forbids, OperationPattern, Policy, Selector};
 use ringfence_model::{
     Diagnostic, Diagnostics, Estate, Generation, HostName, Kind, Name, Position, Protocol,
     VirtualAddr, WorkloadId,
 };
 
+use crate::condition::{self, Allowed, CompileError, Condition};
+use crate::guardrail::{Dialect, Guardrail, Members};
 use crate::names::endpoint_key;
-use crate::snapshot::{AddressBook, List, Others, Rule, Snapshot, pair_key};
-use crate::source::Source;
+use crate::snapshot::{AddressBook, Conditional, List, Others, Rule, Snapshot, pair_key};
+use crate::source::{Source, day_after, soft};
+use crate::space::{Witness, witness};
 use crate::trie::Root;
+use crate::verdict::RuleRef;
 
 /// A number no other snapshot of this process has, until 2³² of them were made.
 pub(crate) fn next_tag() -> u32 {
@@ -64,10 +68,10 @@ impl Snapshot {
         addresses: &AddressBook,
     ) -> Result<Self, Diagnostics> {
         let mut compiler = Compiler::new(generation);
-        compiler.refuse_unenforced(estate);
         compiler.add_workloads(zone, estate, addresses);
         if compiler.errors.is_empty() {
             compiler.add_lists(estate);
+            compiler.add_guardrails(estate);
             compiler.join_pairs();
         }
         let Compiler {
@@ -122,46 +126,6 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    /// What can be read but not decided yet must not load.
-    fn refuse_unenforced(&mut self, estate: &Estate) {
-        const HELP: &str = "remove it: this version does not enforce it";
-        for guardrail in &estate.guardrails {
-            self.error(
-                &guardrail.at,
-                "guardrails are not supported yet".to_owned(),
-                HELP,
-            );
-        }
-        for policy in &estate.policies {
-            if policy.mode.kind != Default::default() {
-                self.error(
-                    &policy.mode.at,
-                    "this mode is not supported yet".to_owned(),
-                    HELP,
-                );
-            }
-        }
-        let listed = estate.policies.iter().flat_map(|policy| {
-            policy
-                .initiate
-                .iter()
-                .chain(policy.receive.iter().flatten())
-        });
-        let own = estate
-            .services
-            .iter()
-            .flat_map(|service| service.receive.iter().flatten());
-        for operation in listed.chain(own).flat_map(|entry| &entry.operations) {
-            if operation.when.is_some() || operation.until.is_some() {
-                self.error(
-                    &operation.at,
-                    "when and until are not supported yet".to_owned(),
-                    HELP,
-                );
-            }
-        }
-    }
-
     fn new(generation: Generation) -> Self {
         Self {
             snapshot: Snapshot {
@@ -208,6 +172,7 @@ impl<'a> Compiler<'a> {
                 continue;
             }
             facts.policy = Some(policy.name.clone());
+            facts.soft = soft(&policy.mode);
             facts.others = match (facts.others, &policy.receive) {
                 (Others::Welcome, None) => Others::Welcome,
                 _ => Others::NotListed,
@@ -284,7 +249,7 @@ impl<'a> Compiler<'a> {
             }
         }
         self.snapshot.by_name.insert(name.clone(), index);
-        self.snapshot.facts.push(source.facts());
+        self.snapshot.facts.push(source.facts(zone));
         self.snapshot
             .workloads
             .push(source.workload(address, names));
@@ -403,7 +368,11 @@ impl<'a> Compiler<'a> {
             return None;
         };
         let allowances = callee.path_allowances;
-        let texts = operations
+        let (plain, conditional): (Vec<_>, Vec<_>) = operations
+            .iter()
+            .copied()
+            .partition(|operation| operation.when.is_none() && operation.until.is_none());
+        let texts = plain
             .iter()
             .map(|operation| operation.text.as_str())
             .collect();
@@ -411,7 +380,7 @@ impl<'a> Compiler<'a> {
         let root = match self.lists.get(&key) {
             Some(&root) => root,
             None => {
-                let patterns = self.parse(operations, protocol, allowances)?;
+                let patterns = self.parse(&plain, protocol, allowances)?;
                 let root = self.snapshot.tries.add(&patterns);
                 self.patterns.insert(root, patterns);
                 self.lists.insert(key, root);
@@ -419,17 +388,132 @@ impl<'a> Compiler<'a> {
             }
         };
         let first = self.snapshot.rules.len() as u32;
-        self.snapshot
-            .rules
-            .extend(operations.iter().map(|operation| Rule {
-                text: operation.text.as_str().into(),
-                at: operation.at.clone(),
-            }));
+        let patterns = self.parse(&conditional, protocol, allowances)?;
+        for operation in &plain {
+            self.snapshot.rules.push(Rule::plain(operation));
+        }
+        let mut rules = Vec::with_capacity(conditional.len());
+        for (operation, pattern) in conditional.iter().zip(patterns) {
+            let when = match &operation.when {
+                Some(when) => Some(self.condition(when, Some(protocol), &pattern)?),
+                None => None,
+            };
+            let rule = RuleRef::new(self.snapshot.rules.len() as u32);
+            self.snapshot.rules.push(Rule {
+                end: operation.until.map(day_after),
+                when,
+                ..Rule::plain(operation)
+            });
+            rules.push(Conditional { pattern, rule });
+        }
+        rules.sort_by_key(|conditional| specificity(&conditional.pattern));
+        let place = (self.snapshot.conditional.len() as u32, rules.len() as u32);
+        self.snapshot.conditional.extend(rules);
         Some(List {
             root,
             first,
             count: operations.len() as u32,
+            conditional: place,
         })
+    }
+
+    fn condition(
+        &mut self,
+        when: &resource::Condition,
+        protocol: Option<Protocol>,
+        pattern: &Pattern,
+    ) -> Option<Condition> {
+        let names = match pattern {
+            Pattern::Http(http) => http
+                .segments
+                .iter()
+                .filter_map(|segment| match segment {
+                    Segment::One(name) => name.clone(),
+                    Segment::Literal(_) => None,
+                })
+                .collect(),
+            _ => BTreeSet::new(),
+        };
+        let allowed = Allowed {
+            protocol,
+            names: &names,
+        };
+        match condition::compile(&when.text, &allowed) {
+            Ok(condition) => Some(condition),
+            Err(CompileError { message, help }) => {
+                self.error(&when.at, message, &help);
+                None
+            }
+        }
+    }
+
+    fn add_guardrails(&mut self, estate: &Estate) {
+        // One list for each way in which some receiver reads operations.
+        let mut dialects: Vec<Dialect> = Vec::new();
+        for workload in &self.snapshot.workloads {
+            if let Some((protocol, _)) = workload.serves
+                && !dialects.contains(&(protocol, workload.path_allowances))
+            {
+                dialects.push((protocol, workload.path_allowances));
+            }
+        }
+        for guardrail in &estate.guardrails {
+            let when = match &guardrail.when {
+                // Receivers may speak anything, so nothing is known to be missing.
+                Some(when) => match self.condition(when, None, &Pattern::Connect) {
+                    Some(condition) => Some(condition),
+                    None => continue,
+                },
+                None => None,
+            };
+            let (from, to) = (
+                self.members(&guardrail.from, &guardrail.at),
+                self.members(&guardrail.to, &guardrail.at),
+            );
+            let lists = dialects
+                .iter()
+                .map(|&(protocol, allowances)| {
+                    // What cannot be said in a dialect cannot be done there either.
+                    let patterns: Vec<Pattern> = guardrail
+                        .operations
+                        .iter()
+                        .filter_map(|it| Pattern::parse(&it.text, protocol, allowances).ok())
+                        .collect();
+                    let root = self.snapshot.tries.add(&patterns);
+                    self.patterns.insert(root, patterns);
+                    ((protocol, allowances), root)
+                })
+                .collect();
+            self.snapshot.guardrails.push(Guardrail {
+                name: guardrail.name.clone(),
+                why: guardrail.reason.as_str().into(),
+                at: guardrail.at.clone(),
+                from,
+                to,
+                forbids: guardrail.forbids,
+                lists,
+                when,
+            });
+        }
+    }
+
+    fn members(&mut self, selector: &Selector, at: &Position) -> Members {
+        let Selector::Names(names) = selector else {
+            return Members::All;
+        };
+        let mut members = Vec::with_capacity(names.len());
+        for name in names {
+            match self.snapshot.by_name.get(name) {
+                Some(&index) => members.push(index),
+                None => self.error(
+                    at,
+                    format!("{name} does not exist"),
+                    "name an agent or a service of this zone",
+                ),
+            }
+        }
+        members.sort_unstable();
+        Members::These(members)
     }
 
     /// `None` when one of them does not parse.
@@ -449,31 +533,172 @@ impl<'a> Compiler<'a> {
         (patterns.len() == operations.len()).then_some(patterns)
     }
 
-    /// Finds, for each pair, an operation both ends allow.
+    /// Finds, for each pair, an operation that both ends allow and no guardrail without condition forbids.
     fn join_pairs(&mut self) {
-        let mut known: HashMap<(Root, Root), Option<(u32, u32)>> = HashMap::new();
-        let patterns = &self.patterns;
-        for pair in self.snapshot.pairs.values_mut() {
+        let mut known: HashMap<(Root, Option<Root>, Vec<usize>), Option<(u32, u32)>> =
+            HashMap::new();
+        let mut joined = Vec::new();
+        for (&key, pair) in &self.snapshot.pairs {
             let Some(initiate) = pair.initiate else {
                 continue;
             };
-            pair.meet = match pair.receive {
-                None => (initiate.count > 0).then_some((0, 0)),
-                Some(receive) => *known
-                    .entry((initiate.root, receive.root))
-                    .or_insert_with(|| {
-                        overlap(patterns.get(&initiate.root)?, patterns.get(&receive.root)?)
-                    }),
+            let (from, to) = ((key >> 32) as u32, key as u32);
+            let walls = self.walls(from, to);
+            let receive = pair.receive;
+            let key_of_lists = (initiate.root, receive.map(|list| list.root), walls);
+            let meet = match known.get(&key_of_lists) {
+                Some(&meet) => meet,
+                None => {
+                    let walls = self.fences(to, &key_of_lists.2);
+                    let ours = self.patterns.get(&initiate.root);
+                    let theirs = receive.map(|list| self.patterns.get(&list.root));
+                    let ours: Vec<&Pattern> = ours.into_iter().flatten().collect();
+                    let theirs: Option<Vec<&Pattern>> =
+                        theirs.map(|list| list.into_iter().flatten().collect());
+                    let meet = first_shared(&ours, theirs.as_deref(), &walls);
+                    known.insert(key_of_lists.clone(), meet);
+                    meet
+                }
             };
+            let meet = meet.map(|(ours, theirs)| {
+                let received = receive.map_or(RuleRef::NONE, |list| list.rule(theirs));
+                (initiate.rule(ours), received)
+            });
+            let mut timed = Vec::new();
+            let conditional =
+                initiate.conditional.1 > 0 || receive.is_some_and(|list| list.conditional.1 > 0);
+            if meet.is_none() && conditional {
+                let walls = self.fences(to, &key_of_lists.2);
+                let ours = self.all_patterns(&initiate);
+                let theirs = receive.map(|list| self.all_patterns(&list));
+                for &(our, pattern) in &ours {
+                    match &theirs {
+                        None if walls.leave_something(&[pattern]) => {
+                            timed.push((our, RuleRef::NONE));
+                        }
+                        None => {}
+                        Some(theirs) => {
+                            let shared = theirs.iter().filter(|(_, their)| {
+                                pattern.overlaps(their) && walls.leave_something(&[pattern, their])
+                            });
+                            timed.extend(shared.map(|&(their, _)| (our, their)));
+                        }
+                    }
+                }
+            }
+            joined.push((key, meet, timed));
         }
+        for (key, meet, timed) in joined {
+            let place = (self.snapshot.timed.len() as u32, timed.len() as u32);
+            self.snapshot.timed.extend(timed);
+            if let Some(pair) = self.snapshot.pairs.get_mut(&key) {
+                pair.meet = meet;
+                pair.timed = place;
+            }
+        }
+    }
+
+    /// Guardrails without condition that are about this pair.
+    fn walls(&self, from: u32, to: u32) -> Vec<usize> {
+        let guardrails = self.snapshot.guardrails.iter().enumerate();
+        guardrails
+            .filter(|(_, guardrail)| guardrail.when.is_none() && guardrail.concerns(from, to))
+            .map(|(index, _)| index)
+            .collect()
+    }
+
+    /// What those leave a receiver.
+    fn fences(&self, to: u32, walls: &[usize]) -> Fences<'_> {
+        let mut fences = Fences::default();
+        let workload = &self.snapshot.workloads[to as usize];
+        let Some((protocol, _)) = workload.serves else {
+            return fences;
+        };
+        let dialect = (protocol, workload.path_allowances);
+        for &wall in walls {
+            let guardrail = &self.snapshot.guardrails[wall];
+            let root = guardrail.list(dialect);
+            let patterns = root.and_then(|root| self.patterns.get(&root));
+            let patterns: Vec<&Pattern> = patterns.into_iter().flatten().collect();
+            match guardrail.forbids {
+                Forbids::Listed => fences.forbidden.extend(patterns),
+                Forbids::Others => fences.required.push(patterns),
+            }
+        }
+        fences
+    }
+
+    /// Rules of a list with their patterns, conditional ones too.
+    fn all_patterns(&self, list: &List) -> Vec<(RuleRef, &Pattern)> {
+        let plain = self.patterns.get(&list.root).into_iter().flatten();
+        let (first, count) = list.conditional;
+        let conditional = self.snapshot.conditional.iter();
+        (0..)
+            .zip(plain)
+            .map(|(position, pattern)| (list.rule(position), pattern))
+            .chain(
+                conditional
+                    .skip(first as usize)
+                    .take(count as usize)
+                    .map(|conditional| (conditional.rule, &conditional.pattern)),
+            )
+            .collect()
     }
 }
 
-fn overlap(ours: &[Pattern], theirs: &[Pattern]) -> Option<(u32, u32)> {
-    ours.iter().zip(0..).find_map(|(our, a)| {
-        let b = theirs.iter().position(|their| our.overlaps(their))?;
-        Some((a, b as u32))
+/// What guardrails without condition leave over: operations of every list required, and of none forbidden.
+#[derive(Default)]
+struct Fences<'a> {
+    required: Vec<Vec<&'a Pattern>>,
+    forbidden: Vec<&'a Pattern>,
+}
+
+impl Fences<'_> {
+    /// Whether they leave an operation that all of `patterns` have. A search that was cut off does not say no: each
+    /// operation is decided by itself all the same.
+    fn leave_something(&self, patterns: &[&Pattern]) -> bool {
+        if self.required.is_empty() && self.forbidden.is_empty() {
+            return true;
+        }
+        let singles: Vec<[&Pattern; 1]> = patterns.iter().map(|&pattern| [pattern]).collect();
+        let mut required: Vec<&[&Pattern]> = singles.iter().map(|single| &single[..]).collect();
+        required.extend(self.required.iter().map(Vec::as_slice));
+        witness(&required, &self.forbidden) != Witness::None
+    }
+}
+
+/// Positions of two patterns that share an operation; the second is 0 where the receiver has no list.
+fn first_shared(
+    ours: &[&Pattern],
+    theirs: Option<&[&Pattern]>,
+    walls: &Fences<'_>,
+) -> Option<(u32, u32)> {
+    (0..).zip(ours).find_map(|(a, our)| match theirs {
+        None => walls.leave_something(&[our]).then_some((a, 0)),
+        Some(theirs) => {
+            let shared =
+                |their: &&Pattern| our.overlaps(their) && walls.leave_something(&[our, their]);
+            let b = theirs.iter().position(shared)?;
+            Some((a, b as u32))
+        }
     })
+}
+
+/// Orders patterns the most specific first, as a walk finds them.
+fn specificity(pattern: &Pattern) -> (bool, Vec<u8>) {
+    match pattern {
+        Pattern::Connect | Pattern::Send => (false, Vec::new()),
+        Pattern::Http(http) => {
+            let segments = http.segments.iter().map(|segment| match segment {
+                Segment::Literal(_) => 0,
+                Segment::One(_) => 1,
+            });
+            (
+                http.method.is_none(),
+                segments.chain(http.rest.then_some(2)).collect(),
+            )
+        }
+    }
 }
 
 fn flags(allowances: Allowances) -> [bool; 5] {

@@ -2,11 +2,13 @@
 
 use jiff::Timestamp;
 use ringfence_model::operation::Concrete;
+use ringfence_model::resource::ModeKind;
 use ringfence_model::{Position, Protocol};
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Moment;
 use crate::snapshot::{Snapshot, WorkloadIx};
-use crate::verdict::{Operation, Reason, Verdict};
+use crate::verdict::{Operation, Reason, Ruled, Verdict, Which};
 
 /// Longest text of others that is repeated in a reason, in characters; what is longer is cut.
 const QUOTED_MAX: usize = 120;
@@ -14,36 +16,51 @@ const QUOTED_MAX: usize = 120;
 /// A verdict in words, for the record and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// Whether it may pass.
+    /// Whether it may pass: allowed, or refused by a policy that only learns or is tried.
     pub allowed: bool,
+    /// What becomes of it.
+    pub ruled: Ruled,
     /// e.g. `no rule of policy customer-service names service payments`
     pub reason: String,
-    /// Where the rule stands that decided: the initiator's when allowed, an exemption that has ended.
+    /// Where the rule stands that decided: the initiator's when allowed; a condition, a guardrail or an exemption that stood
+    /// in the way.
     pub rule: Option<Position>,
     /// The nearest rule and what differs, when denied.
     pub nearest: Option<(Position, String)>,
-    /// The policy mode: "enforce".
+    /// The mode of the policy it rests on: `enforce`, `learn`, `shadow`.
     pub mode: &'static str,
+    /// It is denied because a condition needs what was not supplied; with that, it might be allowed.
+    pub conditional: bool,
+    /// What that condition needs: `request.query.limit`, `body`.
+    pub needs: Vec<String>,
 }
 
 /// What `policy explain -o json` and `--batch` print.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Answer {
-    /// `allow` or `deny`.
+    /// `allow`, `would-deny` or `deny`.
     pub outcome: String,
     /// Why.
     pub reason: String,
     /// `FILE:LINE` of the rule that decided.
     pub rule: Option<String>,
+    /// Only where it is true: denied for want of what a condition needs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub conditional: bool,
+    /// What that condition needs. Only with `conditional`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
 }
 
 impl From<&Explanation> for Answer {
     fn from(explanation: &Explanation) -> Self {
         Self {
-            outcome: if explanation.allowed { "allow" } else { "deny" }.to_owned(),
+            outcome: explanation.ruled.as_str().to_owned(),
             reason: explanation.reason.clone(),
             rule: explanation.rule.as_ref().map(Position::to_string),
+            conditional: explanation.conditional,
+            needs: explanation.needs.clone(),
         }
     }
 }
@@ -52,10 +69,13 @@ impl Explanation {
     pub(crate) fn denied(reason: String) -> Self {
         Self {
             allowed: false,
+            ruled: Ruled::Deny,
             reason,
             rule: None,
             nearest: None,
-            mode: "enforce",
+            mode: ModeKind::Enforce.as_str(),
+            conditional: false,
+            needs: Vec::new(),
         }
     }
 }
@@ -67,11 +87,11 @@ impl Snapshot {
         from: WorkloadIx,
         to: WorkloadIx,
         operation: Option<Operation<'_>>,
-        now: Timestamp,
+        moment: &Moment<'_>,
     ) -> Explanation {
-        let verdict = self.judge(from, to, operation, now);
+        let verdict = self.judge(from, to, operation, moment);
         let mut explanation = self.in_words(from, to, operation, &verdict);
-        if !explanation.allowed {
+        if explanation.ruled != Ruled::Allow {
             explanation.nearest = self.nearest(from, to, operation, &verdict);
         }
         explanation
@@ -83,11 +103,11 @@ impl Snapshot {
         from: &str,
         to: &str,
         operation: &str,
-        now: Timestamp,
+        moment: &Moment<'_>,
     ) -> Explanation {
         match self.read(from, to, operation) {
             Ok((from, to, operation)) => {
-                self.explain(from, to, operation.as_ref().map(Operation::from), now)
+                self.explain(from, to, operation.as_ref().map(Operation::from), moment)
             }
             Err(reason) => Explanation::denied(reason),
         }
@@ -99,12 +119,12 @@ impl Snapshot {
         from: &str,
         to: &str,
         operation: &str,
-        now: Timestamp,
+        moment: &Moment<'_>,
     ) -> Explanation {
         match self.read(from, to, operation) {
             Ok((from, to, operation)) => {
                 let operation = operation.as_ref().map(Operation::from);
-                let verdict = self.judge(from, to, operation, now);
+                let verdict = self.judge(from, to, operation, moment);
                 self.in_words(from, to, operation, &verdict)
             }
             Err(reason) => Explanation::denied(reason),
@@ -171,8 +191,14 @@ impl Snapshot {
                 format!("{target} does not receive {asked} from {source}")
             }
             Reason::NothingInCommon => format!(
-                "policy {policy} and {target} each allow something between them, but no operation that the other allows"
+                "policy {policy} and {target} each allow something between them, but no operation that the other, and every guardrail, allows at this time"
             ),
+            Reason::ConditionFalse
+            | Reason::ConditionErrored
+            | Reason::ConditionUnknown
+            | Reason::RuleEnded
+            | Reason::Guardrail
+            | Reason::GuardrailErrored => self.obstacle_words(verdict, &asked),
             Reason::NothingServed => format!("{target} serves nothing"),
             Reason::OtherProtocol => match speaks {
                 Some((Protocol::Tcp, _)) => {
@@ -192,12 +218,81 @@ impl Snapshot {
             },
             Reason::Unknown => verdict.reason.as_str().to_owned(),
         };
+        let needs = match verdict.reason {
+            Reason::ConditionUnknown => self.needs(verdict),
+            _ => Vec::new(),
+        };
         Explanation {
             allowed: verdict.is_allowed(),
+            ruled: verdict.ruled,
             reason,
             rule: self.rule(verdict, to).cloned(),
             nearest: None,
-            mode: "enforce",
+            mode: verdict.mode.as_str(),
+            conditional: verdict.reason == Reason::ConditionUnknown,
+            needs,
+        }
+    }
+
+    fn needs(&self, verdict: &Verdict) -> Vec<String> {
+        let when = match verdict.obstacle.as_ref().map(|obstacle| obstacle.what) {
+            Some(Which::Rule(rule)) => self.rule_at(rule).and_then(|rule| rule.when.as_ref()),
+            Some(Which::Guardrail(index)) => self
+                .guardrails
+                .get(index as usize)
+                .and_then(|guardrail| guardrail.when.as_ref()),
+            None => None,
+        };
+        when.map(|when| when.needs().supplied()).unwrap_or_default()
+    }
+
+    /// What the rule or guardrail says that stood in the way.
+    fn obstacle_words(&self, verdict: &Verdict, asked: &str) -> String {
+        let Some(obstacle) = &verdict.obstacle else {
+            return verdict.reason.as_str().to_owned();
+        };
+        let error = obstacle.error.as_ref();
+        let error = error.map(ToString::to_string).unwrap_or_default();
+        let needs = || self.needs(verdict).join(", ");
+        match obstacle.what {
+            Which::Rule(rule) => {
+                let Some(rule) = self.rule_at(rule) else {
+                    return verdict.reason.as_str().to_owned();
+                };
+                let (text, when) = (
+                    cut(&rule.text),
+                    rule.when.as_ref().map_or("", |when| when.text()),
+                );
+                let when = cut(when);
+                match verdict.reason {
+                    Reason::ConditionErrored => {
+                        format!("condition of rule {text} could not be evaluated: {error} ({when})")
+                    }
+                    Reason::ConditionUnknown => {
+                        format!("rule {text} depends on {}: {when}", needs())
+                    }
+                    Reason::RuleEnded => match rule.end {
+                        Some(end) => format!("rule {text} ended at {end}"),
+                        None => format!("rule {text} has ended"),
+                    },
+                    _ => format!("condition of rule {text} is false: {when}"),
+                }
+            }
+            Which::Guardrail(index) => {
+                let Some(guardrail) = self.guardrails.get(index as usize) else {
+                    return verdict.reason.as_str().to_owned();
+                };
+                let name = &guardrail.name;
+                match verdict.reason {
+                    Reason::GuardrailErrored => format!(
+                        "guardrail {name} forbids {asked}, because its condition could not be evaluated: {error}"
+                    ),
+                    Reason::ConditionUnknown => {
+                        format!("guardrail {name} on {asked} depends on {}", needs())
+                    }
+                    _ => format!("guardrail {name} forbids {asked}: {}", guardrail.why),
+                }
+            }
         }
     }
 

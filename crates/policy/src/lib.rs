@@ -5,25 +5,31 @@
 //! ([`Explanation`]). Nothing here does I/O (but [`batch`], on streams it is given), takes a lock, or keeps state: a new
 //! generation is a new snapshot.
 //!
-//! Both ends decide. Allowed = the initiator's `initiate` allows ∧ the receiver allows ∧ no exemption it rests on has lapsed.
+//! Both ends decide. Allowed = the initiator's `initiate` allows ∧ the receiver allows ∧ no exemption it rests on has lapsed ∧
+//! no guardrail forbids.
 //!
-//! Start reading at [`Snapshot::decide`]; `compile.rs` says where its tables come from, `trie.rs` how an operation is
-//! matched, `explain.rs` how a verdict becomes words.
+//! Start reading at [`Snapshot::decide`] in `decide.rs`; `compile.rs` says where its tables come from, `trie.rs` how an
+//! operation is matched, `condition` how a `when` is asked, `space.rs` what two sets of operations share, `explain.rs` how a verdict becomes words.
 #![forbid(unsafe_code)]
 
 mod batch;
 mod compile;
+mod condition;
+mod decide;
 mod explain;
+mod guardrail;
 mod names;
 mod nearest;
 mod selftest;
 mod snapshot;
 mod source;
+mod space;
 mod trie;
 mod verdict;
 
 pub use batch::{BATCH_LINE_MAX, BatchSummary, batch};
 pub use compile::provisional_addresses;
+pub use condition::{BODY_MAX, Body, ConditionError, Moment, Request, Seen, WithError};
 pub use explain::{Answer, Explanation};
 pub use snapshot::{AddressBook, Snapshot, Workload, WorkloadIx};
-pub use verdict::{Operation, Reason, Verdict};
+pub use verdict::{Operation, Reason, Recheck, Ruled, Verdict};

@@ -6,12 +6,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use ringfence_model::operation::Pattern;
 use ringfence_model::path::Allowances;
-use ringfence_model::resource::Endpoint;
+use ringfence_model::resource::{Endpoint, Labels, ModeKind, OperationPattern};
 use ringfence_model::{Generation, HostName, Name, Position, Protocol, VirtualAddr, WorkloadId};
 
+use crate::condition::Condition;
+use crate::guardrail::Guardrail;
 use crate::trie::{Root, Tries};
-use crate::verdict::{Operation, Reason, RuleRef, Verdict};
+use crate::verdict::RuleRef;
 
 /// Index of a workload within one snapshot. In any other snapshot it names nobody, and every question about it is denied:
 /// look the name up again ([`Snapshot::find`]) when the generation changes.
@@ -46,6 +49,11 @@ pub struct Snapshot {
     pub(crate) pairs: HashMap<u64, Pair, BuildHasherDefault<PairHasher>>,
     pub(crate) tries: Tries,
     pub(crate) rules: Vec<Rule>,
+    /// Rules that have a condition or an end, list by list, the most specific first.
+    pub(crate) conditional: Vec<Conditional>,
+    /// Pairs of rules of which one is conditional and that share an operation, see [`Pair::timed`].
+    pub(crate) timed: Vec<(RuleRef, RuleRef)>,
+    pub(crate) guardrails: Vec<Guardrail>,
 }
 
 /// What the data plane needs to know of a workload.
@@ -72,14 +80,33 @@ pub struct Workload {
 pub(crate) struct Facts {
     /// Name of its policy.
     pub(crate) policy: Option<Name>,
+    /// Mode of its policy, and when that softens the policy's refusals: from the first time until before the second.
+    pub(crate) soft: Option<Soft>,
+    /// Its `receive` list stands in its policy, not in the service itself.
+    pub(crate) receives_by_policy: bool,
     /// Whom it takes when no list of its own names the initiator.
     pub(crate) others: Others,
+    /// For conditions.
+    pub(crate) spiffe_id: Box<str>,
+    /// For conditions.
+    pub(crate) owner: Option<Box<str>>,
+    /// For conditions.
+    pub(crate) labels: Labels,
     /// First second (Unix) at which it is denied because its exemption has ended; and the last day of the exemption.
     pub(crate) lapse: Option<Lapse>,
     /// All it may initiate, by peer, for explanations.
     pub(crate) initiate: Vec<(u32, List)>,
     /// All it receives, by peer.
     pub(crate) receive: Vec<(u32, List)>,
+}
+
+/// `mode: learn` or `mode: shadow`, and when it holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Soft {
+    pub(crate) kind: ModeKind,
+    pub(crate) from: Timestamp,
+    /// The first second at which it enforces.
+    pub(crate) end: Timestamp,
 }
 
 /// What a receiver does with initiators that its lists do not name.
@@ -106,18 +133,30 @@ pub(crate) struct Lapse {
 pub(crate) struct Pair {
     pub(crate) initiate: Option<List>,
     pub(crate) receive: Option<List>,
-    /// Positions, within the two lists, of two patterns that share an operation; the second is unused where the receiver
-    /// has no list.
-    pub(crate) meet: Option<(u32, u32)>,
+    /// Two rules without condition or end that share an operation no guardrail without condition forbids; the second is
+    /// none where the receiver has no list.
+    pub(crate) meet: Option<(RuleRef, RuleRef)>,
+    /// The same for rules of which one is conditional: this many of [`Snapshot::timed`] from here on.
+    pub(crate) timed: (u32, u32),
 }
 
 /// The operations one side agrees to with one peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct List {
+    /// Of its rules without condition or end.
     pub(crate) root: Root,
-    /// Its patterns are `rules[first..first + count]`.
+    /// Its rules are `rules[first..first + count]`, those of `root` first.
     pub(crate) first: u32,
     pub(crate) count: u32,
+    /// The others: this many of [`Snapshot::conditional`] from here on.
+    pub(crate) conditional: (u32, u32),
+}
+
+/// A rule with a condition or an end.
+#[derive(Debug)]
+pub(crate) struct Conditional {
+    pub(crate) pattern: Pattern,
+    pub(crate) rule: RuleRef,
 }
 
 impl List {
@@ -126,12 +165,27 @@ impl List {
     }
 }
 
-/// One operation of one entry, for people.
+/// One operation of one entry.
 #[derive(Debug)]
 pub(crate) struct Rule {
     /// As written.
     pub(crate) text: Box<str>,
     pub(crate) at: Position,
+    /// The first second at which it matches nothing any more.
+    pub(crate) end: Option<Timestamp>,
+    pub(crate) when: Option<Condition>,
+}
+
+impl Rule {
+    /// Without condition or end.
+    pub(crate) fn plain(operation: &OperationPattern) -> Self {
+        Self {
+            text: operation.text.as_str().into(),
+            at: operation.at.clone(),
+            end: None,
+            when: None,
+        }
+    }
 }
 
 /// Key of an ordered pair of workloads.
@@ -176,6 +230,9 @@ impl Snapshot {
             pairs: HashMap::default(),
             tries: Tries::default(),
             rules: Vec::new(),
+            conditional: Vec::new(),
+            timed: Vec::new(),
+            guardrails: Vec::new(),
         }
     }
 
@@ -219,118 +276,6 @@ impl Snapshot {
         WorkloadIx {
             index,
             tag: self.tag,
-        }
-    }
-
-    /// Is there any operation both ends allow? What connections (before the first byte) and DNS ask.
-    ///
-    /// Exact: `allow` means that some operation would be allowed by [`Snapshot::decide`], `deny` that none would.
-    pub fn may_meet(&self, from: WorkloadIx, to: WorkloadIx, now: Timestamp) -> Verdict {
-        self.judge(from, to, None, now)
-    }
-
-    /// May `from` do `operation` to `to`? One hash look-up and one walk for each end; no allocation, no lock.
-    pub fn decide(
-        &self,
-        from: WorkloadIx,
-        to: WorkloadIx,
-        operation: Operation<'_>,
-        now: Timestamp,
-    ) -> Verdict {
-        self.judge(from, to, Some(operation), now)
-    }
-
-    pub(crate) fn judge(
-        &self,
-        from: WorkloadIx,
-        to: WorkloadIx,
-        operation: Option<Operation<'_>>,
-        now: Timestamp,
-    ) -> Verdict {
-        let (Some(_), Some(receiver)) = (self.get(from), self.get(to)) else {
-            return Verdict::deny(Reason::Unknown);
-        };
-        match (receiver.serves, operation) {
-            (None, _) => return Verdict::deny(Reason::NothingServed),
-            (Some((protocol, _)), Some(operation)) if operation.protocol() != protocol => {
-                return Verdict::deny(Reason::OtherProtocol);
-            }
-            _ => {}
-        }
-        let (Some(source), Some(target)) = (
-            self.facts.get(from.index as usize),
-            self.facts.get(to.index as usize),
-        ) else {
-            return Verdict::deny(Reason::Unknown);
-        };
-        let pair = self
-            .pairs
-            .get(&pair_key(from.index, to.index))
-            .copied()
-            .unwrap_or_default();
-        let Some(initiate) = pair.initiate else {
-            return Verdict::deny(match source.policy {
-                None => Reason::InitiatorWithoutPolicy,
-                Some(_) => Reason::ReceiverNotNamed,
-            });
-        };
-        if pair.receive.is_none() {
-            match target.others {
-                Others::Welcome => {}
-                Others::NotListed => return Verdict::deny(Reason::InitiatorNotReceived),
-                Others::NoPolicy => return Verdict::deny(Reason::ReceiverWithoutPolicy),
-            }
-        }
-        let (initiated, received) = match operation {
-            None => match pair.meet {
-                Some(meet) => meet,
-                None => return Verdict::deny(Reason::NothingInCommon),
-            },
-            Some(operation) => {
-                let Some(initiated) = self.tries.find(initiate.root, operation) else {
-                    return Verdict::deny(Reason::OperationNotInitiated);
-                };
-                let received = match pair.receive {
-                    None => 0,
-                    Some(list) => match self.tries.find(list.root, operation) {
-                        Some(received) => received,
-                        None => {
-                            return Verdict {
-                                initiate: initiate.rule(initiated),
-                                ..Verdict::deny(Reason::OperationNotReceived)
-                            };
-                        }
-                    },
-                };
-                (initiated, received)
-            }
-        };
-        let lapsed = target.lapse.as_ref().is_some_and(|lapse| now >= lapse.from);
-        Verdict {
-            reason: if lapsed {
-                Reason::ExemptionLapsed
-            } else {
-                Reason::Allowed
-            },
-            initiate: initiate.rule(initiated),
-            receive: pair
-                .receive
-                .map_or(RuleRef::NONE, |list| list.rule(received)),
-        }
-    }
-
-    /// Where the rule stands that a verdict of this snapshot rests on: the initiator's rule when it is allowed, the
-    /// exemption when that has ended; none when it is denied for want of a rule.
-    pub fn rule(&self, verdict: &Verdict, to: WorkloadIx) -> Option<&Position> {
-        match verdict.reason {
-            Reason::Allowed => self.rule_at(verdict.initiate).map(|rule| &rule.at),
-            Reason::ExemptionLapsed => self
-                .facts
-                .get(to.index as usize)?
-                .lapse
-                .as_ref()
-                .map(|lapse| &lapse.at),
-            _ => None,
         }
     }
 

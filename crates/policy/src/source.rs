@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use ringfence_model::resource::{Agent, Endpoint, Service};
+use ringfence_model::resource::{Agent, Endpoint, Mode, Service};
 use ringfence_model::{HostName, Kind, Name, Position, VirtualAddr, WorkloadId};
 
-use crate::snapshot::{Facts, Lapse, Others, Workload};
+use crate::snapshot::{Facts, Lapse, Others, Soft, Workload};
 
 /// A workload's resource.
 #[derive(Clone, Copy)]
@@ -56,7 +56,7 @@ impl<'a> Source<'a> {
     }
 
     /// Before any policy is known.
-    pub(crate) fn facts(&self) -> Facts {
+    pub(crate) fn facts(&self, zone: &HostName) -> Facts {
         let (others, lapse) = match self {
             Self::Agent(_) => (Others::NoPolicy, None),
             Self::Service(service) => {
@@ -67,8 +67,18 @@ impl<'a> Source<'a> {
                 (others, lapse(service))
             }
         };
+        let (owner, labels) = match self {
+            Self::Service(service) => (&service.owner, &service.labels),
+            Self::Agent(agent) => (&agent.owner, &agent.labels),
+        };
+        let id = self.id();
         Facts {
             policy: None,
+            soft: None,
+            receives_by_policy: !matches!(self, Self::Service(service) if service.receive.is_some()),
+            spiffe_id: format!("spiffe://{zone}/{}/{}", id.kind, id.name).into(),
+            owner: owner.as_deref().map(Into::into),
+            labels: labels.clone(),
             others,
             lapse,
             initiate: Vec::new(),
@@ -124,14 +134,27 @@ fn lapse(service: &Service) -> Option<Lapse> {
     let Some(exemption) = &service.mutual_auth else {
         return Some(never);
     };
-    let from = exemption
-        .until
-        .tomorrow()
-        .and_then(|day| day.to_zoned(TimeZone::UTC))
-        .map_or(never.from, |midnight| midnight.timestamp());
     Some(Lapse {
-        from,
+        from: day_after(exemption.until),
         last_day: exemption.until,
         at: exemption.at.clone(),
+    })
+}
+
+/// The first second (UTC) after `day`; before all time where the calendar ends.
+pub(crate) fn day_after(day: Date) -> Timestamp {
+    day.tomorrow()
+        .and_then(|day| day.to_zoned(TimeZone::UTC))
+        .map_or(Timestamp::MIN, |midnight| midnight.timestamp())
+}
+
+/// When a mode softens its policy's refusals.
+pub(crate) fn soft(mode: &Mode) -> Option<Soft> {
+    let (first, last) = mode.window()?;
+    let from = first.to_zoned(TimeZone::UTC).ok()?.timestamp();
+    Some(Soft {
+        kind: mode.kind,
+        from,
+        end: day_after(last),
     })
 }

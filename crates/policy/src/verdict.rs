@@ -1,7 +1,11 @@
 //! What is asked, and what is answered.
 
+use jiff::Timestamp;
 use ringfence_model::operation::Concrete;
+use ringfence_model::resource::ModeKind;
 use ringfence_model::{CanonicalPath, Protocol};
+
+use crate::condition::ConditionError;
 
 /// One concrete operation, borrowed from what a reader parsed.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +61,18 @@ pub enum Reason {
     InitiatorNotReceived,
     /// The receiver's list names the initiator, but not for this operation.
     OperationNotReceived,
+    /// A rule matches, and its condition is false.
+    ConditionFalse,
+    /// A rule matches, and its condition cannot be evaluated.
+    ConditionErrored,
+    /// A rule, or a guardrail, matches, and nobody supplied what its condition needs.
+    ConditionUnknown,
+    /// A rule matches, and its time has ended.
+    RuleEnded,
+    /// A guardrail forbids it.
+    Guardrail,
+    /// A guardrail is about it, and its condition cannot be evaluated.
+    GuardrailErrored,
     /// Each end agrees to something, but to nothing that the other agrees to.
     NothingInCommon,
     /// The receiver serves nothing.
@@ -80,6 +96,12 @@ impl Reason {
             Self::ReceiverWithoutPolicy => "the receiver has no policy",
             Self::InitiatorNotReceived => "the receiver does not name the initiator",
             Self::OperationNotReceived => "the receiver does not name the operation",
+            Self::ConditionFalse => "the condition of the rule is false",
+            Self::ConditionErrored => "the condition of the rule cannot be evaluated",
+            Self::ConditionUnknown => "the condition needs what is not known",
+            Self::RuleEnded => "the rule has ended",
+            Self::Guardrail => "a guardrail forbids it",
+            Self::GuardrailErrored => "the condition of a guardrail cannot be evaluated",
             Self::NothingInCommon => "no operation is allowed by both ends",
             Self::NothingServed => "the receiver serves nothing",
             Self::OtherProtocol => "the receiver speaks another protocol",
@@ -91,14 +113,88 @@ impl Reason {
     }
 }
 
+/// Whether an operation passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ruled {
+    /// It passes.
+    Allow,
+    /// A policy that only learns or is tried refuses it, and nothing else does: it passes.
+    WouldDeny,
+    /// It does not pass.
+    Deny,
+}
+
+impl Ruled {
+    /// As records and answers write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::WouldDeny => "would-deny",
+            Self::Deny => "deny",
+        }
+    }
+}
+
+/// When a verdict may become another one in the same generation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recheck {
+    /// At this time: a rule, a mode or an exemption ends.
+    pub at: Option<Timestamp>,
+    /// At any time: it rests on a condition that reads the clock.
+    pub volatile: bool,
+}
+
+impl Recheck {
+    pub(crate) const NEVER: Self = Self {
+        at: None,
+        volatile: false,
+    };
+
+    pub(crate) fn at(at: Option<Timestamp>) -> Self {
+        Self {
+            at,
+            volatile: false,
+        }
+    }
+
+    /// The earlier of the two.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            at: [self.at, other.at].into_iter().flatten().min(),
+            volatile: self.volatile || other.volatile,
+        }
+    }
+}
+
 /// The answer. Only a [`Snapshot`](crate::Snapshot) makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
+    pub(crate) ruled: Ruled,
     pub(crate) reason: Reason,
     /// The initiator's rule that matched.
     pub(crate) initiate: RuleRef,
     /// The receiver's rule that matched; none where it takes whoever names it.
     pub(crate) receive: RuleRef,
+    /// What stood in the way, where that is more than `reason` says.
+    pub(crate) obstacle: Option<Box<Obstacle>>,
+    /// Mode of the policy that the verdict rests on.
+    pub(crate) mode: ModeKind,
+    pub(crate) recheck: Recheck,
+}
+
+/// A rule or a guardrail that stood in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) what: Which,
+    /// What its condition came to.
+    pub(crate) error: Option<ConditionError>,
+}
+
+/// Which rule or guardrail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    Rule(RuleRef),
+    Guardrail(u32),
 }
 
 /// A rule of one snapshot, or none.
@@ -120,19 +216,38 @@ impl RuleRef {
 impl Verdict {
     pub(crate) fn deny(reason: Reason) -> Self {
         Self {
+            ruled: Ruled::Deny,
             reason,
             initiate: RuleRef::NONE,
             receive: RuleRef::NONE,
+            obstacle: None,
+            mode: ModeKind::Enforce,
+            recheck: Recheck::NEVER,
         }
     }
 
-    /// Whether it may pass.
+    /// Whether it may pass: allowed, or refused by a policy that only learns or is tried.
     pub fn is_allowed(&self) -> bool {
-        self.reason == Reason::Allowed
+        self.ruled != Ruled::Deny
     }
 
-    /// Why.
+    /// What becomes of it.
+    pub fn ruled(&self) -> Ruled {
+        self.ruled
+    }
+
+    /// Why; of one that would be denied, why it would.
     pub fn reason(&self) -> Reason {
         self.reason
+    }
+
+    /// When to ask again.
+    pub fn recheck(&self) -> Recheck {
+        self.recheck
+    }
+
+    /// The mode of the policy it rests on.
+    pub fn mode(&self) -> ModeKind {
+        self.mode
     }
 }
