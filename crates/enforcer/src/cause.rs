@@ -32,6 +32,18 @@ pub(crate) enum Cause {
     OtherProtocol,
     /// [`Reason::ExemptionLapsed`].
     ExemptionLapsed,
+    /// [`Reason::ConditionFalse`].
+    ConditionFalse,
+    /// [`Reason::ConditionErrored`].
+    ConditionErrored,
+    /// [`Reason::ConditionUnknown`].
+    ConditionUnknown,
+    /// [`Reason::RuleEnded`].
+    RuleEnded,
+    /// [`Reason::Guardrail`].
+    Guardrail,
+    /// [`Reason::GuardrailErrored`].
+    GuardrailErrored,
     /// Another reason of policy.
     Policy,
     /// The source, or either end, is not in the estate.
@@ -57,7 +69,7 @@ pub(crate) enum Cause {
 }
 
 /// Every cause, in the order of their numbers.
-pub(crate) const CAUSES: [Cause; 23] = [
+pub(crate) const CAUSES: [Cause; 29] = [
     Cause::Other,
     Cause::Allowed,
     Cause::InitiatorWithoutPolicy,
@@ -70,6 +82,12 @@ pub(crate) const CAUSES: [Cause; 23] = [
     Cause::NothingServed,
     Cause::OtherProtocol,
     Cause::ExemptionLapsed,
+    Cause::ConditionFalse,
+    Cause::ConditionErrored,
+    Cause::ConditionUnknown,
+    Cause::RuleEnded,
+    Cause::Guardrail,
+    Cause::GuardrailErrored,
     Cause::Policy,
     Cause::NotInEstate,
     Cause::UnknownDestination,
@@ -99,6 +117,12 @@ impl Cause {
             Self::NothingServed => "nothing-served",
             Self::OtherProtocol => "other-protocol",
             Self::ExemptionLapsed => "exemption-lapsed",
+            Self::ConditionFalse => "condition-false",
+            Self::ConditionErrored => "condition-errored",
+            Self::ConditionUnknown => "condition-unknown",
+            Self::RuleEnded => "rule-ended",
+            Self::Guardrail => "guardrail",
+            Self::GuardrailErrored => "guardrail-errored",
             Self::Policy => "policy",
             Self::NotInEstate => "not-in-estate",
             Self::UnknownDestination => "unknown-destination",
@@ -128,6 +152,12 @@ impl From<Reason> for Cause {
             Reason::NothingServed => Self::NothingServed,
             Reason::OtherProtocol => Self::OtherProtocol,
             Reason::ExemptionLapsed => Self::ExemptionLapsed,
+            Reason::ConditionFalse => Self::ConditionFalse,
+            Reason::ConditionErrored => Self::ConditionErrored,
+            Reason::ConditionUnknown => Self::ConditionUnknown,
+            Reason::RuleEnded => Self::RuleEnded,
+            Reason::Guardrail => Self::Guardrail,
+            Reason::GuardrailErrored => Self::GuardrailErrored,
             Reason::Unknown => Self::NotInEstate,
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use ringfence_model::{OriginalDst, Protocol, WorkloadId};
-use ringfence_policy::{Explanation, Operation, Snapshot, Verdict, WorkloadIx};
+use ringfence_policy::{Explanation, Moment, Operation, Seen, Snapshot, Verdict, WorkloadIx};
 
 use crate::cause::Cause;
 use crate::record::Ruling;
@@ -115,7 +115,7 @@ pub(crate) fn may_meet(
 ) -> Result<Ruling, Denied> {
     let verdict = snapshot.may_meet(from, to, now);
     ruled(snapshot, to, verdict, || {
-        snapshot.explain(from, to, None, now)
+        snapshot.explain(from, to, None, &Moment::at(now, Seen::Connection))
     })
 }
 
@@ -125,10 +125,10 @@ pub(crate) fn may(
     pair: Pair,
     operation: Operation<'_>,
 ) -> Result<Ruling, Denied> {
-    let now = Timestamp::now();
-    let verdict = snapshot.decide(pair.from, pair.to, operation, now);
+    let moment = Moment::at(Timestamp::now(), Seen::Connection);
+    let verdict = snapshot.decide(pair.from, pair.to, operation, &moment);
     ruled(snapshot, pair.to, verdict, || {
-        snapshot.explain(pair.from, pair.to, Some(operation), now)
+        snapshot.explain(pair.from, pair.to, Some(operation), &moment)
     })
 }
 

@@ -33,15 +33,16 @@ fn decisions_and_lookups_allocate_nothing() {
         for path in &paths {
             for method in ["GET", "PUT", "DELETE"] {
                 for (from, to) in [(a, api), (api, a), (a, raw)] {
-                    let verdict = snapshot.decide(from, to, Operation::Http { method, path }, now);
-                    allowed += u32::from(black_box(verdict).is_allowed());
+                    let verdict =
+                        snapshot.decide(from, to, Operation::Http { method, path }, &moment(now));
+                    allowed += u32::from(black_box(&verdict).is_allowed());
                     black_box(snapshot.rule(&verdict, to));
                 }
             }
         }
         for (from, to) in [(a, api), (a, raw), (raw, a)] {
             black_box(snapshot.may_meet(from, to, now));
-            black_box(snapshot.decide(from, to, Operation::Connect, now));
+            black_box(snapshot.decide(from, to, Operation::Connect, &moment(now)));
         }
         black_box(snapshot.route(OriginalDst::new((v4, 80).into())));
         black_box(snapshot.resolve("API.Ringfence.Internal."));
@@ -51,7 +52,8 @@ fn decisions_and_lookups_allocate_nothing() {
     assert_eq!(allowed, 5, "the questions are not all of one kind");
     assert_eq!(counted.count_total, 0, "{counted:?}");
     // The counter does count.
-    let counted =
-        allocation_counter::measure(|| drop(black_box(snapshot.explain(a, api, None, now))));
+    let counted = allocation_counter::measure(|| {
+        drop(black_box(snapshot.explain(a, api, None, &moment(now))))
+    });
     assert!(counted.count_total > 0);
 }

@@ -169,7 +169,12 @@ fn answers_as_single_questions_are() {
             format!("{} /customers/{n}", ["GET", "PUT"][n / 2 % 2]),
         );
         writeln!(input, r#"{{"from":"{from}","to":"data","op":"{op}"}}"#).unwrap();
-        wanted.push(Answer::from(&bank.explain_text(from, "data", &op, now())));
+        wanted.push(Answer::from(&bank.explain_text(
+            from,
+            "data",
+            &op,
+            &moment(now()),
+        )));
     }
     assert_eq!(ask(&input).0, wanted);
 }

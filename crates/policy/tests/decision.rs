@@ -206,11 +206,11 @@ fn an_operation_of_another_protocol_is_denied() {
         method: "connect",
         path: &path,
     };
-    let denied = bank.decide(ix("clerk"), ix("raw"), http, now());
+    let denied = bank.decide(ix("clerk"), ix("raw"), http, &moment(now()));
     assert_eq!(denied.reason(), Reason::OtherProtocol);
-    let denied = bank.decide(ix("clerk"), ix("open"), Operation::Connect, now());
+    let denied = bank.decide(ix("clerk"), ix("open"), Operation::Connect, &moment(now()));
     assert_eq!(denied.reason(), Reason::OtherProtocol);
-    let denied = bank.decide(ix("clerk"), ix("clerk"), Operation::Connect, now());
+    let denied = bank.decide(ix("clerk"), ix("clerk"), Operation::Connect, &moment(now()));
     assert_eq!(denied.reason(), Reason::NothingServed);
 }
 
@@ -230,7 +230,7 @@ fn an_exemption_holds_through_its_last_day_and_then_denies() {
         db.may_meet(a, to, at("2026-06-02T00:00:00Z")).reason(),
         Reason::ExemptionLapsed
     );
-    let told = db.explain(a, to, None, at("2027-01-01T00:00:00Z"));
+    let told = db.explain(a, to, None, &moment(at("2027-01-01T00:00:00Z")));
     assert_eq!(
         told.reason,
         "the exemption of service db from mutual authentication ended with 2026-06-01"
@@ -251,14 +251,19 @@ fn an_exemption_holds_through_its_last_day_and_then_denies() {
 fn nothing_passes_an_empty_snapshot_or_with_a_stranger() {
     let (one, two) = (bank(CLERK), bank(CLERK));
     let (from, to) = (one.find("clerk").unwrap(), one.find("raw").unwrap());
-    assert!(one.decide(from, to, Operation::Connect, now()).is_allowed());
+    assert!(
+        one.decide(from, to, Operation::Connect, &moment(now()))
+            .is_allowed()
+    );
     for other in [&two, &Snapshot::empty()] {
         assert_eq!(
-            other.decide(from, to, Operation::Connect, now()).reason(),
+            other
+                .decide(from, to, Operation::Connect, &moment(now()))
+                .reason(),
             Reason::Unknown
         );
         assert_eq!(other.may_meet(from, to, now()).reason(), Reason::Unknown);
-        assert!(!other.explain(from, to, None, now()).allowed);
+        assert!(!other.explain(from, to, None, &moment(now())).allowed);
         assert!(other.get(from).is_none());
         assert!(!other.authority_names(to, "raw"));
     }

@@ -18,7 +18,7 @@ fn bank() -> Snapshot {
 }
 
 fn told(from: &str, to: &str, op: &str) -> (String, String) {
-    let explanation = bank().explain_text(from, to, op, now());
+    let explanation = bank().explain_text(from, to, op, &moment(now()));
     let nearest = explanation
         .nearest
         .map(|(at, words)| format!("{at} {words}"));
@@ -28,7 +28,7 @@ fn told(from: &str, to: &str, op: &str) -> (String, String) {
 
 #[test]
 fn an_allow_names_the_rules_of_both_ends() {
-    let answer = |from, to, op| Answer::from(&bank().explain_text(from, to, op, now()));
+    let answer = |from, to, op| Answer::from(&bank().explain_text(from, to, op, &moment(now())));
     assert_eq!(
         answer("clerk", "data", "GET /customers/%34"),
         Answer {
@@ -37,6 +37,8 @@ fn an_allow_names_the_rules_of_both_ends() {
                 "policy clerk-policy allows GET /customers/*, service data takes whoever names it"
                     .into(),
             rule: Some("a.yaml:31".into()),
+            conditional: false,
+            needs: Vec::new(),
         }
     );
     assert_eq!(
@@ -45,6 +47,8 @@ fn an_allow_names_the_rules_of_both_ends() {
             outcome: "allow".into(),
             reason: "policy teller allows * /v1/**, service payments receives POST /v1/payments (a.yaml:13)".into(),
             rule: Some("a.yaml:40".into()),
+            conditional: false,
+            needs: Vec::new(),
         }
     );
 }

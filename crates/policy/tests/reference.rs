@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{now, try_compile};
+use common::{moment, now, try_compile};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use ringfence_model::path::Allowances;
@@ -309,7 +309,7 @@ proptest! {
                         Some(false) => Operation::Connect,
                         _ => Operation::Http { method, path },
                     };
-                    let verdict = snapshot.decide(ix(from), ix(to), operation, when);
+                    let verdict = snapshot.decide(ix(from), ix(to), operation, &moment(when));
                     prop_assert_eq!(verdict.is_allowed(), wanted, "{} → {} : {} {} {:?}", from, to, method, path, verdict);
                     if wanted && plain[to].http == Some(true) {
                         // The rule that is named does match.
@@ -322,7 +322,7 @@ proptest! {
             for (when, any) in [(before, any[0]), (now(), any[1])] {
                 let verdict = snapshot.may_meet(ix(from), ix(to), when);
                 prop_assert_eq!(verdict.is_allowed(), any, "may_meet {} → {} {:?}", from, to, verdict);
-                prop_assert_eq!(snapshot.explain(ix(from), ix(to), None, when).allowed, any);
+                prop_assert_eq!(snapshot.explain(ix(from), ix(to), None, &moment(when)).allowed, any);
             }
         }
     }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use ringfence_model::operation::Concrete;
 use ringfence_model::{Diagnostics, Estate, Generation, HostName, load};
-use ringfence_policy::{Operation, Reason, Snapshot, Verdict, provisional_addresses};
+use ringfence_policy::{Moment, Operation, Reason, Seen, Snapshot, Verdict, provisional_addresses};
 
 /// Documents are separated by lines of `---`; the apiVersion is added.
 pub fn estate(text: &str) -> Estate {
@@ -33,12 +33,17 @@ pub fn now() -> Timestamp {
     at("2026-06-01T00:00:00Z")
 }
 
+/// Nothing is known of requests.
+pub fn moment(now: Timestamp) -> Moment<'static> {
+    Moment::at(now, Seen::Nothing)
+}
+
 pub fn verdict_at(snapshot: &Snapshot, from: &str, to: &str, op: &str, now: Timestamp) -> Verdict {
     let (from, to) = (snapshot.find(from).unwrap(), snapshot.find(to).unwrap());
     let callee = snapshot.workload(to);
     let protocol = callee.serves.expect("serves").0;
     let operation = Concrete::parse(op, protocol, callee.path_allowances).unwrap();
-    snapshot.decide(from, to, Operation::from(&operation), now)
+    snapshot.decide(from, to, Operation::from(&operation), &moment(now))
 }
 
 pub fn why(snapshot: &Snapshot, from: &str, to: &str, op: &str) -> Reason {

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use ringfence_model::{Diagnostics, Estate, Generation, HostName, Position};
-use ringfence_policy::{Answer, Explanation, Snapshot, batch, provisional_addresses};
+use ringfence_policy::{Answer, Explanation, Moment, Seen, Snapshot, batch, provisional_addresses};
 
 use crate::output::{
     Colour, EXIT_DENIED, EXIT_ERROR, Failure, Paint, finish, safe, safe_json, safe_lines, say,
@@ -180,7 +180,8 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
             op: Some(op),
             ..
         } => {
-            let explanation = snapshot.explain_text(from, to, op, Timestamp::now());
+            let explanation =
+                snapshot.explain_text(from, to, op, &Moment::at(Timestamp::now(), Seen::Nothing));
             let mut out = io::stdout().lock();
             match args.output {
                 Format::Json => writeln!(out, "{}", json(&Answer::from(&explanation))?)?,
