@@ -535,8 +535,7 @@ impl<'a> Compiler<'a> {
 
     /// Finds, for each pair, an operation that both ends allow and no guardrail without condition forbids.
     fn join_pairs(&mut self) {
-        let mut known: HashMap<(Root, Option<Root>, Vec<usize>), Option<(u32, u32)>> =
-            HashMap::new();
+        let mut known: HashMap<Meeting, Option<(u32, u32)>> = HashMap::new();
         let mut joined = Vec::new();
         for (&key, pair) in &self.snapshot.pairs {
             let Some(initiate) = pair.initiate else {
@@ -645,6 +644,9 @@ impl<'a> Compiler<'a> {
             .collect()
     }
 }
+
+/// Two lists of rules without condition, the second where the receiver has one, and the guardrails about the pair.
+type Meeting = (Root, Option<Root>, Vec<usize>);
 
 /// What guardrails without condition leave over: operations of every list required, and of none forbidden.
 #[derive(Default)]
