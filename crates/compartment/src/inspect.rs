@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 
-use crate::address::{DNS_PORT, DOOR_PORT, DOOR_V4, DOOR_V6, MARK};
+use crate::address::{DOOR_PORT, DOOR_V4, DOOR_V6, MARK};
 use crate::link::Socket;
 use crate::sys;
 
@@ -96,8 +96,8 @@ pub fn reset(connection: OwnedFd) -> io::Result<()> {
 
 /// What is expected of one kind of socket.
 struct Expected {
-    v6: bool,
-    tcp: bool,
+    /// Its type and its protocol.
+    kind: (i32, i32),
     listening: bool,
     transparent: bool,
     /// Bound to the reserved address and this port; `None`: not bound at all.
@@ -105,35 +105,37 @@ struct Expected {
 }
 
 fn expected(socket: Socket) -> Expected {
-    let v6 = matches!(
-        socket,
-        Socket::TcpDoor6 | Socket::UdpDoor6 | Socket::DnsReply6 | Socket::Inbound6
-    );
+    const TCP: (i32, i32) = (libc::SOCK_STREAM, libc::IPPROTO_TCP);
+    const UDP: (i32, i32) = (libc::SOCK_DGRAM, libc::IPPROTO_UDP);
+    const RAW: (i32, i32) = (libc::SOCK_RAW, libc::IPPROTO_UDP);
     match socket {
         Socket::TcpDoor4 | Socket::TcpDoor6 => Expected {
-            v6,
-            tcp: true,
+            kind: TCP,
             listening: true,
             transparent: true,
             port: Some(DOOR_PORT),
         },
         Socket::UdpDoor4 | Socket::UdpDoor6 => Expected {
-            v6,
-            tcp: false,
+            kind: UDP,
             listening: false,
             transparent: true,
             port: Some(DOOR_PORT),
         },
-        Socket::DnsReply4 | Socket::DnsReply6 => Expected {
-            v6,
-            tcp: false,
+        Socket::Answer4 | Socket::Answer6 => Expected {
+            kind: RAW,
             listening: false,
             transparent: true,
-            port: Some(DNS_PORT),
+            // A raw socket has its protocol where others have their port.
+            port: Some(libc::IPPROTO_UDP as u16),
         },
         Socket::Inbound4 | Socket::Inbound6 => Expected {
-            v6,
-            tcp: true,
+            kind: TCP,
+            listening: false,
+            transparent: false,
+            port: None,
+        },
+        Socket::InboundUdp4 | Socket::InboundUdp6 => Expected {
+            kind: UDP,
             listening: false,
             transparent: false,
             port: None,
@@ -144,34 +146,19 @@ fn expected(socket: Socket) -> Expected {
 /// In which way a descriptor is not what it should be.
 fn deviation(socket: Socket, descriptor: BorrowedFd<'_>) -> io::Result<Option<String>> {
     let want = expected(socket);
+    let v6 = socket.is_v6();
     let read = |level, option| sys::option(descriptor, level, option);
     let facts: [(&str, i32, i32); 7] = [
         (
             "family",
             read(libc::SOL_SOCKET, libc::SO_DOMAIN)?,
-            if want.v6 {
-                libc::AF_INET6
-            } else {
-                libc::AF_INET
-            },
+            if v6 { libc::AF_INET6 } else { libc::AF_INET },
         ),
-        (
-            "type",
-            read(libc::SOL_SOCKET, libc::SO_TYPE)?,
-            if want.tcp {
-                libc::SOCK_STREAM
-            } else {
-                libc::SOCK_DGRAM
-            },
-        ),
+        ("type", read(libc::SOL_SOCKET, libc::SO_TYPE)?, want.kind.0),
         (
             "protocol",
             read(libc::SOL_SOCKET, libc::SO_PROTOCOL)?,
-            if want.tcp {
-                libc::IPPROTO_TCP
-            } else {
-                libc::IPPROTO_UDP
-            },
+            want.kind.1,
         ),
         (
             "listening",
@@ -191,7 +178,7 @@ fn deviation(socket: Socket, descriptor: BorrowedFd<'_>) -> io::Result<Option<St
             return Ok(Some(format!("{what} is {found}, not {wanted}")));
         }
     }
-    let transparent = if want.v6 {
+    let transparent = if v6 {
         read(libc::SOL_IPV6, libc::IPV6_TRANSPARENT)?
     } else {
         read(libc::SOL_IP, libc::IP_TRANSPARENT)?
@@ -199,12 +186,19 @@ fn deviation(socket: Socket, descriptor: BorrowedFd<'_>) -> io::Result<Option<St
     if want.transparent && transparent == 0 {
         return Ok(Some("it is not transparent".to_owned()));
     }
-    if want.v6 && read(libc::SOL_IPV6, libc::IPV6_V6ONLY)? == 0 {
+    let raw = want.kind.0 == libc::SOCK_RAW;
+    if v6 && !raw && read(libc::SOL_IPV6, libc::IPV6_V6ONLY)? == 0 {
         return Ok(Some("it takes IPv4 as well".to_owned()));
+    }
+    // The kernel would hand over several datagrams as one.
+    if want.kind == (libc::SOCK_DGRAM, libc::IPPROTO_UDP)
+        && read(libc::SOL_UDP, libc::UDP_GRO)? != 0
+    {
+        return Ok(Some("it joins datagrams".to_owned()));
     }
     let bound = std::net::SocketAddr::try_from(rustix::net::getsockname(descriptor)?)
         .map_err(io::Error::from)?;
-    let wanted = match (want.port, want.v6) {
+    let wanted = match (want.port, v6) {
         (Some(port), false) => std::net::SocketAddr::new(DOOR_V4.into(), port),
         (Some(port), true) => std::net::SocketAddr::new(DOOR_V6.into(), port),
         (None, false) => (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),

@@ -126,15 +126,37 @@ pub enum Socket {
     UdpDoor4,
     /// As above, IPv6.
     UdpDoor6,
-    /// UDP socket, transparent, marked, bound to the reserved IPv4 address and port 53: answers DNS from any
-    /// address by `IP_PKTINFO`.
-    DnsReply4,
+    /// Raw UDP socket, transparent, marked, bound to the reserved IPv4 address: sends datagrams to the workload from
+    /// any address and port. Takes no port, so none is missing to the workload.
+    Answer4,
     /// As above, IPv6.
-    DnsReply6,
+    Answer6,
     /// TCP socket, marked, unconnected, free-bind: for one inbound connection.
     Inbound4,
     /// As above, IPv6.
     Inbound6,
+    /// UDP socket, marked, unconnected, free-bind: for one flow of datagrams into the compartment.
+    InboundUdp4,
+    /// As above, IPv6.
+    InboundUdp6,
+}
+
+impl Socket {
+    /// Whether it is of the IPv6 family.
+    pub(crate) fn is_v6(self) -> bool {
+        match self {
+            Self::TcpDoor4
+            | Self::UdpDoor4
+            | Self::Answer4
+            | Self::Inbound4
+            | Self::InboundUdp4 => false,
+            Self::TcpDoor6
+            | Self::UdpDoor6
+            | Self::Answer6
+            | Self::Inbound6
+            | Self::InboundUdp6 => true,
+        }
+    }
 }
 
 /// Something a workload tried that no door saw.
@@ -174,6 +196,12 @@ pub enum FromEnforcer {
         inbound4: u32,
         /// [`Socket::Inbound6`].
         inbound6: u32,
+        /// [`Socket::InboundUdp4`].
+        #[serde(default)]
+        udp4: u32,
+        /// [`Socket::InboundUdp6`].
+        #[serde(default)]
+        udp6: u32,
     },
     /// The log has taken this many of the attempts you sent, counted in messages of [`ToEnforcer::Attempts`].
     Recorded {

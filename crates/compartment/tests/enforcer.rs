@@ -141,9 +141,11 @@ fn sockets_of_the_host_and_impostors_are_seen() {
         Socket::TcpDoor6,
         Socket::UdpDoor4,
         Socket::UdpDoor6,
-        Socket::DnsReply4,
-        Socket::DnsReply6,
+        Socket::Answer4,
+        Socket::Answer6,
         Socket::Inbound6,
+        Socket::InboundUdp4,
+        Socket::InboundUdp6,
     ] {
         let refused = inspect::check(wrong, inbound, host);
         assert!(

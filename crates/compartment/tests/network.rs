@@ -160,7 +160,6 @@ fn the_door_cannot_be_reached_stolen_or_impersonated() {
         for (family, kind, ip, port) in [
             (2, 1, "198.18.0.1", 15001),
             (2, 2, "198.18.0.1", 15001),
-            (2, 2, "198.18.0.1", 53),
             (2, 1, "0.0.0.0", 15001),
             (2, 2, "0.0.0.0", 15001),
             (10, 1, "2001:2::1", 15001),
@@ -179,6 +178,15 @@ fn the_door_cannot_be_reached_stolen_or_impersonated() {
                 assert!(refused, "{ip} {port} {option}: {answer}");
             }
         }
+        // Ports beside the door's are free there, and get nothing: what is sent to them is the door's.
+        agent.ask("globals().update(u=socket.socket(2, 2)) or u.bind(('198.18.0.1', 9)) or u.settimeout(0.2)");
+        agent.ask("socket.socket(2, 2).sendto(b'mine', ('198.18.0.1', 9))");
+        host.wait_until("what was sent there", |notes| {
+            notes
+                .datagrams
+                .contains(&(address("198.18.0.1:9"), b"mine".to_vec()))
+        });
+        assert_eq!(agent.ask("u.recv(9)"), "TimeoutError('timed out')");
         // A listener on everything does not get what is the door's.
         agent.ask("globals().update(l=socket.create_server(('0.0.0.0', 80)))");
         assert_eq!(agent.ask("tcp('8.8.8.8', 80)"), "'door 8.8.8.8:80'");

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ringfence_compartment::channel::Packet;
 use ringfence_compartment::figures::Said;
 use ringfence_compartment::link::{FromEnforcer, ToEnforcer};
-use ringfence_model::{InstanceId, WorkloadId};
+use ringfence_model::{InstanceId, Protocol, WorkloadId};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -15,6 +15,7 @@ use crate::attempts;
 use crate::compartment::Compartment;
 use crate::door::{tcp, udp};
 use crate::handover::{Doors, Handover, Improper};
+use crate::inbound::Kind;
 use crate::limits::{ARM_TIMEOUT, FOLD_WINDOW, LINK_SEND_TIMEOUT};
 use crate::link::Link;
 use crate::node::Node;
@@ -234,13 +235,31 @@ impl<'l> Life<'l> {
             .current
             .load()
             .served_inside(&self.home.workload.name);
-        if served.is_none() {
+        let Some((protocol, _)) = served else {
+            return Ok(());
+        };
+        let inbound = &self.home.inbound;
+        let need = match protocol {
+            Protocol::Udp => {
+                let [udp4, udp6] = inbound.order([Kind::Udp4, Kind::Udp6]);
+                [0, 0, udp4, udp6]
+            }
+            Protocol::Http | Protocol::Tcp => {
+                let [inbound4, inbound6] = inbound.order([Kind::Tcp4, Kind::Tcp6]);
+                [inbound4, inbound6, 0, 0]
+            }
+        };
+        if need == [0; 4] {
             return Ok(());
         }
-        match self.home.inbound.order() {
-            (0, 0) => Ok(()),
-            (inbound4, inbound6) => self.say(&FromEnforcer::Need { inbound4, inbound6 }).await,
-        }
+        let [inbound4, inbound6, udp4, udp6] = need;
+        self.say(&FromEnforcer::Need {
+            inbound4,
+            inbound6,
+            udp4,
+            udp6,
+        })
+        .await
     }
 
     async fn say(&self, message: &FromEnforcer) -> Result<(), Broken> {

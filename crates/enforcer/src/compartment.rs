@@ -7,9 +7,12 @@ use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
 use tokio::sync::watch;
 
+use crate::datagrams::Flows;
 use crate::fold::{Alike, Denials};
 use crate::inbound::Pool;
-use crate::limits::{DNS_PER_SECOND, DNS_TCP_CONNECTIONS, SAID_BYTES, SAID_TEXTS};
+use crate::limits::{
+    DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT, SAID_BYTES, SAID_TEXTS,
+};
 use crate::node::Node;
 use crate::rate::Rate;
 use crate::record::{Ruling, Subject, bounded};
@@ -25,6 +28,10 @@ pub(crate) struct Compartment {
     pub(crate) inbound: Pool,
     /// Its connections, both ways.
     pub(crate) slots: Arc<Slots>,
+    /// Its flows of datagrams, both ways.
+    pub(crate) flow_slots: Arc<Slots>,
+    /// Those it began.
+    pub(crate) flows: Flows,
     /// Its DNS connections over TCP.
     pub(crate) dns_slots: Arc<Slots>,
     /// Its DNS queries.
@@ -43,6 +50,8 @@ impl Compartment {
             workload,
             inbound: Pool::new(),
             slots: Slots::new(node.share()),
+            flow_slots: Slots::new(FLOWS_PER_COMPARTMENT.min(node.share())),
+            flows: Flows::default(),
             dns_slots: Slots::new(DNS_TCP_CONNECTIONS),
             dns_rate: Rate::new(DNS_PER_SECOND),
             denials: Denials::new(Arc::clone(&node.recorder)),
@@ -131,6 +140,30 @@ impl Compartment {
         ruling: &Ruling,
         source_port: u16,
     ) {
+        let what = (kind, Outcome::Deny);
+        self.note(subject, what, operation, ruling, source_port);
+    }
+
+    /// Records that it was allowed to connect, or send, and that nobody was there; folded as a refusal is.
+    pub(crate) fn failed(
+        &self,
+        subject: &Subject,
+        operation: &str,
+        ruling: &Ruling,
+        source_port: u16,
+    ) {
+        let what = (Kind::Connection, Outcome::Error);
+        self.note(subject, what, operation, ruling, source_port);
+    }
+
+    fn note(
+        &self,
+        subject: &Subject,
+        (kind, outcome): (Kind, Outcome),
+        operation: &str,
+        ruling: &Ruling,
+        source_port: u16,
+    ) {
         let original = subject.original;
         let alike = Alike {
             original,
@@ -138,13 +171,13 @@ impl Compartment {
             protocol: subject.protocol,
         };
         let text = (
-            i32::from(kind),
+            (i32::from(kind), i32::from(outcome)),
             operation,
             &ruling.reason,
             &subject.destination,
         );
         self.denials.note(alike, text, || {
-            subject.flow(kind, Outcome::Deny, operation, ruling)
+            subject.flow(kind, outcome, operation, ruling)
         });
     }
 

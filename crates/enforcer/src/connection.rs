@@ -15,6 +15,7 @@ use ringfence_policy::{Operation, Snapshot};
 use tokio::net::TcpStream;
 
 use crate::compartment::Compartment;
+use crate::datagrams::Place;
 use crate::endpoint::Target;
 use crate::far::{Far, Nobody, Way};
 use crate::inforce::InForce;
@@ -30,6 +31,7 @@ pub(crate) struct Connection {
     original: OriginalDst,
     to: WorkloadId,
     protocol: Protocol,
+    arrival: Arrival,
     subject: Subject,
     began: Instant,
     far: OnceLock<Far>,
@@ -38,6 +40,52 @@ pub(crate) struct Connection {
     trouble: Mutex<Option<String>>,
     sent: AtomicU64,
     received: AtomicU64,
+}
+
+/// How an attempt came to the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// A TCP connection.
+    Connection,
+    /// The first datagram of a flow.
+    Datagram {
+        /// The client's port: what tells one of its attempts from another.
+        source_port: u16,
+    },
+}
+
+impl Arrival {
+    /// What it is, as policy and records name it.
+    pub(crate) fn operation(self) -> &'static str {
+        match self {
+            Self::Connection => "connect",
+            Self::Datagram { .. } => "send",
+        }
+    }
+
+    /// What carries it.
+    fn carrier(self) -> &'static str {
+        match self {
+            Self::Connection => "tcp",
+            Self::Datagram { .. } => "udp",
+        }
+    }
+
+    /// Whether `protocol` is spoken this way.
+    pub(crate) fn carries(self, protocol: Protocol) -> bool {
+        match self {
+            Self::Connection => protocol != Protocol::Udp,
+            Self::Datagram { .. } => protocol == Protocol::Udp,
+        }
+    }
+
+    /// What tells denials apart that are alike otherwise; every connection has a new port, which tells nothing.
+    fn source_port(self) -> u16 {
+        match self {
+            Self::Connection => 0,
+            Self::Datagram { source_port } => source_port,
+        }
+    }
 }
 
 /// Why a connection must end before its time.
@@ -59,25 +107,39 @@ pub(crate) enum Opened {
 
 impl Connection {
     /// Decides and records. Nothing has moved when this returns, and nothing has been dialled.
-    pub(crate) fn open(node: &Arc<Node>, home: &Arc<Compartment>, original: OriginalDst) -> Opened {
+    pub(crate) fn open(
+        node: &Arc<Node>,
+        home: &Arc<Compartment>,
+        original: OriginalDst,
+        arrival: Arrival,
+    ) -> Opened {
         let force = node.current.load();
         let snapshot = &force.snapshot;
-        let mut subject = home.subject(&force.node, original, "tcp");
+        let mut subject = home.subject(&force.node, original, arrival.carrier());
         let judged = node.recorder.meters.decide.time(|| {
             let pair = judge::pair(snapshot, &home.workload, original)?;
-            Ok((pair, judge::may_connect(snapshot, pair)?))
+            Ok((pair, judge::may_connect(snapshot, pair, arrival)?))
         });
         let (pair, ruling) = match judged {
             Ok(allowed) => allowed,
             Err(Denied { to, ruling }) => {
                 if let Some(to) = to.map(|to| snapshot.workload(to)) {
                     subject.destination = to.id.name.to_string();
-                    if let Some((protocol, _)) = to.serves {
+                    if let Some((protocol, _)) = to.serves
+                        && arrival.carries(protocol)
+                    {
                         subject.protocol = word(protocol);
                     }
                 }
                 subject.connection = node.recorder.connection_id();
-                home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
+                let port = arrival.source_port();
+                home.refused(
+                    &subject,
+                    Kind::Connection,
+                    arrival.operation(),
+                    &ruling,
+                    port,
+                );
                 return Opened::Denied;
             }
         };
@@ -94,6 +156,7 @@ impl Connection {
             original,
             to,
             protocol: pair.protocol,
+            arrival,
             subject,
             began: Instant::now(),
             far: OnceLock::new(),
@@ -103,26 +166,29 @@ impl Connection {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         };
-        // HTTP answers for itself when nobody is there; an opaque connection can only be reset.
+        // HTTP answers for itself when nobody is there; an opaque connection can only be reset, a datagram dropped.
         if let Err(nobody) = connection.find_far(&force)
-            && pair.protocol == Protocol::Tcp
+            && pair.protocol != Protocol::Http
         {
             let ruling = Ruling {
                 reason: nobody.to_string(),
                 cause: nobody.cause(),
                 ..ruling
             };
-            let flow =
-                connection
-                    .subject()
-                    .flow(Kind::Connection, Outcome::Error, "connect", &ruling);
-            // Nothing happens on account of it; the log counts what it cannot take.
-            let _counted_by_the_log = node.recorder.after(&flow);
+            home.failed(
+                &connection.subject(),
+                arrival.operation(),
+                &ruling,
+                arrival.source_port(),
+            );
             return Opened::Failed;
         }
-        let flow = connection
-            .subject()
-            .flow(Kind::Connection, Outcome::Allow, "connect", &ruling);
+        let flow = connection.subject().flow(
+            Kind::Connection,
+            Outcome::Allow,
+            arrival.operation(),
+            &ruling,
+        );
         match node.recorder.before(&flow) {
             Ok(()) => Opened::Yes(Box::new(connection)),
             Err(_denied_and_counted_by_the_log) => Opened::Failed,
@@ -182,7 +248,7 @@ impl Connection {
     /// Chooses whom to dial, unless that is settled.
     pub(crate) fn find_far(&self, force: &InForce) -> Result<(), Nobody> {
         if self.far.get().is_none() {
-            let far = Far::choose(force, &self.node.registry, &self.to.name)?;
+            let far = Far::choose(force, &self.node.registry, &self.to.name, self.protocol)?;
             // Two requests of one connection are never under way at once, so nobody was faster.
             let _settled = self.far.set(far);
         }
@@ -212,6 +278,19 @@ impl Connection {
                 Err(io::Error::new(io::ErrorKind::NotFound, nobody.to_string()))
             }
         }
+    }
+
+    /// Where datagrams for the far end may be sent, in the order they are tried.
+    pub(crate) async fn places(&self) -> io::Result<Vec<Place>> {
+        match self.far.get() {
+            Some(far) => far.places(|| self.way()).await,
+            None => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    /// Whom it goes to, once that is settled.
+    pub(crate) fn far(&self) -> Option<&Far> {
+        self.far.get()
     }
 
     /// Who calls whom, by the generation in force now.
@@ -294,7 +373,7 @@ impl Connection {
         };
         let pair = self.pair(snapshot).map_err(revoked)?;
         match under_way {
-            None => judge::may_connect(snapshot, pair),
+            None => judge::may_connect(snapshot, pair, self.arrival),
             Some((method, path)) => judge::may(snapshot, pair, Operation::Http { method, path }),
         }
         .map_err(revoked)?;

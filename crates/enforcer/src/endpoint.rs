@@ -178,6 +178,22 @@ pub(crate) async fn dial(targets: &[Target]) -> io::Result<(usize, Stream)> {
     Err(last)
 }
 
+/// All addresses of `targets`, in order, each with the place of its target in the list. Fails when there is none.
+pub(crate) async fn addresses(targets: &[Target]) -> io::Result<Vec<(usize, SocketAddr)>> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "no endpoint has an address");
+    let mut all = Vec::new();
+    for (index, target) in targets.iter().enumerate() {
+        match target.addresses().await {
+            Ok(found) => {
+                let few = found.into_iter().take(ADDRESSES_PER_ENDPOINT);
+                all.extend(few.map(|address| (index, address)));
+            }
+            Err(cause) => last = cause,
+        }
+    }
+    if all.is_empty() { Err(last) } else { Ok(all) }
+}
+
 /// Tells one version of an endpoint's PEM files from the next. Our own operator's files: no adversary to withstand.
 fn fingerprint(declared: &Endpoint, files: &BTreeMap<PathBuf, String>) -> u64 {
     let mut hasher = DefaultHasher::new();

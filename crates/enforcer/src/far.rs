@@ -5,10 +5,11 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ringfence_model::{InstanceId, Name, VirtualAddr};
+use ringfence_model::{InstanceId, Name, Protocol, VirtualAddr};
 
 use crate::cause::Cause;
 use crate::compartment::Compartment;
+use crate::datagrams::Place;
 use crate::endpoint::{self, Target};
 use crate::inforce::InForce;
 use crate::registry::Registry;
@@ -77,11 +78,12 @@ pub(crate) struct Way {
 }
 
 impl Far {
-    /// For a connection to `name`: its endpoints, or one of its instances, in turn.
+    /// For a connection to `name`, which speaks `protocol`: its endpoints, or one of its instances, in turn.
     pub(crate) fn choose(
         force: &InForce,
         registry: &Registry,
         name: &Name,
+        protocol: Protocol,
     ) -> Result<Self, Nobody> {
         if let Some(targets) = force.endpoints(name) {
             let targets = Arc::clone(targets);
@@ -92,7 +94,11 @@ impl Far {
         }
         let chosen = registry.choose(name);
         let compartment = chosen.ok_or_else(|| Nobody::NotRunning(name.clone()))?;
-        let slot = compartment.slots.take();
+        let slots = match protocol {
+            Protocol::Udp => &compartment.flow_slots,
+            Protocol::Http | Protocol::Tcp => &compartment.slots,
+        };
+        let slot = slots.take();
         let slot = slot.ok_or_else(|| Nobody::Crowded(name.clone()))?;
         Ok(Self::Inside(Inside {
             compartment,
@@ -142,9 +148,35 @@ impl Far {
             }
             Far::Outside(outside) => {
                 let (index, stream) = endpoint::dial(&outside.targets).await?;
-                outside.dialled.store(index + 1, Ordering::Release);
+                self.chose_endpoint(index);
                 Ok(stream)
             }
+        }
+    }
+
+    /// Where datagrams for it may be sent, in the order they are tried. `way` is only asked for towards a compartment.
+    pub(crate) async fn places(
+        &self,
+        way: impl FnOnce() -> io::Result<Way>,
+    ) -> io::Result<Vec<Place>> {
+        match self {
+            Far::Inside(_) => Ok(Place::inside(&way()?)),
+            Far::Outside(outside) => {
+                let found = endpoint::addresses(&outside.targets).await?;
+                let place = |(endpoint, to)| Place {
+                    to,
+                    from: None,
+                    endpoint: Some(endpoint),
+                };
+                Ok(found.into_iter().map(place).collect())
+            }
+        }
+    }
+
+    /// Notes which endpoint is in use, by its place in the list.
+    pub(crate) fn chose_endpoint(&self, index: usize) {
+        if let Far::Outside(outside) = self {
+            outside.dialled.store(index + 1, Ordering::Release);
         }
     }
 

@@ -1,8 +1,9 @@
 //! Keeps a flood of refusals from filling the log, without losing count.
 //!
 //! The first [`FOLD_AFTER`] identical denials of a compartment within [`FOLD_WINDOW`] get a record each. What
-//! exceeds them is counted and written as one record, with the exact `count`, when the window ends. Only denials
-//! are folded: an allowed operation is recorded before it happens, so it can never wait for a window.
+//! exceeds them is counted and written as one record, with the exact `count`, when the window ends. Only what does not
+//! happen is folded, denials above all: an allowed operation is recorded before it happens, so it can never wait for a
+//! window.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};

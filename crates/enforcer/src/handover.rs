@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::door::tcp;
 use crate::door::udp::UdpDoor;
-use crate::inbound::{Family, Pool};
+use crate::inbound::{Kind, Pool};
 use crate::limits::INBOUND_POOL_MAX;
 
 /// What has been handed over so far.
@@ -57,7 +57,7 @@ pub(crate) enum Improper {
     #[error("{0:?} was not handed over")]
     Lacking(Socket),
     /// More than can be of use.
-    #[error("more than {INBOUND_POOL_MAX} unused inbound sockets of one family were handed over")]
+    #[error("more than {INBOUND_POOL_MAX} unused inbound sockets of one kind were handed over")]
     TooManyInbound,
     /// The runtime would not take it.
     #[error("a door could not be watched: {0}")]
@@ -69,8 +69,8 @@ const DOORS: [Socket; 6] = [
     Socket::TcpDoor6,
     Socket::UdpDoor4,
     Socket::UdpDoor6,
-    Socket::DnsReply4,
-    Socket::DnsReply6,
+    Socket::Answer4,
+    Socket::Answer6,
 ];
 
 impl Handover {
@@ -102,16 +102,18 @@ impl Handover {
             if *self.namespace.get_or_insert(namespace) != namespace {
                 return Err(Improper::OtherNamespace(socket));
             }
-            let family = match socket {
-                Socket::Inbound4 => Family::V4,
-                Socket::Inbound6 => Family::V6,
+            let kind = match socket {
+                Socket::Inbound4 => Kind::Tcp4,
+                Socket::Inbound6 => Kind::Tcp6,
+                Socket::InboundUdp4 => Kind::Udp4,
+                Socket::InboundUdp6 => Kind::Udp6,
                 door => {
                     self.door(door, descriptor)?;
                     continue;
                 }
             };
             inbound
-                .put(family, descriptor)
+                .put(kind, descriptor)
                 .map_err(|_| Improper::TooManyInbound)?;
         }
         Ok(())
@@ -131,18 +133,18 @@ impl Handover {
     /// Gives out the doors, which must be complete. Afterwards only inbound sockets are taken.
     pub(crate) fn arm(&mut self) -> Result<Doors, Improper> {
         self.armed = true;
-        let [tcp4, tcp6, udp4, udp6, dns4, dns6] = std::mem::take(&mut self.doors);
+        let [tcp4, tcp6, udp4, udp6, answer4, answer6] = std::mem::take(&mut self.doors);
         let there = |socket, door: Option<OwnedFd>| door.ok_or(Improper::Lacking(socket));
         let tcp4 = there(Socket::TcpDoor4, tcp4)?;
         let tcp6 = there(Socket::TcpDoor6, tcp6)?;
         let udp4 = there(Socket::UdpDoor4, udp4)?;
         let udp6 = there(Socket::UdpDoor6, udp6)?;
-        let dns4 = there(Socket::DnsReply4, dns4)?;
-        let dns6 = there(Socket::DnsReply6, dns6)?;
+        let answer4 = there(Socket::Answer4, answer4)?;
+        let answer6 = there(Socket::Answer6, answer6)?;
         let namespace = self.namespace.ok_or(Improper::Lacking(Socket::TcpDoor4))?;
         Ok(Doors {
             tcp: [tcp::listener(tcp4)?, tcp::listener(tcp6)?],
-            udp: [UdpDoor::new(udp4, dns4)?, UdpDoor::new(udp6, dns6)?],
+            udp: [UdpDoor::new(udp4, answer4)?, UdpDoor::new(udp6, answer6)?],
             namespace,
         })
     }

@@ -1,12 +1,13 @@
 //! Into a compartment: from a socket that was born there, with the caller's virtual address as its source.
 //!
-//! Sockets are used once. The launcher refills the pool when told to (`FromEnforcer::Need`).
+//! Sockets for datagrams (`datagrams/reach.rs`) come from here too. Sockets are used once. The launcher refills the pool when told to (`FromEnforcer::Need`).
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringfence_model::VirtualAddr;
 use tokio::net::{TcpSocket, TcpStream};
@@ -15,19 +16,24 @@ use tokio::time::timeout;
 
 use crate::limits::{CONNECT_TIMEOUT, INBOUND_POOL, INBOUND_POOL_MAX, INBOUND_WAIT};
 
-/// Address family of an inbound socket.
+/// What sort of inbound socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Family {
+pub(crate) enum Kind {
     /// `Socket::Inbound4`.
-    V4,
+    Tcp4,
     /// `Socket::Inbound6`.
-    V6,
+    Tcp6,
+    /// `Socket::InboundUdp4`.
+    Udp4,
+    /// `Socket::InboundUdp6`.
+    Udp6,
 }
 
 /// Sockets ready for connections into one compartment.
 pub(crate) struct Pool {
-    four: Shelf,
-    six: Shelf,
+    shelves: [Shelf; 4],
+    /// Where sockets for datagrams send from as long as they live.
+    own: Arc<Mutex<HashSet<SocketAddr>>>,
     /// The launcher is to be asked for more.
     low: Notify,
     /// Where the workload listened the last time: an index into the order of [`Pool::dial`].
@@ -55,16 +61,16 @@ impl Pool {
     /// Empty.
     pub(crate) fn new() -> Self {
         Self {
-            four: Shelf::default(),
-            six: Shelf::default(),
+            shelves: Default::default(),
+            own: Arc::default(),
             low: Notify::new(),
             listens: AtomicU8::new(0),
         }
     }
 
     /// Takes in a socket that was checked.
-    pub(crate) fn put(&self, family: Family, socket: OwnedFd) -> Result<(), TooMany> {
-        let shelf = self.shelf(family);
+    pub(crate) fn put(&self, kind: Kind, socket: OwnedFd) -> Result<(), TooMany> {
+        let shelf = self.shelf(kind);
         {
             let mut stock = shelf.stock();
             if stock.sockets.len() >= INBOUND_POOL_MAX {
@@ -77,9 +83,23 @@ impl Pool {
         Ok(())
     }
 
-    /// How many to order now, of each family. What is returned counts as ordered.
-    pub(crate) fn order(&self) -> (u32, u32) {
-        (self.four.order(), self.six.order())
+    /// How many of these kinds to order now. What is returned counts as ordered.
+    pub(crate) fn order(&self, kinds: [Kind; 2]) -> [u32; 2] {
+        kinds.map(|kind| self.shelf(kind).order())
+    }
+
+    /// Notes where a socket for datagrams sends from.
+    pub(crate) fn note_own(&self, address: SocketAddr) -> Own {
+        locked(&self.own).insert(address);
+        Own {
+            address,
+            all: Arc::clone(&self.own),
+        }
+    }
+
+    /// Whether a live socket of ours sends from `address`. No workload can: the port is taken.
+    pub(crate) fn is_own(&self, address: SocketAddr) -> bool {
+        locked(&self.own).contains(&address)
     }
 
     /// Resolves when [`Pool::order`] should be asked again.
@@ -124,11 +144,11 @@ impl Pool {
     }
 
     async fn dial_place(&self, caller: VirtualAddr, place: SocketAddr) -> io::Result<TcpStream> {
-        let (family, source): (_, IpAddr) = match place {
-            SocketAddr::V4(_) => (Family::V4, caller.v4.into()),
-            SocketAddr::V6(_) => (Family::V6, caller.v6.into()),
+        let (kind, source): (_, IpAddr) = match place {
+            SocketAddr::V4(_) => (Kind::Tcp4, caller.v4.into()),
+            SocketAddr::V6(_) => (Kind::Tcp6, caller.v6.into()),
         };
-        let socket = std::net::TcpStream::from(self.take(family).await?);
+        let socket = std::net::TcpStream::from(self.take(kind).await?);
         socket.set_nonblocking(true)?;
         let socket = TcpSocket::from_std_stream(socket);
         socket.bind(SocketAddr::new(source, 0))?;
@@ -149,8 +169,9 @@ impl Pool {
         Ok(stream)
     }
 
-    async fn take(&self, family: Family) -> io::Result<OwnedFd> {
-        let shelf = self.shelf(family);
+    /// One socket; waits for it within bounds.
+    pub(crate) async fn take(&self, kind: Kind) -> io::Result<OwnedFd> {
+        let shelf = self.shelf(kind);
         let taken = timeout(INBOUND_WAIT, async {
             loop {
                 // Enrolled before the look, so that an arrival in between wakes us.
@@ -176,12 +197,31 @@ impl Pool {
         })
     }
 
-    fn shelf(&self, family: Family) -> &Shelf {
-        match family {
-            Family::V4 => &self.four,
-            Family::V6 => &self.six,
-        }
+    /// One socket that is there.
+    #[cfg(test)]
+    pub(crate) fn take_now(&self, kind: Kind) -> Option<OwnedFd> {
+        self.shelf(kind).take().0
     }
+
+    fn shelf(&self, kind: Kind) -> &Shelf {
+        &self.shelves[kind as usize]
+    }
+}
+
+/// An address of ours in a compartment; struck out when this is dropped.
+pub(crate) struct Own {
+    address: SocketAddr,
+    all: Arc<Mutex<HashSet<SocketAddr>>>,
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        locked(&self.all).remove(&self.address);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shelf {
@@ -208,7 +248,7 @@ impl Shelf {
     }
 
     fn stock(&self) -> MutexGuard<'_, Stock> {
-        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.stock)
     }
 }
 

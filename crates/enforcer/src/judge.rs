@@ -5,6 +5,7 @@ use ringfence_model::{OriginalDst, Protocol, WorkloadId};
 use ringfence_policy::{Explanation, Moment, Operation, Seen, Snapshot, Verdict, WorkloadIx};
 
 use crate::cause::Cause;
+use crate::connection::Arrival;
 use crate::record::Ruling;
 
 /// Who talks to whom, within one snapshot.
@@ -95,14 +96,22 @@ pub(crate) fn pair(
     }
 }
 
-/// *May they* open a connection: for an opaque protocol that is the operation itself, for one that is read it is
+/// *May they* open a connection, or a flow of datagrams: for an opaque protocol that is the operation itself, for one that is read it is
 /// whether any operation between the two could be allowed.
-pub(crate) fn may_connect(snapshot: &Snapshot, pair: Pair) -> Result<Ruling, Denied> {
-    let now = Timestamp::now();
-    match pair.protocol {
-        // To one that takes datagrams nobody connects: denied, in words.
-        Protocol::Tcp | Protocol::Udp => may(snapshot, pair, Operation::Connect),
-        Protocol::Http => may_meet(snapshot, pair.from, pair.to, now),
+pub(crate) fn may_connect(
+    snapshot: &Snapshot,
+    pair: Pair,
+    arrival: Arrival,
+) -> Result<Ruling, Denied> {
+    match (arrival, pair.protocol) {
+        (Arrival::Connection, Protocol::Http) => {
+            may_meet(snapshot, pair.from, pair.to, Timestamp::now())
+        }
+        // To one that takes datagrams nobody connects, and the other way about: denied, in words.
+        (Arrival::Connection, Protocol::Tcp | Protocol::Udp) => {
+            may(snapshot, pair, Operation::Connect)
+        }
+        (Arrival::Datagram { .. }, _) => may(snapshot, pair, Operation::Send),
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Start reading at [`serve`], then `adopted.rs` for a compartment and `connection.rs` for the one way through: who
 //! (the door), where, may they meet (`judge.rs`), what do they say (`http/`), record (`record.rs`, counted in `meters.rs`), far side
-//! (`far.rs`), relay (`relay.rs`). All bounds are in `limits.rs` and `docs/limits.md`.
+//! (`far.rs`), relay (`relay.rs`, `datagrams/`). All bounds are in `limits.rs` and `docs/limits.md`.
 #![forbid(unsafe_code)]
 
 mod adopted;
@@ -20,6 +20,7 @@ mod compartment;
 mod connection;
 mod control;
 mod conversation;
+mod datagrams;
 mod door;
 mod endpoint;
 mod far;

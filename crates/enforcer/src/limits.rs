@@ -19,6 +19,14 @@ pub(crate) const DESCRIPTORS_RESERVED: u64 = 512;
 /// Descriptors one connection may need: its two ends, and a spare while it dials.
 pub(crate) const DESCRIPTORS_PER_CONNECTION: u64 = 3;
 
+/// Live flows of datagrams of one compartment, those it began and those into it together, at most. Over it: the datagram
+/// that would begin one is refused and recorded. Lower where the process may open few descriptors, as for connections.
+pub(crate) const FLOWS_PER_COMPARTMENT: usize = 4096;
+
+/// Live flows of datagrams of the node, at most. Each is a connection among all others too, for its descriptor. Over it:
+/// the datagram that would begin one is refused and recorded.
+pub(crate) const FLOWS: usize = 16_384;
+
 /// Wait after `accept` failed for want of descriptors or memory. Meanwhile connections queue in the kernel.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -62,7 +70,7 @@ pub(crate) const LINK_SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Compartments adopted at once. Over it: the link is closed, recorded as an event.
 pub(crate) const COMPARTMENTS: usize = 4096;
 
-/// Datagrams taken from a door before others get their turn.
+/// Datagrams taken from a door, or moved by a flow, before others get their turn.
 pub(crate) const DATAGRAMS_PER_TURN: usize = 64;
 
 /// Largest DNS query taken over UDP, in bytes. Longer ones are cut by the kernel and refused as malformed.

@@ -7,7 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::inforce::Current;
 use crate::limits::{
-    CONNECTIONS_PER_COMPARTMENT, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_RESERVED, SHARE_OF_ONE,
+    CONNECTIONS_PER_COMPARTMENT, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_RESERVED, FLOWS,
+    SHARE_OF_ONE,
 };
 use crate::record::Recorder;
 use crate::registry::Registry;
@@ -21,8 +22,10 @@ pub(crate) struct Node {
     pub(crate) current: Current,
     /// Who is armed.
     pub(crate) registry: Registry,
-    /// All connections.
+    /// All connections, flows of datagrams among them.
     pub(crate) slots: Arc<Slots>,
+    /// All flows of datagrams.
+    pub(crate) flow_slots: Arc<Slots>,
     /// The network namespace of the host: no socket of a compartment is from here.
     pub(crate) host: NamespaceCookie,
 }
@@ -39,6 +42,7 @@ impl Node {
             current: Current::new(),
             registry: Registry::default(),
             slots: Slots::new(connections),
+            flow_slots: Slots::new(FLOWS),
             host,
         })
     }

@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::Assignment;
 use crate::compartment::Compartment;
-use crate::inbound::Family;
+use crate::inbound::Kind as Inbound;
 use crate::inforce::InForce;
 use crate::node::Node;
 use crate::record::Recorder;
@@ -103,11 +103,31 @@ impl World {
         for _ in 0..20 {
             compartment
                 .inbound
-                .put(Family::V4, unconnected(AddressFamily::INET))
+                .put(
+                    Inbound::Tcp4,
+                    unconnected(AddressFamily::INET, SocketType::STREAM),
+                )
                 .unwrap();
             compartment
                 .inbound
-                .put(Family::V6, unconnected(AddressFamily::INET6))
+                .put(
+                    Inbound::Tcp6,
+                    unconnected(AddressFamily::INET6, SocketType::STREAM),
+                )
+                .unwrap();
+            compartment
+                .inbound
+                .put(
+                    Inbound::Udp4,
+                    unconnected(AddressFamily::INET, SocketType::DGRAM),
+                )
+                .unwrap();
+            compartment
+                .inbound
+                .put(
+                    Inbound::Udp6,
+                    unconnected(AddressFamily::INET6, SocketType::DGRAM),
+                )
                 .unwrap();
         }
         compartment
@@ -160,6 +180,6 @@ impl World {
     }
 }
 
-fn unconnected(family: AddressFamily) -> OwnedFd {
-    socket(family, SocketType::STREAM, None).unwrap()
+fn unconnected(family: AddressFamily, kind: SocketType) -> OwnedFd {
+    socket(family, kind, None).unwrap()
 }

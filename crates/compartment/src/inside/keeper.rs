@@ -64,10 +64,21 @@ fn enter(namespaces: &Namespaces, (uid, gid): (u32, u32), channel: &OwnedFd) -> 
 
 fn serve(channel: BorrowedFd<'_>) -> io::Result<()> {
     while let Some(request) = channel::recv::<ToKeeper>(channel)? {
-        let wanted = std::iter::empty()
-            .chain((0..request.message.inbound4).map(|_| Socket::Inbound4))
-            .chain((0..request.message.inbound6).map(|_| Socket::Inbound6))
-            .take(DESCRIPTORS_MAX);
+        let ToKeeper {
+            inbound4,
+            inbound6,
+            udp4,
+            udp6,
+        } = request.message;
+        let wanted = [
+            (Socket::Inbound4, inbound4),
+            (Socket::Inbound6, inbound6),
+            (Socket::InboundUdp4, udp4),
+            (Socket::InboundUdp6, udp6),
+        ]
+        .into_iter()
+        .flat_map(|(socket, count)| (0..count).map(move |_| socket))
+        .take(DESCRIPTORS_MAX);
         let made: Vec<(Socket, OwnedFd)> = wanted
             .map_while(|socket| doors::make(socket).ok().map(|made| (socket, made)))
             .collect();

@@ -31,8 +31,10 @@ const SETTINGS: &[(&str, &str)] = &[
     ("net/ipv4/tcp_max_tw_buckets", TCP_TIME_WAIT),
     // Each accepted connection keeps the door's mark, not the packet's.
     ("net/ipv4/tcp_fwmark_accept", "0"),
-    ("net/ipv4/fwmark_reflect", "0"),
-    ("net/ipv6/fwmark_reflect", "0"),
+    // What the kernel itself answers to a packet of ours is ours: without it, "nobody listens" never comes back to an
+    // inbound datagram. A workload's packets carry no mark, so nothing it causes gets one.
+    ("net/ipv4/fwmark_reflect", "1"),
+    ("net/ipv6/fwmark_reflect", "1"),
 ];
 
 /// What init hands to the launcher.

@@ -59,12 +59,16 @@ pub(crate) enum FromWorkload {
 }
 
 /// Launcher to keeper.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ToKeeper {
     /// How many of [`Socket::Inbound4`].
     pub(crate) inbound4: u32,
     /// How many of [`Socket::Inbound6`].
     pub(crate) inbound6: u32,
+    /// How many of [`Socket::InboundUdp4`].
+    pub(crate) udp4: u32,
+    /// How many of [`Socket::InboundUdp6`].
+    pub(crate) udp6: u32,
 }
 
 /// Keeper to launcher. The sockets are beside, in this order; fewer than asked for when the kernel gave no more.

@@ -13,7 +13,7 @@ use crate::inside::talk::{FromInit, FromKeeper, FromWorkload, ToInit, ToKeeper};
 use crate::link::{DESCRIPTORS_MAX, FromEnforcer, ToLauncher};
 use crate::{channel, doors, sys};
 
-/// Most inbound sockets made at one request, of each family.
+/// Most inbound sockets made at one request, of each kind.
 const INBOUND_MAX: u32 = 256;
 /// Messages read from one channel before others get their turn.
 const TURN: usize = 64;
@@ -229,18 +229,23 @@ impl Launcher {
         }
     }
 
-    fn ask_keeper(&mut self, mut inbound4: u32, mut inbound6: u32) {
+    fn ask_keeper(&mut self, needed: ToKeeper) {
         let Some(keeper) = &self.keeper else { return };
-        inbound4 = inbound4.min(INBOUND_MAX);
-        inbound6 = inbound6.min(INBOUND_MAX);
-        let most = DESCRIPTORS_MAX as u32;
-        while inbound4 + inbound6 > 0 {
+        let mut left = [needed.inbound4, needed.inbound6, needed.udp4, needed.udp6]
+            .map(|count| count.min(INBOUND_MAX));
+        let share = DESCRIPTORS_MAX as u32 / left.len() as u32;
+        while left.iter().any(|count| *count > 0) {
+            let [inbound4, inbound6, udp4, udp6] = left.each_mut().map(|count| {
+                let now = (*count).min(share);
+                *count -= now;
+                now
+            });
             let request = ToKeeper {
-                inbound4: inbound4.min(most / 2),
-                inbound6: inbound6.min(most / 2),
+                inbound4,
+                inbound6,
+                udp4,
+                udp6,
             };
-            inbound4 -= request.inbound4;
-            inbound6 -= request.inbound6;
             if channel::send(&keeper.channel, &request, &[]).is_err() {
                 break;
             }
@@ -267,9 +272,17 @@ impl Launcher {
                 Ok(Some(FromEnforcer::Rejected { reason })) => {
                     self.link_lost(&format!("it does not take the doors: {reason}"));
                 }
-                Ok(Some(FromEnforcer::Need { inbound4, inbound6 })) => {
-                    self.ask_keeper(inbound4, inbound6);
-                }
+                Ok(Some(FromEnforcer::Need {
+                    inbound4,
+                    inbound6,
+                    udp4,
+                    udp6,
+                })) => self.ask_keeper(ToKeeper {
+                    inbound4,
+                    inbound6,
+                    udp4,
+                    udp6,
+                }),
                 Ok(Some(FromEnforcer::Recorded { messages })) => {
                     if let Err(cause) = self.spool.recorded(messages) {
                         self.link_lost(&cause);
@@ -360,7 +373,11 @@ impl Launcher {
         match handed {
             Ok(link) => {
                 self.link = Some(link);
-                self.ask_keeper(doors::INBOUND_AT_START, doors::INBOUND_AT_START);
+                self.ask_keeper(ToKeeper {
+                    inbound4: doors::INBOUND_AT_START,
+                    inbound6: doors::INBOUND_AT_START,
+                    ..ToKeeper::default()
+                });
             }
             Err(cause) => self.complain(format!("the doors could not be handed over: {cause}")),
         }

@@ -172,7 +172,7 @@ pub(super) fn start(
         .partition(|(socket, _)| DOORS.contains(socket));
     let answers = others
         .into_iter()
-        .filter(|(socket, _)| matches!(socket, Socket::DnsReply4 | Socket::DnsReply6))
+        .filter(|(socket, _)| matches!(socket, Socket::Answer4 | Socket::Answer6))
         .collect();
     // Held so far, so that no other file gets its number. From here on the workload's process sees to it itself.
     harden().or_refuse("the launcher's own walls", FIX)?;

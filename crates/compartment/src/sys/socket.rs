@@ -163,25 +163,25 @@ pub(crate) fn recv_datagram(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Re
     })
 }
 
-/// Sends one datagram with a chosen source address. Never waits.
+/// Sends one datagram, in two parts, with a chosen source address. Never waits.
 pub(crate) fn send_datagram(
     socket: BorrowedFd<'_>,
-    payload: &[u8],
+    parts: [&[u8]; 2],
     source: IpAddr,
     to: SocketAddr,
-) -> io::Result<usize> {
+) -> io::Result<()> {
     let (mut name, name_length) = storage(to);
     let mut control = Control([0; CONTROL_BYTES]);
-    let mut part = libc::iovec {
-        iov_base: payload.as_ptr().cast_mut().cast(),
-        iov_len: payload.len(),
-    };
+    let mut slices = parts.map(|part| libc::iovec {
+        iov_base: part.as_ptr().cast_mut().cast(),
+        iov_len: part.len(),
+    });
     // SAFETY: all zeroes is a valid msghdr.
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     header.msg_name = (&raw mut name).cast();
     header.msg_namelen = name_length as libc::socklen_t;
-    header.msg_iov = &raw mut part;
-    header.msg_iovlen = 1;
+    header.msg_iov = slices.as_mut_ptr();
+    header.msg_iovlen = slices.len();
     header.msg_control = control.0.as_mut_ptr().cast();
     header.msg_controllen = CONTROL_BYTES;
     let used = match (source, to) {
@@ -208,14 +208,14 @@ pub(crate) fn send_datagram(
     };
     header.msg_controllen = used;
     // SAFETY: every pointer in the header is valid for the length beside it; sendmsg only reads.
-    let sent = check(unsafe {
+    check(unsafe {
         libc::sendmsg(
             socket.as_raw_fd(),
             &raw const header,
             libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
         )
     } as i64)?;
-    Ok(sent as usize)
+    Ok(())
 }
 
 /// Writes one control message at the start of the header's buffer; returns how much of it is used.

@@ -1,7 +1,7 @@
 //! A node and an enforcer in the test's own process, speaking the real link protocol with real launchers.
 //!
 //! The enforcer here has no policy. It checks every descriptor as the real one does, answers each TCP connection with
-//! one line, `door ADDRESS`, answers each datagram to port 53 with `door ADDRESS` from the address that was asked,
+//! one line, `door ADDRESS`, answers each datagram to port 53 or 5000 with `door ADDRESS` from the address that was asked,
 //! and notes everything. It can be killed (all its descriptors close at once, as on `kill -9`) and started again.
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
@@ -78,7 +78,7 @@ struct Shared {
     stop: AtomicU64,
     resumed: Mutex<Vec<String>>,
     /// What every enforcer asks for next, and how often it was asked to.
-    need: Mutex<(u64, u32, u32)>,
+    need: Mutex<(u64, [u32; 4])>,
 }
 
 /// A host with a node.
@@ -165,8 +165,13 @@ impl Host {
 
     /// Lets the enforcer ask for inbound sockets.
     pub fn need(&self, inbound4: u32, inbound6: u32) {
+        self.need_all([inbound4, inbound6, 0, 0]);
+    }
+
+    /// The same, with sockets for datagrams.
+    pub fn need_all(&self, wanted: [u32; 4]) {
         let mut need = self.shared.need.lock().unwrap();
-        *need = (need.0 + 1, inbound4, inbound6);
+        *need = (need.0 + 1, wanted);
     }
 
     /// What policies of this host add to the root.
@@ -468,9 +473,12 @@ fn enforce(shared: &Shared, epoch: u64, link: &OwnedFd) -> io::Result<()> {
         let need = *shared.need.lock().unwrap();
         if armed && need.0 != asked {
             asked = need.0;
+            let [inbound4, inbound6, udp4, udp6] = need.1;
             let need = FromEnforcer::Need {
-                inbound4: need.1,
-                inbound6: need.2,
+                inbound4,
+                inbound6,
+                udp4,
+                udp6,
             };
             channel::send(link, &need, &[])?;
         }
@@ -519,7 +527,13 @@ fn enforce(shared: &Shared, epoch: u64, link: &OwnedFd) -> io::Result<()> {
                         };
                         channel::send(link, &rejected, &[])?;
                     }
-                    if matches!(kind, Socket::Inbound4 | Socket::Inbound6) {
+                    if matches!(
+                        kind,
+                        Socket::Inbound4
+                            | Socket::Inbound6
+                            | Socket::InboundUdp4
+                            | Socket::InboundUdp6
+                    ) {
                         notes.inbound.push((kind, descriptor));
                     } else {
                         sockets.push((kind, descriptor));
@@ -573,17 +587,17 @@ fn serve_door(shared: &Shared, socket: Socket, door: &OwnedFd, all: &[(Socket, O
                     .datagrams
                     .push((asked, buffer[..got.length].to_vec()));
                 let reply = if asked.is_ipv4() {
-                    Socket::DnsReply4
+                    Socket::Answer4
                 } else {
-                    Socket::DnsReply6
+                    Socket::Answer6
                 };
-                if asked.port() == 53
+                if [53, 5000].contains(&asked.port())
                     && let Some((_, reply)) = all.iter().find(|(kind, _)| *kind == reply)
                 {
                     let _ = datagram::send_from(
                         reply,
                         format!("door {asked}").as_bytes(),
-                        asked.ip(),
+                        asked,
                         got.source,
                     );
                 }

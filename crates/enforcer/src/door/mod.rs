@@ -1,6 +1,7 @@
 //! The doors of a compartment: what arrives at them, by kind.
 //!
-//! `tcp.rs` accepts connections, `udp.rs` takes datagrams, `dns.rs` answers the one kind of query that ends here,
+//! `tcp.rs` accepts connections, `udp.rs` takes datagrams (on they go in `datagrams/`), `dns.rs` answers the one kind of
+//! query that ends here,
 //! `dns_tcp.rs` does so over connections.
 
 pub(crate) mod dns;

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::cause::Cause;
 use crate::compartment::Compartment;
-use crate::connection::{Connection, Opened, reset};
+use crate::connection::{Arrival, Connection, Opened, reset};
 use crate::conversation::Conversation;
 use crate::door::dns_tcp;
 use crate::http::{self, Ended};
@@ -99,7 +99,7 @@ pub(super) async fn receive(
     if original.port() == DNS_PORT && !is_door(original.socket_addr()) {
         return dns_tcp::serve(node, home, client, original).await;
     }
-    match Connection::open(node, home, original) {
+    match Connection::open(node, home, original, Arrival::Connection) {
         Opened::Denied | Opened::Failed => reset(client),
         Opened::Yes(connection) => serve(&connection, client).await,
     }

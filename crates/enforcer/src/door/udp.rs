@@ -1,53 +1,63 @@
-//! UDP at the door: DNS is answered, everything else meets silence and is recorded.
+//! UDP at the door: DNS is answered here, other datagrams join their flow or begin one.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use ringfence_compartment::address::{DNS_PORT, is_door};
-use ringfence_compartment::datagram::{Received, recv_original, send_from};
-use ringfence_model::flow::Kind;
+use ringfence_compartment::datagram::{DATAGRAM_MAX, Received, recv_original, send_from};
 use ringfence_wire::dns::Transport;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
+use crate::datagrams::{self, Key, Timeouts};
 use crate::door::dns;
-use crate::judge::{self, Denied};
 use crate::limits::{DATAGRAMS_PER_TURN, DNS_DATAGRAM};
 use crate::node::Node;
-use crate::record::Ruling;
 
-/// One UDP door, with the socket that answers DNS for it.
+thread_local! {
+    /// One byte more than any datagram has: none is ever cut.
+    static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; DATAGRAM_MAX + 1].into_boxed_slice());
+}
+
+/// One UDP door, with the socket that answers for it.
 pub(crate) struct UdpDoor {
     door: UdpSocket,
-    reply: OwnedFd,
+    answers: Arc<OwnedFd>,
 }
 
 impl UdpDoor {
     /// Takes the two sockets, checked.
-    pub(crate) fn new(door: OwnedFd, reply: OwnedFd) -> io::Result<Self> {
+    pub(crate) fn new(door: OwnedFd, answers: OwnedFd) -> io::Result<Self> {
         let door = std::net::UdpSocket::from(door);
         door.set_nonblocking(true)?;
-        rustix::io::ioctl_fionbio(&reply, true)?;
+        rustix::io::ioctl_fionbio(&answers, true)?;
         Ok(Self {
             door: UdpSocket::from_std(door)?,
-            reply,
+            answers: Arc::new(answers),
         })
     }
 }
 
 /// Takes datagrams until dropped. Returns only when the door itself is broken.
 pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, door: UdpDoor) -> io::Error {
-    let mut buffer = vec![0; DNS_DATAGRAM];
     let socket = &door.door;
     loop {
         if let Err(cause) = socket.readable().await {
             return cause;
         }
         for _ in 0..DATAGRAMS_PER_TURN {
-            match socket.try_io(Interest::READABLE, || recv_original(socket, &mut buffer)) {
-                Ok(received) => arrive(&node, &home, &door.reply, &received, &buffer),
+            let taken = SCRATCH.with_borrow_mut(|scratch| {
+                let received =
+                    socket.try_io(Interest::READABLE, || recv_original(socket, scratch))?;
+                arrive(&node, &home, &door.answers, &received, scratch);
+                Ok::<_, io::Error>(())
+            });
+            match taken {
+                Ok(()) => {}
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => break,
                 Err(cause) if is_of_one_datagram(&cause) => {}
                 Err(cause) => return cause,
@@ -57,57 +67,72 @@ pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, door: UdpDoor
     }
 }
 
-/// An error left by an earlier answer (an ICMP that came back), or a datagram that could not be read.
-fn is_of_one_datagram(cause: &io::Error) -> bool {
+/// An error left by an earlier datagram (an ICMP that came back), or a datagram that could not be read.
+pub(crate) fn is_of_one_datagram(cause: &io::Error) -> bool {
     use rustix::io::Errno;
-    const OF_ONE: [Errno; 8] = [
+    const OF_ONE: [Errno; 11] = [
         Errno::CONNREFUSED,
         Errno::HOSTUNREACH,
+        Errno::HOSTDOWN,
         Errno::NETUNREACH,
         Errno::INTR,
         Errno::NOBUFS,
         Errno::NOMEM,
         Errno::MSGSIZE,
+        Errno::NOPROTOOPT,
+        Errno::ACCESS,
         Errno::PERM,
     ];
     cause.kind() == io::ErrorKind::InvalidData
         || Errno::from_io_error(cause).is_some_and(|errno| OF_ONE.contains(&errno))
 }
 
-fn arrive(node: &Node, home: &Compartment, reply: &OwnedFd, received: &Received, buffer: &[u8]) {
+/// Deals with one datagram, the first bytes of `buffer`.
+pub(crate) fn arrive(
+    node: &Arc<Node>,
+    home: &Arc<Compartment>,
+    answers: &Arc<OwnedFd>,
+    received: &Received,
+    buffer: &[u8],
+) {
     let asked = received.destination;
-    let to_door = is_door(asked.socket_addr());
-    if asked.port() != DNS_PORT || to_door {
-        return silence(node, home, received);
+    let key = Key {
+        client: received.source,
+        original: asked,
+    };
+    // The mark keeps what is ours from the doors. Should it not, nothing may come of it: an answer to an answer, for ever.
+    if is_door(received.source) || home.inbound.is_own(received.source) {
+        let reason = "it came from the enforcer's own address".to_owned();
+        return datagrams::refuse(node, home, key, Cause::OwnDoor, reason);
     }
-    let length = received.length.min(buffer.len());
-    // What was cut is no whole query, and is read as such: a message that ends too early.
-    let message = &buffer[..length];
-    let answer = dns::answer(node, home, asked, "", message, Transport::Udp);
-    if let Some(answer) = answer
-        && !received.cut
-    {
-        // UDP promises nothing: an asker whose answer finds no room asks again.
-        let _lost_like_any_datagram = send_from(reply, &answer, asked.ip(), received.source);
+    let payload = &buffer[..received.length.min(buffer.len())];
+    if asked.port() == DNS_PORT && !is_door(asked.socket_addr()) {
+        return resolve(node, home, answers, received, payload);
     }
+    if received.cut {
+        let reason = "it is longer than any datagram".to_owned();
+        return datagrams::refuse(node, home, key, Cause::Malformed, reason);
+    }
+    datagrams::receive(node, home, answers, key, payload, Timeouts::STANDARD);
 }
 
-pub(super) fn silence(node: &Node, home: &Compartment, received: &Received) {
-    let force = node.current.load();
-    let snapshot = &force.snapshot;
-    let original = received.destination;
-    let mut subject = home.subject(&force.node, original, "udp");
-    let to = judge::pair(snapshot, &home.workload, original)
-        .map_or_else(|Denied { to, .. }| to, |pair| Some(pair.to));
-    if let Some(to) = to {
-        subject.destination = snapshot.workload(to).id.name.to_string();
+fn resolve(
+    node: &Node,
+    home: &Compartment,
+    answers: &OwnedFd,
+    received: &Received,
+    payload: &[u8],
+) {
+    let asked = received.destination;
+    // What is cut is no whole query, and is read as such: a message that ends too early.
+    let cut = received.cut || payload.len() > DNS_DATAGRAM;
+    let message = &payload[..payload.len().min(DNS_DATAGRAM)];
+    let answer = dns::answer(node, home, asked, "", message, Transport::Udp);
+    if let Some(answer) = answer
+        && !cut
+    {
+        // UDP promises nothing: an asker whose answer finds no room asks again.
+        let _lost_like_any_datagram =
+            send_from(answers, &answer, asked.socket_addr(), received.source);
     }
-    let ruling = Ruling::without_rule("no workload speaks udp".to_owned(), snapshot.generation());
-    home.refused(
-        &subject,
-        Kind::Connection,
-        "send",
-        &ruling,
-        received.source.port(),
-    );
 }

@@ -6,12 +6,14 @@ use tokio::net::TcpListener;
 use super::*;
 use crate::testing::address;
 
+const TCP: [Kind; 2] = [Kind::Tcp4, Kind::Tcp6];
+
 fn stock(pool: &Pool, count: usize) {
     for _ in 0..count {
         let four = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         let six = socket(AddressFamily::INET6, SocketType::STREAM, None).unwrap();
-        pool.put(Family::V4, four).unwrap();
-        pool.put(Family::V6, six).unwrap();
+        pool.put(Kind::Tcp4, four).unwrap();
+        pool.put(Kind::Tcp6, six).unwrap();
     }
 }
 
@@ -42,10 +44,10 @@ async fn tries_first_where_it_was_found_before() {
     let listener = TcpListener::bind("127.0.77.9:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     pool.dial(address(1), address(9), port).await.unwrap();
-    let before = pool.four.stock().sockets.len();
+    let before = pool.shelf(Kind::Tcp4).stock().sockets.len();
     pool.dial(address(1), address(9), port).await.unwrap();
     assert_eq!(
-        pool.four.stock().sockets.len(),
+        pool.shelf(Kind::Tcp4).stock().sockets.len(),
         before - 1,
         "one socket is enough this time"
     );
@@ -66,33 +68,34 @@ async fn says_refused_when_nothing_listens() {
 async fn orders_what_is_missing_once() {
     let pool = Pool::new();
     let all = INBOUND_POOL as u32;
-    assert_eq!(pool.order(), (all, all));
-    assert_eq!(pool.order(), (0, 0), "ordered already");
+    assert_eq!(pool.order(TCP), [all, all]);
+    assert_eq!(pool.order(TCP), [0, 0], "ordered already");
     stock(&pool, INBOUND_POOL);
-    assert_eq!(pool.order(), (0, 0));
+    assert_eq!(pool.order(TCP), [0, 0]);
+    assert_eq!(pool.order([Kind::Udp4, Kind::Udp6]), [all, all]);
     for _ in 0..INBOUND_POOL / 2 {
-        pool.take(Family::V4).await.unwrap();
+        pool.take(Kind::Tcp4).await.unwrap();
     }
-    assert_eq!(pool.order(), (all / 2, 0));
+    assert_eq!(pool.order(TCP), [all / 2, 0]);
 }
 
 #[tokio::test]
 async fn asks_for_more_before_it_is_empty() {
     let pool = Pool::new();
-    pool.order();
+    pool.order(TCP);
     stock(&pool, INBOUND_POOL);
     let mut low = Box::pin(pool.low());
     for _ in 0..INBOUND_POOL / 2 {
-        pool.take(Family::V4).await.unwrap();
+        pool.take(Kind::Tcp4).await.unwrap();
     }
     assert!(
         timeout(std::time::Duration::from_millis(20), &mut low)
             .await
             .is_err()
     );
-    pool.take(Family::V4).await.unwrap();
+    pool.take(Kind::Tcp4).await.unwrap();
     timeout(INBOUND_WAIT, low).await.unwrap();
-    assert!(pool.four.stock().sockets.len() > 10);
+    assert!(pool.shelf(Kind::Tcp4).stock().sockets.len() > 10);
 }
 
 #[tokio::test]
@@ -101,7 +104,7 @@ async fn waits_for_what_was_ordered_and_all_waiters_are_served() {
     let waiting: Vec<_> = (0..10)
         .map(|_| {
             let pool = std::sync::Arc::clone(&pool);
-            tokio::spawn(async move { pool.take(Family::V4).await.is_ok() })
+            tokio::spawn(async move { pool.take(Kind::Tcp4).await.is_ok() })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -114,11 +117,11 @@ async fn waits_for_what_was_ordered_and_all_waiters_are_served() {
 #[tokio::test]
 async fn gives_up_on_a_launcher_that_makes_none_and_orders_again() {
     let pool = Pool::new();
-    pool.order();
+    pool.order(TCP);
     let began = Instant::now();
-    assert!(pool.take(Family::V6).await.is_err());
+    assert!(pool.take(Kind::Tcp6).await.is_err());
     assert!(began.elapsed() >= INBOUND_WAIT);
-    assert_eq!(pool.order(), (0, INBOUND_POOL as u32));
+    assert_eq!(pool.order(TCP), [0, INBOUND_POOL as u32]);
 }
 
 #[test]
@@ -126,7 +129,7 @@ fn holds_no_more_than_it_may() {
     let pool = Pool::new();
     let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
     for _ in 0..INBOUND_POOL_MAX {
-        pool.put(Family::V4, null()).unwrap();
+        pool.put(Kind::Tcp4, null()).unwrap();
     }
-    assert_eq!(pool.put(Family::V4, null()), Err(TooMany));
+    assert_eq!(pool.put(Kind::Tcp4, null()), Err(TooMany));
 }

@@ -3,7 +3,6 @@
 mod dns;
 mod http;
 mod tcp;
-mod udp;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
