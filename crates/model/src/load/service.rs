@@ -29,6 +29,9 @@ const SHAPE: Shape = Shape {
 /// What an endpoint without mutual authentication needs.
 const PROVE: &str = "give it `tls: {clientCert: {cert, key}}`, or say \
                      `mutualAuth: {exempt: \"why\", until: 2027-01-31}` on the service";
+/// The same where datagrams are sent.
+const EXEMPT: &str =
+    "say `mutualAuth: {exempt: \"why\", until: 2027-01-31}` on the service: udp has none";
 
 impl Reader<'_> {
     pub(super) fn service(
@@ -68,9 +71,22 @@ impl Reader<'_> {
                     .is_none_or(|tls| tls.client_cert.is_none())
                 {
                     let message = "an endpoint without mutual authentication".to_owned();
+                    let help = if protocol == Some(Protocol::Udp) {
+                        EXEMPT
+                    } else {
+                        PROVE
+                    };
                     self.report
-                        .push(endpoint.at.clone(), message, PROVE.to_owned());
+                        .push(endpoint.at.clone(), message, help.to_owned());
                 }
+            }
+        }
+        if protocol == Some(Protocol::Udp) {
+            for endpoint in endpoints.iter().filter(|endpoint| endpoint.tls.is_some()) {
+                let message = "tls to an endpoint that takes datagrams".to_owned();
+                let help = "remove tls: datagrams are sent on as the workload wrote them";
+                self.report
+                    .push(endpoint.at.clone(), message, help.to_owned());
             }
         }
         let mut references = Vec::new();

@@ -137,6 +137,20 @@ fn says_what_is_wrong_with_a_service() {
 }
 
 #[test]
+fn an_endpoint_for_datagrams_speaks_no_tls() {
+    let with = |endpoint: &str| {
+        errors(&service(&format!(
+            "  protocol: udp\n  port: 80\n  mutualAuth: {{exempt: x, until: 2099-01-01}}\n  endpoints: [{endpoint}]"
+        )))
+    };
+    assert!(with("{address: 'x:1'}").is_empty());
+    assert_eq!(
+        with("{address: 'x:1', tls: {}}"),
+        ["8:15 tls to an endpoint that takes datagrams"]
+    );
+}
+
+#[test]
 fn an_endpoint_proves_itself_or_has_an_exemption() {
     let with = |rest: &str| errors(&service(&format!("  protocol: tcp\n  port: 80\n{rest}")));
     let plain = "  endpoints: [{address: 'x:1'}]";
