@@ -13,6 +13,10 @@ use crate::flow::{self, Flow};
 /// The schema version that this code writes and reads.
 pub const FLOW_SCHEMA: u32 = 1;
 
+/// Longest line that is read as a record, in bytes without its line feed. The longest record that a log takes (65,535
+/// bytes) is shorter as JSON, also when every byte of it has to be written as `\u0001`.
+pub const FLOW_LINE_MAX: usize = 512 * 1024;
+
 /// One record of the flow log with its place in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -365,6 +369,24 @@ mod tests {
             prop_assert_eq!(&back, &record);
             prop_assert_eq!(back.to_flow(), flow);
         }
+    }
+
+    #[test]
+    fn the_longest_record_is_a_line_that_is_read() {
+        // 65,535 bytes with keys and length take at most so much text.
+        let flow = Flow {
+            schema: FLOW_SCHEMA,
+            time_ns: u64::MAX,
+            operation: "\u{1}".repeat(65_500),
+            ..Flow::default()
+        };
+        assert!(prost::Message::encoded_len(&flow) > 65_500);
+        let json = serde_json::to_string(&FlowRecord::new(u64::MAX, &flow).unwrap()).unwrap();
+        assert!(
+            (390_000..FLOW_LINE_MAX).contains(&json.len()),
+            "{}",
+            json.len()
+        );
     }
 
     #[test]

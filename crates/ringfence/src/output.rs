@@ -1,12 +1,17 @@
 //! How verbs speak: data on stdout, messages on stderr, no byte that a terminal would obey.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::OnceLock;
+
+pub(crate) use ringfence_model::text::{safe, safe_json, safe_lines};
 
 /// A verb went wrong: exit 1.
 pub(crate) const EXIT_ERROR: u8 = 1;
+/// The command line means nothing, beyond what its parser finds.
+pub(crate) const EXIT_USAGE: u8 = 2;
 /// Policy says no.
 pub(crate) const EXIT_DENIED: u8 = 3;
 
@@ -22,6 +27,13 @@ pub(crate) enum Failure {
         /// What to do, where `what` does not say it.
         fix: Option<String>,
     },
+    /// Options that do not go together.
+    Usage {
+        /// What is wrong.
+        what: String,
+        /// What to write instead.
+        fix: String,
+    },
 }
 
 impl Failure {
@@ -30,6 +42,14 @@ impl Failure {
         Self::Because {
             what: what.to_string(),
             fix: Some(fix.into()),
+        }
+    }
+
+    /// Without one, where the words say it.
+    pub(crate) fn plain(what: impl fmt::Display) -> Self {
+        Self::Because {
+            what: what.to_string(),
+            fix: None,
         }
     }
 }
@@ -59,6 +79,11 @@ pub(crate) fn finish(result: Result<ExitCode, Failure>) -> ExitCode {
                 say(format!("help: {fix}"));
             }
             ExitCode::from(EXIT_ERROR)
+        }
+        Err(Failure::Usage { what, fix }) => {
+            say(what);
+            say(format!("help: {fix}"));
+            ExitCode::from(EXIT_USAGE)
         }
     }
 }
@@ -98,6 +123,26 @@ pub(crate) fn shows_unicode() -> bool {
     utf8 && !matches!(std::env::var("TERM").as_deref(), Ok("dumb" | "linux"))
 }
 
+/// What `--color` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal that can, unless `NO_COLOR` is set (<https://no-color.org>).
+    #[default]
+    Auto,
+    /// Wherever the output goes.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Set once, before any verb runs.
+static COLOURS: OnceLock<When> = OnceLock::new();
+
+/// Settles where colours appear, for all of the process. The first word counts.
+pub(crate) fn colours(when: When) {
+    let _first = COLOURS.set(when);
+}
+
 /// Whether to colour, decided once per stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
@@ -105,13 +150,19 @@ pub(crate) struct Paint {
 }
 
 impl Paint {
-    /// For stdout: only on a terminal that can, and not when `NO_COLOR` is set (<https://no-color.org>).
+    /// For stdout.
     pub(crate) fn stdout() -> Self {
-        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self {
-            on: io::stdout().is_terminal() && !forbidden && !dumb,
-        }
+        let auto = || {
+            let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+            io::stdout().is_terminal() && !forbidden && !dumb
+        };
+        let on = match COLOURS.get().copied().unwrap_or_default() {
+            When::Auto => auto(),
+            When::Always => true,
+            When::Never => false,
+        };
+        Self { on }
     }
 
     /// `text`, which is already safe, in `colour`.
@@ -128,85 +179,5 @@ impl Paint {
         } else {
             Cow::Borrowed(text)
         }
-    }
-}
-
-/// Whether a character could move the cursor, colour, hide or reorder what stands around it.
-fn misleads(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
-
-/// `text` with every character that a terminal would obey written out, as `\u{1b}`.
-pub(crate) fn safe(text: &str) -> Cow<'_, str> {
-    if !text.contains(misleads) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if misleads(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
-}
-
-/// As [`safe`], keeping line feeds.
-pub(crate) fn safe_lines(text: &str) -> String {
-    text.split('\n').map(safe).collect::<Vec<_>>().join("\n")
-}
-
-/// `json`, a serialised value, with the same characters as JSON escapes: the value stays what it was.
-pub(crate) fn safe_json(json: &str) -> Cow<'_, str> {
-    if !json.contains(misleads) {
-        return Cow::Borrowed(json);
-    }
-    let mut out = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if misleads(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                // Writing to a String cannot go wrong.
-                let _infallible = write!(out, "\\u{unit:04x}");
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NASTY: &str = "a\x1b[2Jb\u{9b}c\u{202e}d\u{7f}e\nf\u{200b}g\u{e0041}h";
-
-    #[test]
-    fn writes_out_what_a_terminal_would_obey() {
-        assert_eq!(
-            safe(NASTY),
-            "a\\u{1b}[2Jb\\u{9b}c\\u{202e}d\\u{7f}e\\nf\\u{200b}g\\u{e0041}h"
-        );
-        assert_eq!(safe("GET /grüße/世界"), "GET /grüße/世界");
-    }
-
-    #[test]
-    fn json_stays_the_same_value() {
-        let json = safe_json(&serde_json::to_string(NASTY).unwrap()).into_owned();
-        assert!(json.is_ascii(), "{json}");
-        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), NASTY);
     }
 }
