@@ -11,7 +11,7 @@ pub const EXIT_NOT_FOUND: u8 = 127;
 
 /// A refusal to start, or to go on. Travels from inside the compartment to the launcher, which tells the user.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{what}\n  fix: {fix}")]
+#[error("{what}\nringfence: help: {fix}")]
 pub struct Refusal {
     /// What `run` exits with.
     pub code: u8,

@@ -172,7 +172,7 @@ fn a_work_directory_that_is_not_its_own_is_refused() {
             .unwrap();
         let (_, err) = texts(&output);
         assert_eq!(output.status.code(), Some(125), "{path}: {err}");
-        assert!(err.contains(word) && err.contains("fix:"), "{path}: {err}");
+        assert!(err.contains(word) && err.contains("help:"), "{path}: {err}");
     }
 }
 

@@ -428,7 +428,7 @@ fn refusals_exit_with_the_code_of_their_kind_and_name_the_fix() {
             let (out, err) = texts(&output);
             assert_eq!(output.status.code(), Some(code), "{command:?}: {err}");
             assert!(
-                err.starts_with("ringfence: ") && err.contains(words) && err.contains("fix: "),
+                err.starts_with("ringfence: ") && err.contains(words) && err.contains("help: "),
                 "{err}"
             );
             assert!(out.is_empty());
