@@ -18,6 +18,7 @@ mod condition;
 mod decide;
 mod explain;
 mod guardrail;
+mod meeting;
 mod names;
 mod nearest;
 mod selftest;

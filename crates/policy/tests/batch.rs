@@ -8,6 +8,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use common::*;
+use ringfence_model::FlowRecord;
+use ringfence_model::flow::{Flow, Kind, Outcome};
 use ringfence_policy::{Answer, BATCH_LINE_MAX, BatchSummary, Snapshot, batch};
 
 fn bank() -> Snapshot {
@@ -73,9 +75,15 @@ fn answers_every_line_in_order() {
             b"{\"from\":\"\xFF\",\"to\":\"data\",\"op\":\"GET /\"}",
             Some("not a question"),
         ),
-        (long.as_bytes(), Some("the line is longer than 65536 bytes")),
+        (
+            long.as_bytes(),
+            Some("the line is longer than 524288 bytes"),
+        ),
         (edge.as_bytes(), None),
-        (past.as_bytes(), Some("the line is longer than 65536 bytes")),
+        (
+            past.as_bytes(),
+            Some("the line is longer than 524288 bytes"),
+        ),
         (
             br#"{"from":"clerk","to":"data","op":"nonsense"}"#,
             Some("is not METHOD /path"),
@@ -177,4 +185,102 @@ fn answers_as_single_questions_are() {
         )));
     }
     assert_eq!(ask(&input).0, wanted);
+}
+
+fn record(seq: u64, change: impl FnOnce(&mut Flow)) -> String {
+    let mut flow = Flow {
+        schema: 1,
+        time_ns: 1_795_000_000_000_000_000,
+        node: "bank-1".into(),
+        kind: Kind::Operation.into(),
+        count: 1,
+        source: "clerk".into(),
+        destination: "data".into(),
+        protocol: "http".into(),
+        operation: "GET /customers/42".into(),
+        outcome: Outcome::Deny.into(),
+        reason: "as it was then".into(),
+        ..Flow::default()
+    };
+    change(&mut flow);
+    serde_json::to_string(&FlowRecord::new(seq, &flow).unwrap()).unwrap()
+}
+
+/// What `observe -o json` prints is a question each: what would the answer be today?
+#[test]
+fn records_of_the_log_are_questions() {
+    let lines = [
+        record(7, |_| {}),
+        GOOD.to_owned(),
+        record(8, |flow| flow.operation = "PUT /customers/42".into()),
+        record(9, |flow| flow.kind = Kind::Close.into()),
+        record(10, |flow| {
+            flow.kind = Kind::Connection.into();
+            flow.operation = "connect".into();
+        }),
+        record(11, |flow| {
+            flow.protocol = "dns".into();
+            flow.operation = "resolve A data".into();
+        }),
+        record(12, |flow| flow.kind = Kind::Wall.into()),
+        record(13, |flow| flow.kind = Kind::Event.into()),
+        record(14, |flow| flow.destination = String::new()),
+        record(15, |flow| flow.source = "nobody".into()),
+        record(16, |flow| flow.operation = "GET /\u{202e}\u{9b}".into()),
+        record(17, |_| {}).replace("\"count\":1", "\"count\":1,\"more\":2"),
+        // The longest that a log holds.
+        record(18, |flow| flow.operation = "\u{1}".repeat(65_000)),
+    ];
+    let mut out = Vec::new();
+    let summary = batch(&bank(), lines.join("\n").as_bytes(), &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    assert!(!text.contains(['\u{202e}', '\u{9b}']), "{text}");
+    let answers: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<String> = answers
+        .iter()
+        .map(|answer| format!("{} {} {}", answer["seq"], answer["op"], answer["outcome"]))
+        .collect();
+    assert_eq!(
+        told[..7],
+        [
+            "7 \"GET /customers/42\" \"allow\"",
+            "null null \"allow\"",
+            "8 \"PUT /customers/42\" \"deny\"",
+            "10 null \"allow\"",
+            "11 null \"allow\"",
+            "14 \"GET /customers/42\" \"deny\"",
+            "15 \"GET /customers/42\" \"deny\"",
+        ]
+    );
+    let words = |answer: &serde_json::Value| answer["reason"].as_str().unwrap().to_owned();
+    assert_eq!(answers[0]["was"], "deny");
+    assert_eq!(
+        (&answers[0]["from"], &answers[0]["to"]),
+        (&"clerk".into(), &"data".into())
+    );
+    assert_eq!(answers[7]["op"], "GET /\u{202e}\u{9b}", "the same value");
+    assert!(words(&answers[5]).contains("nobody's"), "{}", answers[5]);
+    assert!(
+        words(&answers[6]).contains("is called \"nobody\""),
+        "{}",
+        answers[6]
+    );
+    assert!(
+        words(&answers[8]).contains("not a flow record: unknown field `more`"),
+        "{}",
+        answers[8]
+    );
+    assert_eq!(answers[9]["seq"], 18);
+    assert_eq!(
+        summary,
+        BatchSummary {
+            lines: 13,
+            allowed: 4,
+            denied: 6,
+            passed_over: 3
+        }
+    );
 }
