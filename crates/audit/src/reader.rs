@@ -63,6 +63,19 @@ impl Reader {
         })
     }
 
+    /// Opens a file in the form of the log, such as a copy of one, at its first record.
+    pub fn open_file(path: &Path) -> Result<Self, LogError> {
+        let file = File::open(path).map_err(|cause| LogError::Open {
+            path: path.to_owned(),
+            cause,
+        })?;
+        Ok(Self {
+            scanner: Scanner::new(file, path),
+            path: path.to_owned(),
+            unfinished: 0,
+        })
+    }
+
     /// The next record; `None` when no whole one is there yet.
     pub fn read(&mut self) -> Result<Option<(Seq, Flow)>, LogError> {
         let before = self.mark();

@@ -72,6 +72,22 @@ struct Good {
     whole: BTreeSet<String>,
 }
 
+/// Where the resource files of a node are, and what its workloads answer to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// Directory, absolute.
+    pub config: PathBuf,
+    /// Zone.
+    pub zone: HostName,
+}
+
+/// What the last generation was made from that an enforcer took on the state directory `state`. `None`: there was none
+/// yet, or the caller may not look.
+pub fn last_configuration(state: &Path) -> Option<Configuration> {
+    let good: Option<Good> = persist::read_json(state, FILE, "").ok()?;
+    good.map(|Good { config, zone, .. }| Configuration { config, zone })
+}
+
 /// Makes generations. Moves to a worker thread for each read, and back.
 pub(crate) struct Desk {
     pub(crate) config: PathBuf,

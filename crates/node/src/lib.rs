@@ -54,7 +54,7 @@ mod watch;
 pub use addresses::Addresses;
 pub use admin::{Request, ask_status};
 pub use error::NodeError;
-pub use generation::Origin;
+pub use generation::{Configuration, Origin, last_configuration};
 pub use node::{UpOptions, up};
 pub use scrape::{Loopback, NotLoopback};
 pub use state::default_dir;

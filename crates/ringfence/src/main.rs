@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod output;
+mod shell;
 mod verbs;
 
 use std::process::ExitCode;
@@ -29,6 +30,15 @@ Exit codes: 0 ok · 1 error · 2 usage · 3 policy says no · 4 a check failed �
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+    /// Where colours appear; NO_COLOR in the environment turns `auto` off
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value = "auto",
+        value_name = "WHEN"
+    )]
+    color: output::When,
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,6 +72,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return explain(&error, runs),
     };
+    output::colours(cli.color);
     match cli.verb {
         Verb::Check(args) => check::run(args),
         Verb::Init(args) => init::run(args),

@@ -2,104 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "observe_cli/logs.rs"]
+mod logs;
+
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ringfence_audit::{FILE_NAME, Log};
+use logs::{bank, command, flow, observe, records, seqs, state};
+use ringfence_audit::FILE_NAME;
 use ringfence_model::FlowRecord;
-use ringfence_model::flow::{Flow, Kind, Outcome, Side};
-use tempfile::TempDir;
-
-fn flow(source: &str, destination: &str, operation: &str, outcome: Outcome) -> Flow {
-    Flow {
-        schema: 1,
-        time_ns: 1_795_000_000_123_456_789,
-        node: "bank-1".into(),
-        side: Side::Both.into(),
-        kind: Kind::Operation.into(),
-        connection: "b7-1".into(),
-        count: 1,
-        source: source.into(),
-        destination: destination.into(),
-        original_destination: "100.64.0.3:8080".into(),
-        protocol: "http".into(),
-        operation: operation.into(),
-        outcome: outcome.into(),
-        reason: "no rule of policy customer-service names service payments".into(),
-        rule: "policies.yaml:12".into(),
-        generation: 3,
-        mode: "enforce".into(),
-        ..Flow::default()
-    }
-}
-
-/// A state directory as a node leaves it, with these records.
-fn state(flows: &[Flow]) -> (TempDir, Log) {
-    let state = tempfile::tempdir().unwrap();
-    let log = Log::open(&state.path().join("log")).unwrap();
-    for flow in flows {
-        log.record(flow).unwrap();
-    }
-    (state, log)
-}
-
-fn bank() -> (TempDir, Log) {
-    state(&[
-        flow(
-            "customer-service",
-            "customer-data",
-            "GET /customers/1",
-            Outcome::Allow,
-        ),
-        flow(
-            "customer-service",
-            "payments",
-            "POST /v1/payments",
-            Outcome::Deny,
-        ),
-        flow(
-            "reporting",
-            "customer-data",
-            "GET /customers/2",
-            Outcome::WouldDeny,
-        ),
-        flow("customer-service", "", "connect", Outcome::Deny),
-        flow("reporting", "payments", "GET /v1/totals", Outcome::Error),
-    ])
-}
-
-fn command(state: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
-    command.arg("observe").arg("--state").arg(state).args(args);
-    command
-}
-
-fn observe(state: &Path, args: &[&str]) -> Output {
-    command(state, args).output().unwrap()
-}
-
-fn records(output: &Output) -> Vec<FlowRecord> {
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let text = std::str::from_utf8(&output.stdout).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
-fn seqs(state: &Path, args: &[&str]) -> Vec<u64> {
-    let mut all = vec!["-o", "json"];
-    all.extend(args);
-    records(&observe(state, &all))
-        .iter()
-        .map(|record| record.seq)
-        .collect()
-}
+use ringfence_model::flow::{Flow, Outcome};
 
 #[test]
 fn json_is_every_record_without_loss() {
@@ -179,12 +93,15 @@ fn nothing_in_a_record_reaches_the_terminal_raw() {
     hostile.rule = nasty.into();
     let (state, _log) = state(&[hostile.clone()]);
 
-    for format in ["compact", "json"] {
+    for format in ["compact", "table", "json"] {
         let output = observe(state.path(), &["-o", format]);
         let text = String::from_utf8(output.stdout).unwrap();
+        // A table has a header besides.
+        let lines = 1 + usize::from(format == "table");
+        assert_eq!(text.matches('\n').count(), lines, "{format}: {text}");
         let raw: Vec<char> = text
-            .trim_end_matches('\n')
-            .chars()
+            .lines()
+            .flat_map(str::chars)
             .filter(|c| c.is_control() || "\u{202e}\u{2028}\u{200b}".contains(*c))
             .collect();
         assert_eq!(raw, [], "{format}: {text}");

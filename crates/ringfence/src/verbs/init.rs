@@ -1,6 +1,5 @@
 //! `ringfence init`: a small estate to begin with.
 
-use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,6 +8,7 @@ use std::process::ExitCode;
 use jiff::{ToSpan, Zoned};
 
 use crate::output::{Failure, finish, safe};
+use crate::shell;
 
 /// The review date in the template, replaced by a day three months ahead.
 const REVIEW_BY: &str = "2027-06-30";
@@ -79,7 +79,7 @@ fn init(directory: &Path) -> Result<(), Failure> {
             return Err(cannot(&path, &e));
         }
     }
-    let shown = shell_word(directory.as_os_str());
+    let shown = shell::word(&directory.to_string_lossy()).unwrap_or_else(|| "DIR".to_owned());
     let mut out = io::stdout().lock();
     for (name, _) in FILES {
         writeln!(
@@ -106,15 +106,4 @@ fn init(directory: &Path) -> Result<(), Failure> {
 /// Takes back a file of ours after another could not be written. The error that is reported is that other one.
 fn remove(path: &Path) {
     let _reported_otherwise = fs::remove_file(path);
-}
-
-/// `word` so that a shell reads it as one.
-fn shell_word(word: &OsStr) -> String {
-    let text = word.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", safe(&text).replace('\'', "'\\''"))
-    }
 }

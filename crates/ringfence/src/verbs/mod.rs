@@ -1,6 +1,7 @@
 //! One file per verb. Each takes its arguments, calls a library, and turns the answer into words and an exit code.
 
 pub(crate) mod check;
+pub(crate) mod configuration;
 pub(crate) mod enforcer;
 pub(crate) mod init;
 pub(crate) mod observe;

@@ -1,35 +1,51 @@
 //! `ringfence observe`: the flow log, for people and for programs.
 
+mod filter;
+mod hint;
+mod moment;
+mod printer;
+mod source;
+
 use std::collections::VecDeque;
-use std::io::{self, BufWriter, Write};
-use std::net::SocketAddr;
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::ValueEnum;
-use ringfence_audit::{LogError, Mark, Reader, Seq, Wait};
-use ringfence_model::flow::Flow;
-use ringfence_model::{FlowRecord, Outcome, RecordKind};
+use filter::{Filters, Names};
+use hint::Hints;
+use jiff::Timestamp;
+use printer::{Format, Printer};
+use ringfence_audit::{LogError, Mark, Reader, Wait};
+use ringfence_model::FlowRecord;
+use source::{Input, Lines};
 
-use crate::output::{Colour, Failure, Paint, finish, safe, safe_json, say};
+use crate::output::{Failure, finish, say};
 
 /// Follow mode waits this long at a time; new records are seen much sooner.
 const WAIT: Duration = Duration::from_secs(60);
+/// With `--until`, the clock is looked at this often: it may be set while we wait.
+const CLOCK: Duration = Duration::from_secs(1);
 /// A record that a live node is writing right now is whole within this time.
 const SETTLE: Duration = Duration::from_millis(100);
-/// The column of source and destination grows up to so many characters; longer ones push the rest of their line.
-const ROUTE_WIDTH: std::ops::RangeInclusive<usize> = 30..=56;
 
 const EXAMPLES: &str = "\
 Examples:
   ringfence observe --last 20
   ringfence observe -f --verdict deny
-  ringfence observe --from assistant --to library
+  ringfence observe --since 10m --from assistant --to library -o table
+  ringfence observe --not --protocol dns --not --kind close
   ringfence observe -o json | jq -r 'select(.outcome==\"deny\") | .operation'
+  ringfence observe --verdict deny -o json | ringfence policy explain --batch -
+                                        what today's policy says of what was refused
 
-In JSON, every line is one record; docs/flows.md says what each key means.";
+The same filter twice means either; different filters must all hold; `--not` leaves out what the filter behind it \
+matches. Below a denial, a terminal shows the command that explains it.
+
+In JSON, every line is one record; docs/flows.md says what each key means, docs/observe.md has the rest.
+
+Exit codes: 0 also when nothing matches; 1 no log, or a part of it that cannot be read; 2 usage.";
 
 /// Shows what workloads tried, and what came of it.
 ///
@@ -40,22 +56,24 @@ pub(crate) struct ObserveArgs {
     /// State directory of the node [default: as `ringfence up` chooses it]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Read FILE instead of the node's log (`-`: standard input): JSON lines that `-o json` printed, or a copy of a log
+    #[arg(short, long, value_name = "FILE", conflicts_with_all = ["state", "follow"])]
+    input: Option<PathBuf>,
     /// Keep running, and print records as they come
     #[arg(short, long)]
     follow: bool,
     /// Begin with the last N records that match
     #[arg(long, value_name = "N")]
     last: Option<u64>,
-    /// Only records whose source is the workload NAME
-    #[arg(long, value_name = "NAME")]
-    from: Option<String>,
-    /// Only records whose destination is the workload NAME, or an address someone tried
-    #[arg(long, value_name = "NAME")]
-    to: Option<String>,
-    /// Only records with this outcome
-    #[arg(long, value_enum)]
-    verdict: Option<VerdictArg>,
-    /// One line for people, or one JSON object per line
+    /// Only records of this time and later: 10m (ago), 09:14, 2026-11-21, RFC 3339; UTC
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    since: Option<Timestamp>,
+    /// Only records before this time; with --follow, end when it comes
+    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
+    until: Option<Timestamp>,
+    #[command(flatten)]
+    filters: Filters,
+    /// How to print them
     #[arg(
         short,
         long,
@@ -64,20 +82,12 @@ pub(crate) struct ObserveArgs {
         value_name = "FORMAT"
     )]
     output: Format,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum VerdictArg {
-    Allow,
-    Deny,
-    WouldDeny,
-    Error,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Compact,
-    Json,
+    /// Below each denial by policy, the command that explains it [default: on a terminal]
+    #[arg(long, overrides_with = "no_explain")]
+    explain: bool,
+    /// Never that command
+    #[arg(long)]
+    no_explain: bool,
 }
 
 /// Runs the verb.
@@ -86,291 +96,239 @@ pub(crate) fn run(args: ObserveArgs) -> ExitCode {
 }
 
 fn observe(args: &ObserveArgs) -> Result<(), Failure> {
-    let state = match &args.state {
-        Some(state) => state.clone(),
-        None => ringfence_node::default_dir().map_err(|e| Failure::new(&e, e.fix()))?,
-    };
-    let directory = state.join("log");
-    let mut reader = Reader::open(&directory).map_err(log_failure)?;
-    let filter = Filter::from(args);
-    let mut printer = Printer::new(args.output);
-
-    let printed = print_from_start(args, &filter, &mut reader, &mut printer);
-    // What was read before an error is printed before it is said.
-    printer.flush()?;
-    printed?;
-
-    if args.follow {
-        return follow(&filter, &mut reader, &mut printer);
-    }
-    if reader.unfinished() > 0 {
-        reader.wait(None, SETTLE).map_err(log_failure)?;
-        print_rest(&filter, &mut reader, &mut printer)?;
-        printer.flush()?;
-        if reader.unfinished() > 0 {
-            say(format!(
-                "the last {} bytes of the log are no whole record; the node cuts them off when it starts",
-                reader.unfinished()
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn print_from_start(
-    args: &ObserveArgs,
-    filter: &Filter,
-    reader: &mut Reader,
-    printer: &mut Printer,
-) -> Result<(), Failure> {
-    match args.last {
-        None => print_rest(filter, reader, printer),
-        Some(last) if filter.takes_all() => {
-            reader.go_to_last(last).map_err(log_failure)?;
-            print_rest(filter, reader, printer)
-        }
-        Some(last) => {
-            let mut marks: VecDeque<Mark> = VecDeque::new();
-            loop {
-                let mark = reader.mark();
-                let Some((_, flow)) = reader.read().map_err(log_failure)? else {
-                    break;
-                };
-                if filter.takes(&flow) {
-                    marks.push_back(mark);
-                }
-                if marks.len() as u64 > last {
-                    marks.pop_front();
-                }
-            }
-            let end = reader.mark();
-            for mark in marks {
-                reader.go_to(mark);
-                if let Some((seq, flow)) = reader.read().map_err(log_failure)? {
-                    printer.print(seq, &flow)?;
-                }
-            }
-            reader.go_to(end);
-            // Records that came meanwhile belong to what follows.
-            print_rest(filter, reader, printer)
-        }
-    }
-}
-
-fn print_rest(filter: &Filter, reader: &mut Reader, printer: &mut Printer) -> Result<(), Failure> {
-    while let Some((seq, flow)) = reader.read().map_err(log_failure)? {
-        if filter.takes(&flow) {
-            printer.print(seq, &flow)?;
-        }
-    }
-    Ok(())
-}
-
-fn follow(filter: &Filter, reader: &mut Reader, printer: &mut Printer) -> Result<(), Failure> {
-    let stdout = io::stdout();
-    loop {
-        match reader
-            .wait(Some(stdout.as_fd()), WAIT)
-            .map_err(log_failure)?
-        {
-            Wait::Quiet => {}
-            Wait::OutletClosed => return Err(Failure::OutletClosed),
-            Wait::More => {
-                let printed = print_rest(filter, reader, printer);
-                printer.flush()?;
-                printed?;
-            }
-            Wait::Replaced => {
-                say("the node began a new log; following it from record 0");
-                reader.reopen().map_err(log_failure)?;
-            }
-        }
-    }
-}
-
-fn log_failure(error: LogError) -> Failure {
-    match error {
-        LogError::Open { ref cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
-            Failure::new(
-                error,
-                "only the node's own user and root read its log: use that user, or sudo",
-            )
-        }
-        LogError::Corrupt { .. } => Failure::new(
-            error,
-            "records before it are whole; restart the node, which moves the damaged log aside and begins a new one",
-        ),
-        other => Failure::Because {
-            what: other.to_string(),
-            fix: None,
-        },
-    }
-}
-
-/// Which records are wanted.
-struct Filter {
-    from: Option<String>,
-    to: Option<String>,
-    outcome: Option<i32>,
-}
-
-impl From<&ObserveArgs> for Filter {
-    fn from(args: &ObserveArgs) -> Self {
-        let outcome = args.verdict.map(|verdict| match verdict {
-            VerdictArg::Allow => Outcome::Allow,
-            VerdictArg::Deny => Outcome::Deny,
-            VerdictArg::WouldDeny => Outcome::WouldDeny,
-            VerdictArg::Error => Outcome::Error,
+    if let (Some(since), Some(until)) = (args.since, args.until)
+        && since >= until
+    {
+        return Err(Failure::Usage {
+            what: format!("--since {since} is not before --until {until}"),
+            fix: "exchange them; times without an offset are UTC".to_owned(),
         });
-        Self {
-            from: args.from.clone(),
-            to: args.to.clone(),
-            outcome: outcome.map(Outcome::number),
-        }
+    }
+    if args.explain && args.output == Format::Json {
+        return Err(Failure::Usage {
+            what: "--explain has no place in JSON, whose every line is a record".to_owned(),
+            fix: "pipe the lines into `ringfence policy explain --batch -`".to_owned(),
+        });
+    }
+    let explain = args.explain || (io::stdout().is_terminal() && !args.no_explain);
+    let Some(input) = &args.input else {
+        let state = match &args.state {
+            Some(state) => state.clone(),
+            None => ringfence_node::default_dir().map_err(|e| Failure::new(&e, e.fix()))?,
+        };
+        let reader = Reader::open(&state.join("log")).map_err(source::failure)?;
+        let hints = Hints::new(explain, Some(&state));
+        return Session::new(args, hints).log(reader, source::failure);
+    };
+    let session = Session::new(args, Hints::new(explain, None));
+    match source::open(input)? {
+        Input::Lines(lines) => session.lines(lines),
+        Input::Log(reader) => session.log(reader, source::copy_failure),
     }
 }
 
-impl Filter {
+/// One run of the verb.
+struct Session<'a> {
+    args: &'a ObserveArgs,
+    since_ns: u64,
+    until_ns: u64,
+    names: Names,
+    printer: Printer,
+}
+
+impl<'a> Session<'a> {
+    fn new(args: &'a ObserveArgs, hints: Hints) -> Self {
+        // Records know no time before 1970, nor after 2554.
+        let ns = |at: Timestamp| {
+            u64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH {
+                0
+            } else {
+                u64::MAX
+            })
+        };
+        Self {
+            args,
+            since_ns: args.since.map_or(0, ns),
+            until_ns: args.until.map_or(u64::MAX, ns),
+            names: Names::default(),
+            printer: Printer::new(args.output, hints),
+        }
+    }
+
     fn takes_all(&self) -> bool {
-        self.from.is_none() && self.to.is_none() && self.outcome.is_none()
+        self.args.filters.take_all() && self.args.since.is_none() && self.args.until.is_none()
     }
 
-    fn takes(&self, flow: &Flow) -> bool {
-        let goes_to = |name: &String| {
-            flow.destination == *name
-                || flow.original_destination == *name
-                || (flow.original_destination.parse())
-                    .is_ok_and(|address: SocketAddr| address.ip().to_string() == *name)
-        };
-        self.from.as_ref().is_none_or(|name| flow.source == *name)
-            && self.to.as_ref().is_none_or(goes_to)
-            && self.outcome.is_none_or(|outcome| flow.outcome == outcome)
-    }
-}
-
-/// Puts records on stdout.
-struct Printer {
-    out: BufWriter<io::Stdout>,
-    format: Format,
-    paint: Paint,
-    route_width: usize,
-}
-
-impl Printer {
-    fn new(format: Format) -> Self {
-        Self {
-            out: BufWriter::new(io::stdout()),
-            format,
-            paint: Paint::stdout(),
-            route_width: *ROUTE_WIDTH.start(),
+    /// Judges each record by itself: clocks are set, so time may run backwards in a log.
+    fn takes(&mut self, record: &FlowRecord) -> bool {
+        if !self.args.filters.take_all() {
+            self.names.note(record);
         }
+        let in_time = record.time_ns >= self.since_ns
+            && (record.time_ns < self.until_ns || self.args.until.is_none());
+        in_time && self.args.filters.take(record)
     }
 
-    fn print(&mut self, seq: Seq, flow: &Flow) -> Result<(), Failure> {
-        let record = FlowRecord::new(seq.0, flow).map_err(|e| Failure::Because {
-            what: e.to_string(),
-            fix: None,
-        })?;
-        let line = match self.format {
-            Format::Json => {
-                let json = serde_json::to_string(&record).map_err(|e| Failure::Because {
-                    what: format!("record {seq}: {e}"),
-                    fix: None,
-                })?;
-                safe_json(&json).into_owned()
-            }
-            Format::Compact => self.compact(&record),
-        };
-        writeln!(self.out, "{line}")?;
+    /// What was probably meant, once all there is has been read.
+    fn say_slips(&self) {
+        self.names.slips(&self.args.filters).iter().for_each(say);
+    }
+
+    fn lines(mut self, mut lines: Lines) -> Result<(), Failure> {
+        let read = self.each_line(&mut lines);
+        // What was read before an error is printed before it is said.
+        self.printer.flush()?;
+        read?;
+        self.say_slips();
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
-        Ok(self.out.flush()?)
+    fn each_line(&mut self, lines: &mut Lines) -> Result<(), Failure> {
+        let mut kept = VecDeque::new();
+        let mut wrong = None;
+        loop {
+            if lines.may_wait() {
+                self.printer.flush()?;
+            }
+            let record = match lines.read() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                Err(error) => {
+                    wrong = Some(error);
+                    break;
+                }
+            };
+            if !self.takes(&record) {
+                continue;
+            }
+            match self.args.last {
+                None => self.printer.print(&record)?,
+                Some(last) => {
+                    kept.push_back(record);
+                    if kept.len() as u64 > last {
+                        kept.pop_front();
+                    }
+                }
+            }
+        }
+        for record in &kept {
+            self.printer.print(record)?;
+        }
+        wrong.map_or(Ok(()), Err)
     }
 
-    fn compact(&mut self, record: &FlowRecord) -> String {
-        let (word, colour) = match record.outcome {
-            Outcome::Allow => ("allow", Colour::Green),
-            Outcome::Deny => ("deny", Colour::Red),
-            Outcome::WouldDeny => ("would-deny", Colour::Yellow),
-            Outcome::Error => ("error", Colour::Magenta),
-            Outcome::Unspecified => ("-", Colour::Dim),
-        };
-        let route = safe(&route(record)).into_owned();
-        let width = route.chars().count();
-        self.route_width = self.route_width.max(width.min(*ROUTE_WIDTH.end()));
-        let mut line = format!(
-            "{}  {}  {:<10}  {route:<route_width$}  {}",
-            self.paint.paint(Colour::Dim, &milliseconds(record)),
-            self.paint.paint(colour, &format!("{word:<10}")),
-            record.kind,
-            safe(&what(record)),
-            route_width = self.route_width,
-        );
-        let mut why = safe(&record.reason).into_owned();
-        if !record.rule.is_empty() {
-            why += &format!(" ({})", safe(&record.rule));
+    fn log(mut self, mut reader: Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
+        let printed = self.begin(&mut reader, fail);
+        self.printer.flush()?;
+        printed?;
+        self.say_slips();
+
+        if self.args.follow {
+            return self.follow(&mut reader, fail);
         }
-        if !why.trim().is_empty() {
-            line += "  ";
-            line += &self.paint.paint(Colour::Dim, why.trim());
+        if reader.unfinished() > 0 {
+            reader.wait(None, SETTLE).map_err(fail)?;
+            self.rest(&mut reader, fail)?;
+            self.printer.flush()?;
+            if reader.unfinished() > 0 {
+                say(format!(
+                    "the last {} bytes of the log are no whole record; the node cuts them off when it starts",
+                    reader.unfinished()
+                ));
+            }
         }
-        line.truncate(line.trim_end().len());
-        line
+        Ok(())
+    }
+
+    fn begin(&mut self, reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
+        match self.args.last {
+            None => self.rest(reader, fail),
+            Some(last) if self.takes_all() => {
+                reader.go_to_last(last).map_err(fail)?;
+                self.rest(reader, fail)
+            }
+            Some(last) => {
+                let mut marks: VecDeque<Mark> = VecDeque::new();
+                loop {
+                    let mark = reader.mark();
+                    let Some(record) = read(reader, fail)? else {
+                        break;
+                    };
+                    if self.takes(&record) {
+                        marks.push_back(mark);
+                    }
+                    if marks.len() as u64 > last {
+                        marks.pop_front();
+                    }
+                }
+                let end = reader.mark();
+                for mark in marks {
+                    reader.go_to(mark);
+                    if let Some(record) = read(reader, fail)? {
+                        self.printer.print(&record)?;
+                    }
+                }
+                reader.go_to(end);
+                // Records that came meanwhile belong to what follows.
+                self.rest(reader, fail)
+            }
+        }
+    }
+
+    fn rest(&mut self, reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
+        while let Some(record) = read(reader, fail)? {
+            if self.takes(&record) {
+                self.printer.print(&record)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn follow(
+        &mut self,
+        reader: &mut Reader,
+        fail: fn(LogError) -> Failure,
+    ) -> Result<(), Failure> {
+        let stdout = io::stdout();
+        loop {
+            let (wait, over) = match self.args.until {
+                None => (WAIT, false),
+                Some(until) => {
+                    let left = Timestamp::now().duration_until(until);
+                    match Duration::try_from(left) {
+                        Ok(left) if !left.is_zero() => (left.min(CLOCK), false),
+                        // What was stamped before the end may be on its way to the file.
+                        _ => (SETTLE, true),
+                    }
+                }
+            };
+            match reader.wait(Some(stdout.as_fd()), wait).map_err(fail)? {
+                Wait::Quiet if over => return Ok(()),
+                Wait::Quiet => {}
+                Wait::OutletClosed => return Err(Failure::OutletClosed),
+                Wait::More => {
+                    let printed = self.rest(reader, fail);
+                    self.printer.flush()?;
+                    printed?;
+                    if over {
+                        return Ok(());
+                    }
+                }
+                Wait::Replaced => {
+                    say("the node began a new log; following it from record 0");
+                    reader.reopen().map_err(fail)?;
+                }
+            }
+        }
     }
 }
 
-/// RFC 3339, in UTC, to the millisecond.
-fn milliseconds(record: &FlowRecord) -> String {
-    let time = record.time();
-    // 2026-11-21T05:00:03.123 of 2026-11-21T05:00:03.123456789Z.
-    time.get(..23)
-        .map_or_else(|| time.clone(), |short| format!("{short}Z"))
-}
-
-/// From where to where.
-fn route(record: &FlowRecord) -> String {
-    let to = if record.destination.is_empty() {
-        record.original_destination.as_str()
-    } else {
-        record.destination.as_str()
+/// The next record of a log.
+fn read(reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<Option<FlowRecord>, Failure> {
+    let Some((seq, flow)) = reader.read().map_err(fail)? else {
+        return Ok(None);
     };
-    match (record.source.as_str(), to) {
-        ("", "") => format!("node {}", record.node),
-        (from, "") => from.to_owned(),
-        ("", to) => format!("? → {to}"),
-        (from, to) => format!("{from} → {to}"),
-    }
-}
-
-/// What was tried, how often, and what moved.
-fn what(record: &FlowRecord) -> String {
-    let mut parts = vec![record.protocol.clone(), record.operation.clone()];
-    if record.count != 1 {
-        parts.push(format!("×{}", record.count));
-    }
-    if record.kind == RecordKind::Close {
-        parts.push(format!(
-            "{} sent, {} received, {:.3} s",
-            bytes(record.bytes_sent),
-            bytes(record.bytes_received),
-            Duration::from_nanos(record.duration_ns).as_secs_f64()
-        ));
-    }
-    parts.retain(|part| !part.is_empty());
-    parts.join(" ")
-}
-
-/// In the largest unit of 1024 that leaves a number of at least one.
-fn bytes(count: u64) -> String {
-    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.into_iter().find(|(shift, _)| count >> shift > 0) {
-        // Tenths, rounded down, in whole numbers.
-        Some((shift, unit)) => {
-            let tenths = (u128::from(count) * 10) >> shift;
-            format!("{}.{} {unit}", tenths / 10, tenths % 10)
-        }
-        None => format!("{count} B"),
-    }
+    FlowRecord::new(seq.0, &flow)
+        .map(Some)
+        .map_err(Failure::plain)
 }

@@ -8,12 +8,16 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use ringfence_model::suggest::nearest;
 use ringfence_model::{Diagnostics, Estate, Generation, HostName, Position};
+use ringfence_node::Configuration;
 use ringfence_policy::{Answer, Explanation, Moment, Seen, Snapshot, batch, provisional_addresses};
 
 use crate::output::{
     Colour, EXIT_DENIED, EXIT_ERROR, Failure, Paint, finish, safe, safe_json, safe_lines, say,
 };
+
+use crate::verbs::configuration;
 
 /// Longest line of a resource file that is shown, in characters.
 const LINE_SHOWN: usize = 120;
@@ -24,10 +28,16 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   ringfence policy explain --config estate \\
       --from assistant --to library --op 'DELETE /books/1'
+  ringfence policy explain --from assistant --to library           may they meet at all, as the node's files say
   ringfence policy explain --config estate --batch - < questions.jsonl
+  ringfence observe --verdict deny -o json | ringfence policy explain --batch - | jq 'select(.outcome != .was)'
+                                                                   what today's policy would decide differently
 
 A question is one line: {\"from\":\"assistant\",\"to\":\"library\",\"op\":\"GET /books/1\"}
 An answer is one line: {\"outcome\":\"deny\",\"reason\":\"…\",\"rule\":null}
+A flow record asks about its source, destination and operation; its answer says seq, from, to, op and `was` as well.
+
+Without --config, RINGFENCE_CONFIG names the directory, or else the node is asked which one it reads.
 
 Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.";
 
@@ -66,24 +76,28 @@ struct LintArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
 struct ExplainArgs {
-    /// Directory with the resource files
-    #[arg(long, value_name = "DIR")]
-    config: PathBuf,
+    /// Directory with the resource files [default: the node's]
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_CONFIG")]
+    config: Option<PathBuf>,
+    /// State directory of the node to ask for it [default: as `ringfence up` chooses it]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    state: Option<PathBuf>,
     /// Who starts it: an agent or service
     #[arg(long, value_name = "NAME", required_unless_present = "batch")]
     from: Option<String>,
     /// Who is called: an agent or service
     #[arg(long, value_name = "NAME", required_unless_present = "batch")]
     to: Option<String>,
-    /// What is done: `METHOD /path` for http, `connect` for tcp
-    #[arg(long, value_name = "OPERATION", required_unless_present = "batch")]
+    /// What is done: `METHOD /path` for http, `connect` for tcp. Without it: whether they may meet at all
+    #[arg(long, value_name = "OPERATION")]
     op: Option<String>,
-    /// Answer a question per line of FILE (`-`: stdin), one JSON line each, in order
+    /// Answer a question per line of FILE (`-`: stdin), one JSON line each, in order; flow records of `observe -o json`
+    /// are questions too
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "op", "output"])]
     batch: Option<PathBuf>,
-    /// Zone whose names the workloads answer to
-    #[arg(long, value_name = "NAME", default_value = "ringfence.internal", value_parser = zone)]
-    zone: HostName,
+    /// Zone whose names the workloads answer to [default: the node's, or ringfence.internal]
+    #[arg(long, value_name = "NAME", value_parser = zone)]
+    zone: Option<HostName>,
     /// For people, or one JSON object
     #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
     output: Format,
@@ -156,13 +170,18 @@ fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
 }
 
 fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
-    let (_, snapshot) = match compile(&args.config, &args.zone) {
+    let Configuration { config, zone } = configuration::chosen(
+        args.config.as_ref(),
+        args.zone.as_ref(),
+        args.state.as_ref(),
+    )?;
+    let (_, snapshot) = match compile(&config, &zone) {
         Ok(compiled) => compiled,
         Err(errors) => {
             say(&errors);
             say(format!(
                 "{} does not load, so nothing is answered; mend it and check with `ringfence policy lint`",
-                args.config.display()
+                config.display()
             ));
             return Ok(ExitCode::from(EXIT_ERROR));
         }
@@ -177,20 +196,32 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         ExplainArgs {
             from: Some(from),
             to: Some(to),
-            op: Some(op),
+            op,
             ..
         } => {
-            let explanation =
-                snapshot.explain_text(from, to, op, &Moment::at(Timestamp::now(), Seen::Nothing));
+            let now = Timestamp::now();
+            let explanation = match op {
+                Some(op) => snapshot.explain_text(from, to, op, &Moment::at(now, Seen::Nothing)),
+                None => snapshot.explain_meeting(from, to, now),
+            };
             let mut out = io::stdout().lock();
             match args.output {
                 Format::Json => writeln!(out, "{}", json(&Answer::from(&explanation))?)?,
                 Format::Text => {
-                    let question = format!("{from} → {to} : {op}");
-                    print_explanation(&mut out, &question, &explanation, &args.config)?;
+                    let asked = op.as_deref().unwrap_or("any operation");
+                    let question = format!("{from} → {to} : {asked}");
+                    print_explanation(&mut out, &question, &explanation, &config)?;
                 }
             }
             out.flush()?;
+            for name in [from, to] {
+                if let Some(meant) = meant(&snapshot, name) {
+                    say(format!(
+                        "help: {name} is not in {}; did you mean {meant}?",
+                        config.display()
+                    ));
+                }
+            }
             Ok(if explanation.allowed {
                 ExitCode::SUCCESS
             } else {
@@ -199,10 +230,25 @@ fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
         }
         // clap has already asked for them.
         _ => Err(Failure::new(
-            "--from, --to and --op are needed",
+            "--from and --to are needed",
             "or give questions with --batch FILE",
         )),
     }
+}
+
+/// The name that a name which is nobody's was probably meant to be.
+fn meant<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
+    if snapshot
+        .find(name)
+        .or_else(|| snapshot.resolve(name))
+        .is_some()
+    {
+        return None;
+    }
+    let names = snapshot
+        .workloads()
+        .map(|ix| snapshot.workload(ix).id.name.as_str());
+    nearest(name, names)
 }
 
 fn answer_batch(snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
@@ -218,7 +264,19 @@ fn answer_batch(snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
         Box::new(opened)
     };
     match batch(snapshot, reader, io::stdout()) {
-        Ok(_) => Ok(()),
+        Ok(summary) => {
+            if summary.passed_over > 0 {
+                say(format!(
+                    "passed over {}: closes, walls and events ask policy nothing",
+                    counted(
+                        usize::try_from(summary.passed_over).unwrap_or(usize::MAX),
+                        "record",
+                        "records"
+                    )
+                ));
+            }
+            Ok(())
+        }
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Err(Failure::OutletClosed),
         Err(e) => Err(Failure::new(
             format!("the questions were not all answered: {e}"),

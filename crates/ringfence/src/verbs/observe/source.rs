@@ -1,0 +1,173 @@
+//! Where records come from: the log of a node, a copy of its file, or JSON lines that `observe` printed elsewhere.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use ringfence_audit::{LogError, Reader};
+use ringfence_model::{FLOW_LINE_MAX, FlowRecord};
+
+use crate::output::Failure;
+
+/// Bytes of JSON read at a time.
+const CHUNK: usize = 128 * 1024;
+
+/// Opens what `-i` names.
+pub(super) fn open(input: &Path) -> Result<Input, Failure> {
+    if input.as_os_str() == "-" {
+        return Ok(Input::Lines(Lines::new(
+            Box::new(io::stdin()),
+            "standard input",
+        )));
+    }
+    let shown = input.display().to_string();
+    let cannot = |error: io::Error| {
+        Failure::new(
+            format!("{shown} cannot be read: {error}"),
+            "name a file of JSON lines, a copy of flows.binpb, or `-` for standard input",
+        )
+    };
+    let file = File::open(input).map_err(cannot)?;
+    if file.metadata().map_err(cannot)?.is_file() {
+        let mut head = [0; 2];
+        let read = file.read_at(&mut head, 0).map_err(cannot)?;
+        if is_log(&head[..read]) {
+            return Reader::open_file(input)
+                .map(Input::Log)
+                .map_err(copy_failure);
+        }
+    }
+    Ok(Input::Lines(Lines::new(Box::new(file), &shown)))
+}
+
+/// Whether a file begins as a log does: with the length of a record, and then its first field, the schema version.
+/// JSON may begin with the same first byte, never with the same two.
+fn is_log(head: &[u8]) -> bool {
+    match head {
+        [first, second] => *second == 0x08 || *first >= 0x80,
+        _ => false,
+    }
+}
+
+/// An opened `-i`.
+pub(super) enum Input {
+    /// A file in the form of the log.
+    Log(Reader),
+    /// JSON.
+    Lines(Lines),
+}
+
+/// Records from JSON lines. Blank lines are passed over.
+pub(super) struct Lines {
+    reader: BufReader<Box<dyn Read>>,
+    name: String,
+    number: u64,
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn new(reader: Box<dyn Read>, name: &str) -> Self {
+        Self {
+            reader: BufReader::with_capacity(CHUNK, reader),
+            name: name.to_owned(),
+            number: 0,
+            line: Vec::new(),
+        }
+    }
+
+    /// Whether the next record has not arrived yet: what is to be seen by then must be written out first.
+    pub(super) fn may_wait(&self) -> bool {
+        !self.reader.buffer().contains(&b'\n')
+    }
+
+    /// The next record; `None` at the end.
+    pub(super) fn read(&mut self) -> Result<Option<FlowRecord>, Failure> {
+        loop {
+            self.line.clear();
+            let limit = FLOW_LINE_MAX as u64 + 1;
+            let read = (self.reader.by_ref().take(limit))
+                .read_until(b'\n', &mut self.line)
+                .map_err(|error| {
+                    Failure::plain(format!("{} cannot be read: {error}", self.name))
+                })?;
+            if read == 0 {
+                return Ok(None);
+            }
+            self.number += 1;
+            if self.line.last() != Some(&b'\n') && self.line.len() > FLOW_LINE_MAX {
+                return Err(self.wrong(&format!("it is longer than {FLOW_LINE_MAX} bytes")));
+            }
+            let line = self.line.trim_ascii();
+            if line.is_empty() {
+                continue;
+            }
+            return match serde_json::from_slice(line) {
+                Ok(record) => Ok(Some(record)),
+                // Its own count of lines is always one.
+                Err(error) => {
+                    Err(self.wrong(&error.to_string().replace(" at line 1 column", " at column")))
+                }
+            };
+        }
+    }
+
+    fn wrong(&self, what: &str) -> Failure {
+        Failure::new(
+            format!(
+                "line {} of {} is no flow record: {what}",
+                self.number, self.name
+            ),
+            "give lines that `ringfence observe -o json` printed, whole; docs/flows.md says what each key means",
+        )
+    }
+}
+
+/// What is wrong with a log, and what to do.
+pub(super) fn failure(error: LogError) -> Failure {
+    match error {
+        LogError::Open { ref cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(
+                error,
+                "only the node's own user and root read its log: use that user, or sudo",
+            )
+        }
+        LogError::Corrupt { .. } => Failure::new(
+            error,
+            "records before it are whole; restart the node, which moves the damaged log aside and begins a new one",
+        ),
+        other => Failure::plain(other),
+    }
+}
+
+/// The same of a copy, which no node mends.
+pub(super) fn copy_failure(error: LogError) -> Failure {
+    match error {
+        LogError::Corrupt { .. } => Failure::new(
+            error,
+            "records before it are whole; copy the log again, or give JSON lines of `ringfence observe -o json`",
+        ),
+        other => failure(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_a_log_from_json() {
+        // A record of 123 bytes begins with the byte of `{`; one of 128 or more with one that no text begins with.
+        for log in [
+            &b"\x7b\x08\x01"[..],
+            b"\x05\x08",
+            b"\x80\x01\x08",
+            b"\xff\xff\x03",
+        ] {
+            assert!(is_log(&log[..2]), "{log:?}");
+        }
+        for json in [&b"{\""[..], b"{ ", b"\n{", b"{", b"", b" {"] {
+            assert!(!is_log(json), "{json:?}");
+        }
+    }
+}
