@@ -1,4 +1,4 @@
-//! The examples of `docs/policy.md` load, compile and mean what the page says.
+//! The examples of `docs/policy.md` and `docs/conditions.md` load, compile and mean what the pages say.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
@@ -10,15 +10,37 @@ use ringfence_model::path::Allowances;
 use ringfence_model::{CanonicalPath, Protocol};
 
 const PAGE: &str = include_str!("../../../docs/policy.md");
+const CONDITIONS: &str = include_str!("../../../docs/conditions.md");
+
+/// Whole resources; parts of them are shown too.
+fn examples(page: &str) -> Vec<&str> {
+    page.split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|text| text.starts_with("apiVersion"))
+        .collect()
+}
+
+/// Its tests hold, or it would not compile.
+#[test]
+fn the_example_of_conditions_holds() {
+    let [example] = examples(CONDITIONS)[..] else {
+        panic!()
+    };
+    let estate = load::documents(&[("a.yaml", example.as_bytes())]).unwrap();
+    let tests: usize = estate
+        .policies
+        .iter()
+        .map(|policy| policy.tests.len())
+        .sum();
+    assert_eq!(tests, 4);
+    try_compile(&estate).unwrap_or_else(|errors| panic!("{errors}"));
+}
 
 #[test]
 fn the_examples_load_and_decide_as_told() {
-    let examples: Vec<&str> = PAGE
-        .split("```yaml\n")
-        .skip(1)
-        .map(|rest| rest.split("```").next().unwrap())
-        .collect();
-    assert_eq!(examples.len(), 2);
+    let examples = examples(PAGE);
+    assert_eq!(examples.len(), 3);
     let files: Vec<(String, &[u8])> = examples
         .iter()
         .enumerate()
@@ -37,6 +59,7 @@ fn the_examples_load_and_decide_as_told() {
         "PATCH /customers/1/notes"
     ));
     assert!(!allows(&snapshot, "customer-service", "model-api", "GET /"));
+    assert_eq!(estate.guardrails.len(), 1);
 }
 
 /// The table of patterns: what each matches and does not.
