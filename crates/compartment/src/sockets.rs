@@ -15,6 +15,8 @@ pub const RUN_SOCKET: &str = "run.sock";
 pub const ADMIN_SOCKET: &str = "admin.sock";
 /// Socket for monitors: a stream, for HTTP.
 pub const METRICS_SOCKET: &str = "metrics.sock";
+/// Holds a directory of sockets for each node of root.
+pub const ROOT_DIR: &str = "/run/ringfence";
 /// Waiting connections on any of them.
 const BACKLOG: i32 = 128;
 
@@ -41,7 +43,7 @@ pub fn socket_dir(state: &Path) -> io::Result<PathBuf> {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect();
-    Ok(Path::new("/run/ringfence").join(name))
+    Ok(Path::new(ROOT_DIR).join(name))
 }
 
 /// Binds and listens on `name` in `directory`, replacing a socket that a dead node left. Blocking, close-on-exec.

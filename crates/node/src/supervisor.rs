@@ -8,6 +8,8 @@ mod launchers;
 mod policy;
 mod report;
 
+pub(crate) use policy::count;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;

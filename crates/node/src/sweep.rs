@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ringfence_compartment::sockets::{ADMIN_SOCKET, METRICS_SOCKET, RUN_SOCKET};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
@@ -15,6 +15,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Name of the lock file beside the directories.
 const LOCK: &str = ".lock";
+/// What a living node listens on, one of them at least.
+const SERVED: [&str; 2] = [RUN_SOCKET, ADMIN_SOCKET];
 /// Digits in the name of a directory.
 const DIGITS: usize = 16;
 
@@ -48,7 +50,26 @@ pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
         Err(Errno::WOULDBLOCK) => return Ok(()),
         other => other?,
     }
+    for path in of_nodes(parent)? {
+        // One that cannot be swept is no reason to leave the others, nor not to start.
+        let _stays = remove_if_dead(&path);
+    }
+    Ok(())
+}
+
+/// How many directories a sweep would find dead now. One of a node that is just starting may be counted.
+pub(crate) fn dead(parent: &Path) -> io::Result<usize> {
+    let all_dead = |path: &PathBuf| SERVED.iter().all(|name| is_dead(&path.join(name)));
+    Ok(of_nodes(parent)?
+        .iter()
+        .filter(|path| all_dead(path))
+        .count())
+}
+
+/// Directories of nodes of this user.
+fn of_nodes(parent: &Path) -> io::Result<Vec<PathBuf>> {
     let own = rustix::process::geteuid().as_raw();
+    let mut found = Vec::new();
     for entry in std::fs::read_dir(parent)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -61,11 +82,10 @@ pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
                 .metadata()
                 .is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
         if ours {
-            // One that cannot be swept is no reason to leave the others, nor not to start.
-            let _stays = remove_if_dead(&entry.path());
+            found.push(entry.path());
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 fn remove_if_dead(path: &Path) -> io::Result<()> {
@@ -74,7 +94,7 @@ fn remove_if_dead(path: &Path) -> io::Result<()> {
         OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    for name in [RUN_SOCKET, ADMIN_SOCKET] {
+    for name in SERVED {
         if !is_dead(&path.join(name)) {
             return Ok(());
         }
@@ -137,6 +157,8 @@ mod tests {
         fs::write(at("00000000000000cc").join("note"), "not ours").unwrap();
         fs::write(at("00000000000000dd"), "a file").unwrap();
 
+        // The one with a file that is not ours is dead too; a sweep leaves the directory.
+        assert_eq!(dead(parent.path()).unwrap(), 2);
         let held = making(parent.path()).unwrap();
         sweep(parent.path()).unwrap();
         assert!(at(DEAD).exists(), "swept while a node was starting");
@@ -144,6 +166,7 @@ mod tests {
 
         sweep(parent.path()).unwrap();
         assert!(!at(DEAD).exists());
+        assert_eq!(dead(parent.path()).unwrap(), 1);
         for name in [
             LIVING,
             "short",

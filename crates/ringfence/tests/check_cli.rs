@@ -558,7 +558,7 @@ fn a_healthy_node_passes_and_a_missing_one_says_how_to_start() {
     let enforcer = format!("process {}", node.enforcer());
     found.says("node", "ok", &[&format!("process {}", node.child.id())]);
     found.says("enforcer", "ok", &[&enforcer]);
-    found.says("generation", "ok", &["generation 1", "1 agents"]);
+    found.says("generation", "ok", &["generation 1", "1 agent"]);
     found.says(
         "configuration",
         "ok",
@@ -576,6 +576,51 @@ fn a_node_whose_state_was_opened_to_others_fails() {
     node.enforcer();
     fs::set_permissions(place.state(), Permissions::from_mode(0o711)).unwrap();
     check(&place).says("state-directory", "fail", &["mode 0711", "chmod 700"]);
+}
+
+#[test]
+fn who_may_not_ask_is_told_whom_to_be() {
+    if !is_root() {
+        return; // Takes two users.
+    }
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    node.enforcer();
+    fs::set_permissions(place.temp.path(), Permissions::from_mode(0o755)).unwrap();
+    let copy = place.temp.path().join("ringfence");
+    fs::copy(RINGFENCE, &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(copy)
+        .args(["check", "-o", "json", "--state"]);
+    let found = Found::of(&run(command.arg(place.state())));
+    found.says(
+        "node",
+        "fail",
+        &["cannot be asked", "as root or as the owner"],
+    );
+    found.says("state-directory", "info", &["only its owner and root"]);
+    found.says("user", "info", &["uid 65534"]);
+    // Its own walls are tried, whoever's the node is.
+    found.says("compartment", "ok", &[]);
+    found.says("shared-user", "info", &["share one user"]);
+}
+
+#[test]
+fn what_killed_nodes_left_is_told() {
+    if !is_root() {
+        return; // Only nodes of root keep anything outside their state.
+    }
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    node.enforcer();
+    drop(node);
+    check(&place).says(
+        "leftovers",
+        "info",
+        &["/run/ringfence", "killed nodes left"],
+    );
 }
 
 #[test]
@@ -610,7 +655,7 @@ fn an_enforcer_that_ended_once_warns_and_one_that_keeps_ending_fails() {
     check(&place).says(
         "enforcer",
         "warn",
-        &["1 restarts", "SIGKILL", "standard error"],
+        &["1 restart;", "SIGKILL", "standard error"],
     );
 
     // From now on each one is killed as soon as it is seen.
@@ -698,7 +743,7 @@ fn doors_of_a_running_workload_are_armed_and_missed_when_they_are_not() {
     let found = check(&place);
     workload.kill().unwrap();
     workload.wait().unwrap();
-    found.says("doors", "ok", &["1 workloads run, all doors armed"]);
+    found.says("doors", "ok", &["1 running workload armed"]);
 }
 
 #[test]
@@ -824,6 +869,7 @@ fn every_check_has_its_section_in_the_manual() {
     node.enforcer();
     let found = check(&place);
     let rare = [
+        "leftovers",
         "walls",
         "degraded",
         "landlock-scopes",

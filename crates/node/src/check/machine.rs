@@ -1,10 +1,15 @@
 //! What the host offers beside its kernel: who we are, container, clock, descriptors, memory.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ringfence_compartment::probe::{self, Finding};
+use ringfence_compartment::sockets;
 use rustix::process::{Resource, getrlimit};
+
+use crate::sweep;
 
 /// No binary of this version ran before: 2026-11-01. A clock that says less is wrong.
 const CLOCK_LEAST: Duration = Duration::from_secs(1_793_491_200);
@@ -16,14 +21,16 @@ const MEMORY_LOW: u64 = 256 * 1024 * 1024;
 const CONNECTIONS_LOW: usize = 1000;
 
 pub(super) fn look() -> Vec<Finding> {
-    vec![
+    let mut found = vec![
         user(),
         container(),
         clock(),
         clock_kept(),
         files(),
         memory(),
-    ]
+    ];
+    found.extend(leftovers());
+    found
 }
 
 fn user() -> Finding {
@@ -155,6 +162,33 @@ fn memory() -> Finding {
         ),
         None => Finding::warn(ID, "how much memory is free cannot be read", "mount /proc"),
     }
+}
+
+/// What killed nodes of root left outside their state. Workloads leave nothing: the kernel ends them.
+fn leftovers() -> Option<Finding> {
+    const ID: &str = "leftovers";
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let place = Path::new(sockets::ROOT_DIR);
+    Some(match sweep::dead(place) {
+        Ok(0) => Finding::ok(ID, "no killed node left anything"),
+        Ok(some) => Finding::info(
+            ID,
+            format!(
+                "killed nodes left {some} of their socket directories in {}; the next node that starts removes them",
+                place.display()
+            ),
+        ),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Finding::ok(ID, "no killed node left anything")
+        }
+        Err(error) => Finding::warn(
+            ID,
+            format!("{} cannot be looked at: {error}", place.display()),
+            "look at who it belongs to (`ls -ld`); nodes of root keep their sockets there",
+        ),
+    })
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use ringfence_compartment::sockets::{ADMIN_SOCKET, socket_dir};
 
 use crate::generation::Origin;
 use crate::status::{Degraded, EnforcerState, Status};
+use crate::supervisor::count;
 use crate::{ask_status, limits};
 
 /// An enforcer that was started again before is looked at twice, this far apart: does it keep dying?
@@ -170,14 +171,12 @@ fn enforcer(status: &Status, again: Option<&Status>, stopped: bool) -> Finding {
             format!("it is started again by itself; {look}"),
         );
     };
-    let text = format!(
-        "the enforcer, process {pid}, serves {} connections",
-        it.connections
-    );
+    let connections = counted(it.connections, "connection");
+    let text = format!("the enforcer, process {pid}, serves {connections}");
     if it.restarts > 0 {
         Finding::warn(
             ID,
-            format!("{text}, after {} restarts{last}", it.restarts),
+            format!("{text}, after {}{last}", counted(it.restarts, "restart")),
             format!("{look} for why it ended"),
         )
     } else {
@@ -208,8 +207,10 @@ fn generation(status: &Status) -> Finding {
         Origin::Config => Finding::ok(
             ID,
             format!(
-                "generation {} is in force: {} services, {} agents, {} policies",
-                policy.generation, policy.services, policy.agents, policy.policies
+                "generation {} is in force: {}, {}",
+                policy.generation,
+                count(policy.services, "service"),
+                count(policy.agents, "agent")
             ),
         ),
     }
@@ -227,9 +228,9 @@ fn files(status: &Status) -> Finding {
         return Finding::warn(
             ID,
             format!(
-                "the files in {config} are rejected since {:.0}, for {} reasons: {first}",
+                "the files in {config} are rejected since {:.0}, for {}: {first}",
                 rejected.since,
-                rejected.errors.len()
+                count(rejected.errors.len(), "reason")
             ),
             format!(
                 "see all of it with `ringfence policy lint --config {config}`, and mend it: it is picked up when saved"
@@ -288,8 +289,12 @@ fn doors(status: &Status) -> Finding {
     }
     match status.workloads.len() {
         0 => Finding::ok(ID, "no workload runs"),
-        count => Finding::ok(ID, format!("{count} workloads run, all doors armed")),
+        some => Finding::ok(ID, format!("{} armed", count(some, "running workload"))),
     }
+}
+
+fn counted(number: u64, what: &str) -> String {
+    count(usize::try_from(number).unwrap_or(usize::MAX), what)
 }
 
 fn log(status: &Status) -> Finding {

@@ -49,7 +49,17 @@ fn directory(dir: &Path, owner: Option<u32>) -> Finding {
     if let Err(error) = inspect(dir, owner.unwrap_or(me)) {
         return Finding::fail(ID, error.to_string(), error.fix());
     }
-    match trial(dir) {
+    let written = if me == 0 || owner.is_none_or(|owner| owner == me) {
+        trial(dir)
+    } else {
+        return Finding::info(
+            ID,
+            format!(
+                "the state directory {shown} is private; whether it can be written only its owner and root can try"
+            ),
+        );
+    };
+    match written {
         Ok(()) => Finding::ok(
             ID,
             format!("the state directory {shown} is private and can be written"),
@@ -62,7 +72,7 @@ fn directory(dir: &Path, owner: Option<u32>) -> Finding {
         Err(cause) => Finding::fail(
             ID,
             format!("the state directory {shown} cannot be written: {cause}"),
-            format!("make room, or {another}"),
+            format!("make room and look at who may write there, or {another}"),
         ),
     }
 }

@@ -341,6 +341,6 @@ impl Supervisor {
 }
 
 /// `1 service`, `4 services`.
-pub(super) fn count(number: usize, what: &str) -> String {
+pub(crate) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
