@@ -65,7 +65,12 @@ impl Gate for Conversation<'_> {
         pair.is_ok_and(|pair| force.snapshot.authority_names(pair.to, authority))
     }
 
-    fn admit(&self, method: &str, path: &CanonicalPath) -> Result<Permit, Refusal> {
+    fn saw_fields(&self, _permit: &Permit) -> bool {
+        false
+    }
+
+    fn admit(&self, asked: &crate::http::Asked<'_>) -> Result<Permit, Refusal> {
+        let (method, path) = (asked.method, asked.path);
         let connection = self.connection;
         let force = connection.node().current.load();
         let snapshot = &force.snapshot;

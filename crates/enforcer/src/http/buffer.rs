@@ -42,6 +42,11 @@ impl Buffer {
         self.bytes.advance(count.min(self.bytes.len()));
     }
 
+    /// Takes `count` bytes from the front, out of the buffer.
+    pub(super) fn split(&mut self, count: usize) -> BytesMut {
+        self.bytes.split_to(count.min(self.bytes.len()))
+    }
+
     /// Gives the memory back, if nothing unread is in it, and remembers how much was of use.
     pub(super) fn release(&mut self) {
         if self.bytes.is_empty() {

@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ringfence_wire::http1::{self, Backward, Refusal, Scanner, Version};
+use ringfence_wire::http1::{self, Backward, BodyReader, Refusal, Scanner, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::buffer::Buffer;
 use super::gate::Gate;
-use super::judge::Outline;
+use super::judge::{Outline, Start};
 use super::limits::INTERIM_MAX;
 use super::pump::{Broken, Pump};
 
@@ -74,12 +74,12 @@ pub(super) struct Ends<'a, U> {
     pub(super) arrived: std::time::Instant,
 }
 
-/// Sends `head` and the request's body to the service, and the service's answer to the client.
+/// Sends the request to the service, from `start` on, and the service's answer to the client.
 pub(super) async fn exchange<G: Gate>(
     gate: &G,
     ends: Ends<'_, G::Upstream>,
     outline: Outline,
-    head: Vec<u8>,
+    start: Start,
     stall: Duration,
 ) -> Outcome {
     let Ends {
@@ -89,7 +89,7 @@ pub(super) async fn exchange<G: Gate>(
         arrived,
     } = ends;
     let mut arrived = Some(arrived);
-    let mut exchange = Exchange::new(outline, head, inbound);
+    let mut exchange = Exchange::new(outline, start, inbound);
     let mut timer = pin!(sleep_until(Instant::now() + stall));
     std::future::poll_fn(|cx| {
         let outcome = exchange.poll(cx, client, inbound, upstream);
@@ -150,9 +150,21 @@ enum Download {
 }
 
 impl Exchange {
-    fn new(outline: Outline, head: Vec<u8>, inbound: &mut Buffer) -> Self {
+    fn new(outline: Outline, start: Start, inbound: &mut Buffer) -> Self {
+        let Start {
+            head,
+            begun,
+            trailers,
+        } = start;
+        let framing = outline.framing;
+        let body = begun.map_or_else(|| BodyReader::new(framing), |begun| *begun);
+        let pump = Pump::resumed(head, body, (framing, framing), inbound);
         Self {
-            upload: Upload::Moving(Pump::new(head, outline.framing, outline.framing, inbound)),
+            upload: Upload::Moving(if trailers {
+                pump
+            } else {
+                pump.without_trailers()
+            }),
             answer: Buffer::default(),
             download: Download::Head {
                 scanner: Scanner::response(),

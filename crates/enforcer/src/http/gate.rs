@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use ringfence_model::CanonicalPath;
 use ringfence_model::path::Allowances;
+use ringfence_wire::http1::Field;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// The connection's side of the relay: decides, records, dials. The relay itself knows no policy and no log.
 ///
 /// Order, for every request: read head → [`Gate::authority_ok`] → canonical path → [`Gate::admit`] →
-/// [`Gate::dial`] (unless a connection from an earlier request is still good) → first byte moves.
+/// [`Gate::dial`] (unless a connection from an earlier request is still good) → first byte moves. Where the decision
+/// rests on the body, `admit` asks for it, and all is asked again from the start once it has been read.
 pub(crate) trait Gate: Send + Sync {
     /// Proof that a request was allowed *and recorded*. Held while the request is under way, dropped at its end.
     type Permit: Send + Sync;
@@ -28,8 +30,12 @@ pub(crate) trait Gate: Send + Sync {
     fn authority_ok(&self, authority: &str) -> bool;
 
     /// Decides one request and records the decision, allow or deny, before it returns (kind `operation`).
-    /// Nothing of the request has moved yet.
-    fn admit(&self, method: &str, path: &CanonicalPath) -> Result<Self::Permit, Refusal>;
+    /// Nothing of the request has moved yet. [`Refusal::BodyFirst`] decides and records nothing.
+    fn admit(&self, asked: &Asked<'_>) -> Result<Self::Permit, Refusal>;
+
+    /// Whether the decision rested on more than method and path. Then no trailers go on: a service that takes them
+    /// for fields of the head would see what nobody has asked about.
+    fn saw_fields(&self, permit: &Self::Permit) -> bool;
 
     /// Records a request that was refused before it could be decided (outcome deny).
     ///
@@ -60,13 +66,46 @@ pub(crate) trait Gate: Send + Sync {
     /// they move, so a relay that is dropped half-way has still counted. Answers of our own are not counted.
     fn count(&self, sent: u64, received: u64);
 
-    /// The first byte of a request has just gone to the receiver; its head was complete at `arrived`.
+    /// The first byte of a request has just gone to the receiver; its head (and its body, where that had
+    /// to be judged) was complete at `arrived`.
     fn sent_on(&self, arrived: Instant);
+}
+
+/// A request that is to be decided, as the client sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// Case as sent.
+    pub(crate) method: &'a str,
+    /// Under [`Gate::allowances`].
+    pub(crate) path: &'a CanonicalPath,
+    /// Passed [`Gate::authority_ok`].
+    pub(crate) authority: &'a str,
+    /// What followed `?`.
+    pub(crate) query: Option<&'a [u8]>,
+    /// All of them, in their order.
+    pub(crate) fields: &'a [Field<'a>],
+    /// As far as it is known.
+    pub(crate) body: Said<'a>,
+}
+
+/// What is known of a request's body before it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said<'a> {
+    /// There is one, and nobody has looked.
+    Unread,
+    /// There is none.
+    None,
+    /// There is more of it than [`super::limits::EARLY_MAX`].
+    TooLong,
+    /// All of it, without its framing.
+    Whole(&'a [u8]),
 }
 
 /// Why [`Gate::admit`] gave no permit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// The decision rests on the body, which is [`Said::Unread`].
+    BodyFirst,
     /// Policy says no: 403.
     Refused,
     /// The decision could not be recorded or made: 503.
@@ -82,6 +121,8 @@ pub(crate) enum Ended {
     Idle,
     /// The client began a request head and did not finish it within [`super::limits::HEAD_TIMEOUT`].
     HeadTimeout,
+    /// The client did not send a body that had to be judged within [`super::limits::EARLY_TIMEOUT`].
+    BodyTimeout,
     /// The client went away in the middle of a request or of its answer.
     ClientGone,
     /// The client sent what is not HTTP/1.x, or what two servers could read differently.
@@ -104,6 +145,7 @@ impl fmt::Display for Ended {
             Self::Finished => "finished",
             Self::Idle => "idle for too long",
             Self::HeadTimeout => "request head not complete in time",
+            Self::BodyTimeout => "request body not complete in time",
             Self::ClientGone => "client went away",
             Self::Malformed => "malformed request",
             Self::RefusedBody => "refused request with a long body",

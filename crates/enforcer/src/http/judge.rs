@@ -1,19 +1,24 @@
 //! From a request head to a permit, or to the answer that refuses it. Nothing here waits, and nothing moves.
 
 use ringfence_model::CanonicalPath;
-use ringfence_wire::http1::{self, Framing, Onward, RequestHead, Scanned, Version};
+use ringfence_wire::http1::{self, BodyReader, Framing, Onward, RequestHead, Scanned, Version};
 
-use super::gate::{Gate, Refusal};
+use super::early::Early;
+use super::gate::{Asked, Gate, Refusal, Said};
 use super::limits::{SKIP_MAX, WHAT_MAX};
 
 /// What the relay has to remember of a request once its head is dealt with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline {
     pub(super) version: Version,
+    /// As it is sent on.
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
+    /// The client still waits for leave to send the body.
     pub(super) expect_continue: bool,
     pub(super) to_head: bool,
+    /// All of the body has been taken from the client.
+    body_taken: bool,
 }
 
 impl Outline {
@@ -24,6 +29,7 @@ impl Outline {
             keep_alive: head.keep_alive,
             expect_continue: head.expect_continue,
             to_head: head.method == "HEAD",
+            body_taken: false,
         }
     }
 
@@ -32,11 +38,22 @@ impl Outline {
     pub(super) fn skippable(&self) -> Option<u64> {
         match self.framing {
             _ if !self.keep_alive => None,
+            _ if self.body_taken => Some(0),
             Framing::None | Framing::Length(0) => Some(0),
             Framing::Length(length) if length <= SKIP_MAX && !self.expect_continue => Some(length),
             _ => None,
         }
     }
+}
+
+/// What is sent of an admitted request before its body is read on.
+pub(super) struct Start {
+    /// The canonical head, and behind it what has been read of the body.
+    pub(super) head: Vec<u8>,
+    /// Reads the rest of the body, if some of it has been read.
+    pub(super) begun: Option<Box<BodyReader>>,
+    /// Whether trailers go on.
+    pub(super) trailers: bool,
 }
 
 /// What became of a request head.
@@ -45,8 +62,13 @@ pub(super) enum Judged<P> {
     Admitted {
         permit: P,
         outline: Outline,
-        /// The canonical head to send.
-        head: Vec<u8>,
+        start: Start,
+    },
+    /// Not decided: the body has to be read first, and all of it judged again.
+    BodyFirst {
+        outline: Outline,
+        /// `METHOD /path`, for the record if that never happens.
+        what: String,
     },
     /// Understood, and refused with `status`.
     Refused { status: u16, outline: Outline },
@@ -54,9 +76,15 @@ pub(super) enum Judged<P> {
     Malformed { status: u16 },
 }
 
-/// Takes one head through all checks, in their order: form, authority, path, decision and record.
-pub(super) fn judge<G: Gate>(gate: &G, scanned: Scanned<'_>, bytes: &[u8]) -> Judged<G::Permit> {
-    let request = match http1::parse_request(scanned) {
+/// Takes one head through all checks, in their order: form, authority, path, decision and record. `early`: what was
+/// read of its body because a decision before this one asked for it.
+pub(super) fn judge<G: Gate>(
+    gate: &G,
+    scanned: Scanned<'_>,
+    bytes: &[u8],
+    early: Option<Early>,
+) -> Judged<G::Permit> {
+    let mut request = match http1::parse_request(scanned) {
         Ok(request) => request,
         Err(refusal) => {
             gate.refuse_malformed(&first_line(bytes), &refusal.to_string());
@@ -65,7 +93,14 @@ pub(super) fn judge<G: Gate>(gate: &G, scanned: Scanned<'_>, bytes: &[u8]) -> Ju
             };
         }
     };
-    let outline = Outline::of(&request);
+    if let Some(early) = &early {
+        request.framing = early.framing();
+        request.expect_continue &= !early.has_begun();
+    }
+    let outline = Outline {
+        body_taken: early.as_ref().is_some_and(Early::is_whole),
+        ..Outline::of(&request)
+    };
     if !gate.authority_ok(request.authority) {
         let reason = format!("authority {} is not this service's", request.authority);
         gate.refuse_malformed(&in_words(&request), &reason);
@@ -100,20 +135,35 @@ pub(super) fn judge<G: Gate>(gate: &G, scanned: Scanned<'_>, bytes: &[u8]) -> Ju
             outline,
         };
     }
-    match gate.admit(request.method, &path) {
+    let asked = Asked {
+        method: request.method,
+        path: &path,
+        authority: request.authority,
+        query: request.query,
+        fields: &request.received,
+        body: match &early {
+            Some(early) => early.said(),
+            None if request.framing.has_body() => Said::Unread,
+            None => Said::None,
+        },
+    };
+    let refused = |status| Judged::Refused { status, outline };
+    match gate.admit(&asked) {
         Ok(permit) => Judged::Admitted {
+            outline,
+            start: Start {
+                begun: early.map(|early| Box::new(early.append_to(&mut head))),
+                head,
+                trailers: !gate.saw_fields(&permit),
+            },
             permit,
-            outline,
-            head,
         },
-        Err(Refusal::Refused) => Judged::Refused {
-            status: 403,
+        Err(Refusal::Refused) => refused(403),
+        Err(Refusal::BodyFirst) if asked.body == Said::Unread => Judged::BodyFirst {
             outline,
+            what: in_words(&request),
         },
-        Err(Refusal::Unavailable) => Judged::Refused {
-            status: 503,
-            outline,
-        },
+        Err(Refusal::BodyFirst | Refusal::Unavailable) => refused(503),
     }
 }
 

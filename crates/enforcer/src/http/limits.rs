@@ -8,6 +8,13 @@ pub(crate) const WHAT_MAX: usize = 256;
 /// How long a request head may take from its first byte; then 408 and close.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a body may take that a condition asks for, from the end of its head; then 408 and close.
+pub(crate) const EARLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest body, in bytes without its framing, that is read before its request is decided. With a longer one, the
+/// conditions that ask for it are errors.
+pub(crate) const EARLY_MAX: usize = 64 * 1024;
+
 /// How long a connection may stay open between requests; then it is closed.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(600);
 
@@ -44,6 +51,7 @@ pub(crate) const COALESCE_MAX: usize = 4 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Timeouts {
     pub(super) head: Duration,
+    pub(super) early: Duration,
     pub(super) idle: Duration,
     pub(super) dial: Duration,
     pub(super) stall: Duration,
@@ -55,6 +63,7 @@ impl Timeouts {
     /// What runs outside tests.
     pub(super) const STANDARD: Self = Self {
         head: HEAD_TIMEOUT,
+        early: EARLY_TIMEOUT,
         idle: IDLE_TIMEOUT,
         dial: DIAL_TIMEOUT,
         stall: STALL_TIMEOUT,

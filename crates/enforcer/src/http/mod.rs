@@ -5,11 +5,12 @@
 //! and the answer back. The relay knows neither policy nor log, and never sends a request twice.
 //!
 //! Reading order: `gate.rs` (the contract), `session.rs` (the life of a client connection), `judge.rs` (from head to
-//! permit), `exchange.rs` (one request and its answer, both ways at once), `pump.rs` (one body, one way), `answer.rs`
+//! permit), `early.rs` (a body that has to be read before that), `exchange.rs` (one request and its answer, both ways at once), `pump.rs` (one body, one way), `answer.rs`
 //! (what we say ourselves), `buffer.rs`, `limits.rs`. `docs/http.md` says the same for users.
 
 mod answer;
 mod buffer;
+mod early;
 mod exchange;
 mod gate;
 mod judge;
@@ -19,5 +20,5 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use gate::{Ended, Gate, Refusal};
+pub(crate) use gate::{Asked, Ended, Gate, Refusal, Said};
 pub(crate) use session::relay;

@@ -36,6 +36,8 @@ pub(super) struct Pump {
     direct: usize,
     /// The end of the body is staged.
     ended: bool,
+    /// Trailers go no further.
+    drop_trailers: bool,
     /// Bytes given to the sink since last asked.
     moved: u64,
 }
@@ -44,14 +46,25 @@ impl Pump {
     /// A message that starts with `head` (already canonical), its body framed as `from` on the way in and as `to` on
     /// the way out. `inbound` holds what has arrived of the body: a small one leaves together with the head.
     pub(super) fn new(head: Vec<u8>, from: Framing, to: Framing, inbound: &mut Buffer) -> Self {
+        Self::resumed(head, BodyReader::new(from), (from, to), inbound)
+    }
+
+    /// The same, for a body of which `body` has taken a part, or all, from `inbound`; `head` has that in its new framing.
+    pub(super) fn resumed(
+        head: Vec<u8>,
+        body: BodyReader,
+        (from, to): (Framing, Framing),
+        inbound: &mut Buffer,
+    ) -> Self {
         let mut pump = Self {
-            body: BodyReader::new(from),
+            body,
             chunked: to == Framing::Chunked,
             unwrap: from == Framing::Chunked,
             staged: head,
             written: 0,
             direct: 0,
             ended: false,
+            drop_trailers: false,
             moved: 0,
         };
         if inbound.unread().len() <= COALESCE_MAX && !pump.unwrap && !pump.chunked {
@@ -69,6 +82,12 @@ impl Pump {
     /// A message that is a head and nothing else.
     pub(super) fn bare(head: Vec<u8>) -> Self {
         Self::new(head, Framing::None, Framing::None, &mut Buffer::default())
+    }
+
+    /// The same, its trailers dropped.
+    pub(super) fn without_trailers(mut self) -> Self {
+        self.drop_trailers = true;
+        self
     }
 
     /// Whether all of the message was written (though perhaps not flushed).
@@ -134,7 +153,9 @@ impl Pump {
                 Step::End => {
                     self.ended = true;
                     if self.chunked {
-                        write_last_chunk(self.body.trailers(), &mut self.staged);
+                        let trailers = self.body.trailers();
+                        let trailers = if self.drop_trailers { &[] } else { trailers };
+                        write_last_chunk(trailers, &mut self.staged);
                     }
                     break;
                 }

@@ -12,10 +12,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::answer;
 use super::buffer::Buffer;
+use super::early::Early;
 use super::exchange::{Ends, Fault, Outcome, exchange};
 use super::gate::{Ended, Gate};
-use super::judge::{Judged, Outline, first_line, judge};
+use super::judge::{Judged, Outline, Start, first_line, judge};
 use super::limits::Timeouts;
+
+/// Leave to send the body (RFC 9110, 15.2.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Serves every request that arrives on `client`, until one side is done. Says why it ended.
 ///
@@ -99,8 +103,10 @@ impl<G: Gate> Session<'_, G> {
             Judged::Admitted {
                 permit,
                 outline,
-                head,
-            } => self.serve(permit, outline, head).await,
+                start,
+            } => self.serve(permit, outline, start).await,
+            // `read_head` reads it.
+            Judged::BodyFirst { outline, .. } => self.refuse(503, outline).await,
         }
     }
 
@@ -145,7 +151,12 @@ impl<G: Gate> Session<'_, G> {
                 Ok(Some(scanned)) => {
                     self.arrived = std::time::Instant::now();
                     let length = scanned.len();
-                    let judged = judge(self.gate, scanned, self.inbound.unread());
+                    let judged = judge(self.gate, scanned, self.inbound.unread(), None);
+                    if let Judged::BodyFirst { outline, what } = judged {
+                        let head = self.inbound.split(length);
+                        // On the heap: most connections never come here, and none should be larger for it.
+                        return Box::pin(self.read_body(&head, outline, what)).await;
+                    }
                     self.inbound.consume(length);
                     return Ok(judged);
                 }
@@ -181,6 +192,63 @@ impl<G: Gate> Session<'_, G> {
         }
     }
 
+    /// Reads the body behind `head`, as much of it as can be judged, and has both judged. Whoever is slow about it
+    /// keeps nobody but itself.
+    async fn read_body(
+        &mut self,
+        head: &[u8],
+        outline: Outline,
+        what: String,
+    ) -> Result<Judged<G::Permit>, End> {
+        let deadline = Instant::now() + self.timeouts.early;
+        let mut early = Early::new(outline.framing);
+        if outline.expect_continue && !early.is_done() {
+            // The service cannot give leave to send what it is not to see yet.
+            self.write(CONTINUE).await?;
+        }
+        loop {
+            match early.take(self.inbound.unread()) {
+                Ok(taken) => self.inbound.consume(taken),
+                Err(refusal) => {
+                    let status = refusal.status();
+                    self.gate.refuse_malformed(&what, &refusal.to_string());
+                    return Ok(Judged::Malformed { status });
+                }
+            }
+            if early.is_done() {
+                break;
+            }
+            let Self {
+                gate,
+                client,
+                inbound,
+                ..
+            } = self;
+            tokio::select! {
+                biased;
+                () = gate.revoked(None) => return end(Ended::Revoked, Close::Reset),
+                filled = inbound.fill(client) => {
+                    if !matches!(filled, Ok(1..)) {
+                        gate.refuse_malformed(&what, "request body cut short");
+                        return end(Ended::ClientGone, Close::Plain);
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    gate.refuse_malformed(&what, "request body not complete in time");
+                    self.say(408, outline.to_head, true).await?;
+                    return end(Ended::BodyTimeout, Close::Linger);
+                }
+            }
+        }
+        // What the client took for its body is no delay of ours.
+        self.arrived = std::time::Instant::now();
+        match Scanner::new().find(head) {
+            Ok(Some(scanned)) => Ok(judge(self.gate, scanned, head, Some(early))),
+            // It was whole before.
+            Ok(None) | Err(_) => Ok(Judged::Malformed { status: 400 }),
+        }
+    }
+
     fn malformed(&self, reason: &str) {
         self.gate
             .refuse_malformed(&first_line(self.inbound.unread()), reason);
@@ -191,7 +259,7 @@ impl<G: Gate> Session<'_, G> {
         &mut self,
         permit: G::Permit,
         outline: Outline,
-        mut head: Vec<u8>,
+        mut start: Start,
     ) -> Result<(), End> {
         if touched(&mut self.upstream).await {
             self.upstream = None;
@@ -207,7 +275,7 @@ impl<G: Gate> Session<'_, G> {
                 Ok(Ok(upstream)) => {
                     // Only now is it certain which of several endpoints it is, and by what name that goes.
                     if let Some(authority) = gate.upstream_authority()
-                        && replace_authority(&mut head, &authority).is_err()
+                        && replace_authority(&mut start.head, &authority).is_err()
                     {
                         return self.refuse(503, outline).await;
                     }
@@ -233,7 +301,7 @@ impl<G: Gate> Session<'_, G> {
         let outcome = tokio::select! {
             biased;
             () = gate.revoked(Some(&permit)) => return end(Ended::Revoked, Close::Reset),
-            outcome = exchange(gate, Ends { client, inbound, upstream, arrived: *arrived }, outline, head, timeouts.stall) => outcome,
+            outcome = exchange(gate, Ends { client, inbound, upstream, arrived: *arrived }, outline, start, timeouts.stall) => outcome,
         };
         self.settle(outcome, outline).await
     }
@@ -330,8 +398,11 @@ impl<G: Gate> Session<'_, G> {
 
     /// Sends an answer of our own.
     async fn say(&mut self, status: u16, to_head: bool, close: bool) -> Result<(), End> {
-        let text = answer(status, to_head, close);
-        match timeout(self.timeouts.answer, self.client.write_all(&text)).await {
+        self.write(&answer(status, to_head, close)).await
+    }
+
+    async fn write(&mut self, text: &[u8]) -> Result<(), End> {
+        match timeout(self.timeouts.answer, self.client.write_all(text)).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => end(Ended::ClientGone, Close::Reset),
         }

@@ -44,7 +44,7 @@ const OVERRIDES: [&str; 5] = [
 ];
 
 /// What Connection says.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Connection<'a> {
     /// `close` is among the options.
     pub(super) close: bool,

@@ -27,8 +27,10 @@ pub struct RequestHead<'a> {
     pub expect_continue: bool,
     /// The client may send another request after this one. Never with HTTP/1.0.
     pub keep_alive: bool,
-    /// The fields that are sent on as they are.
-    pub fields: Vec<Field<'a>>,
+    /// All fields as they were received, in their order: what may be asked about. Those that end here are among them;
+    /// see [`RequestHead::onward`].
+    pub received: Vec<Field<'a>>,
+    connection: Connection<'a>,
 }
 
 /// What takes the place of the client's own words on the way to the service.
@@ -74,7 +76,7 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
         return Err(Refusal::RequestLine);
     }
     let target = parse_target(target, method)?;
-    let mut fields = parse_fields(lines)?;
+    let fields = parse_fields(lines)?;
     let authority = host(&fields)?;
     if target
         .authority
@@ -88,9 +90,6 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
         return Err(Refusal::Override);
     }
     let connection = Connection::read(&fields)?;
-    fields.retain(|field| {
-        !connection.ends_here(field) && (framing == Framing::Chunked || !field.is("trailer"))
-    });
     Ok(RequestHead {
         method,
         path: target.path,
@@ -100,7 +99,8 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
         framing,
         expect_continue,
         keep_alive: version == Version::Http11 && !connection.close,
-        fields,
+        received: fields,
+        connection,
     })
 }
 
@@ -124,7 +124,16 @@ fn expectation(fields: &[Field<'_>]) -> Result<bool, Refusal> {
     Ok(expected)
 }
 
-impl RequestHead<'_> {
+impl<'a> RequestHead<'a> {
+    /// The fields that are sent on as they are, in their order.
+    pub fn onward(&self) -> impl Iterator<Item = &Field<'a>> {
+        let chunked = self.framing == Framing::Chunked;
+        self.received
+            .iter()
+            .filter(move |field| !self.connection.ends_here(field))
+            .filter(move |field| chunked || !field.is("trailer"))
+    }
+
     /// Appends the canonical head to `out`. Errors leave `out` as it was: nothing may be sent then.
     pub fn write(&self, onward: Onward<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let printable = |text: &str| text.bytes().all(|b| (0x20..0x7f).contains(&b));
@@ -147,7 +156,7 @@ impl RequestHead<'_> {
         }
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write_field("host", onward.authority.as_bytes(), out);
-        for field in &self.fields {
+        for field in self.onward() {
             field.write(out);
         }
         write_framing(self.framing, out);

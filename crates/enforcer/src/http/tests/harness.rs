@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringfence_model::CanonicalPath;
 use ringfence_model::path::Allowances;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::super::gate::{Ended, Gate, Refusal};
+use super::super::gate::{Asked, Ended, Gate, Refusal, Said};
 use super::super::limits::Timeouts;
 use super::super::session::relay_within;
 
@@ -28,6 +27,7 @@ pub(super) const A_WHILE: Duration = Duration::from_millis(200);
 /// Waits that a test can sit out.
 pub(super) const QUICK: Timeouts = Timeouts {
     head: Duration::from_millis(300),
+    early: Duration::from_millis(300),
     idle: Duration::from_millis(600),
     dial: Duration::from_millis(300),
     stall: Duration::from_millis(600),
@@ -35,7 +35,8 @@ pub(super) const QUICK: Timeouts = Timeouts {
     linger: Duration::from_secs(2),
 };
 
-/// Allows every path but those under `/forbidden`; cannot record those under `/unrecorded`.
+/// Allows every path but those under `/forbidden`; cannot record those under `/unrecorded`; asks for the body under
+/// `/judged`, and there forbids all that hold `evil`, and all that are too long but under `/judged/any`.
 pub(super) struct Diary {
     service: Option<SocketAddr>,
     entries: Mutex<Vec<String>>,
@@ -70,7 +71,8 @@ impl Diary {
 }
 
 impl Gate for Diary {
-    type Permit = ();
+    /// Whether fields were looked at.
+    type Permit = bool;
     /// Like TLS, it holds back what is not flushed.
     type Upstream = BufStream<TcpStream>;
 
@@ -82,15 +84,25 @@ impl Gate for Diary {
         matches!(authority.to_ascii_lowercase().as_str(), "svc" | "svc:8080")
     }
 
-    fn admit(&self, method: &str, path: &CanonicalPath) -> Result<(), Refusal> {
-        let path = path.as_str();
-        let (word, answer) = match path {
+    fn admit(&self, asked: &Asked<'_>) -> Result<bool, Refusal> {
+        let (method, path) = (asked.method, asked.path.as_str());
+        let judged = path.starts_with("/judged");
+        let (word, answer) = match (path, asked.body) {
+            (_, Said::Unread) if judged => ("ask", Err(Refusal::BodyFirst)),
+            (_, Said::Whole(body)) if body.windows(4).any(|four| four == b"evil") => {
+                ("deny", Err(Refusal::Refused))
+            }
+            (_, Said::TooLong) if path != "/judged/any" => ("deny", Err(Refusal::Refused)),
             _ if path.starts_with("/forbidden") => ("deny", Err(Refusal::Refused)),
             _ if path.starts_with("/unrecorded") => ("lost", Err(Refusal::Unavailable)),
-            _ => ("allow", Ok(())),
+            _ => ("allow", Ok(judged)),
         };
         self.note(format!("{word} {method} {path}"));
         answer
+    }
+
+    fn saw_fields(&self, permit: &bool) -> bool {
+        *permit
     }
 
     fn refuse_malformed(&self, what: &str, reason: &str) {
@@ -122,7 +134,7 @@ impl Gate for Diary {
         "URI=spiffe://zone/agent/a".to_owned()
     }
 
-    async fn revoked(&self, _permit: Option<&()>) {
+    async fn revoked(&self, _permit: Option<&bool>) {
         let mut revoked = self.revoked.subscribe();
         if revoked.wait_for(|&revoked| revoked).await.is_err() {
             std::future::pending::<()>().await;

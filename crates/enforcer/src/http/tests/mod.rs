@@ -2,6 +2,7 @@
 
 mod abuse;
 mod bodies;
+mod early;
 mod endings;
 mod harness;
 mod requests;
