@@ -9,12 +9,12 @@ use ringfence_compartment::figures::Facts;
 use ringfence_compartment::link::{FromNode, MESSAGE_MAX, ToNode};
 use ringfence_compartment::memfd;
 use ringfence_model::Generation;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::Assignment;
 use crate::adopted;
 use crate::inforce::InForce;
-use crate::limits::{RECHECK_EVERY, STOP_TIMEOUT};
+use crate::limits::STOP_TIMEOUT;
 use crate::link::Link;
 use crate::node::Node;
 use crate::record::event;
@@ -29,16 +29,13 @@ pub(crate) async fn run(node: Arc<Node>, control: OwnedFd) -> io::Result<()> {
 
 async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
     link.send(&ToNode::Ready).await?;
-    let mut recheck = interval(RECHECK_EVERY);
-    recheck.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    // Here, and not in a task of its own, so that nothing is served without it.
+    let mut ticking = std::pin::pin!(node.clock.run(&node.current));
     let mut loaded = None;
     loop {
         let packet = tokio::select! {
             packet = link.recv::<FromNode>() => packet?,
-            _ = recheck.tick() => {
-                node.current.recheck();
-                continue;
-            }
+            never = &mut ticking => match never {},
         };
         let Some(Packet {
             message,

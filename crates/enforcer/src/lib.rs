@@ -16,6 +16,7 @@ mod adopted;
 mod assignment;
 mod attempts;
 mod cause;
+mod clock;
 mod compartment;
 mod connection;
 mod control;

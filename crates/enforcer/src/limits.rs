@@ -101,9 +101,9 @@ pub(crate) const RECORD_TEXT: usize = 4096;
 /// Bytes of an operation in a record: method, path, and nothing else of a request.
 pub(crate) const RECORD_OPERATION: usize = 12 * 1024;
 
-/// Time between two re-checks of live connections while nothing changed: bounds how long one outlives an
-/// exemption that lapses by date.
-pub(crate) const RECHECK_EVERY: Duration = Duration::from_secs(30);
+/// By how much the wall clock and the time that has passed may differ between two looks, a second apart, before the
+/// clock counts as set: then every live connection is checked again. Whatever ends by date is cut within a second of it.
+pub(crate) const CLOCK_STEP: Duration = Duration::from_secs(1);
 
 /// Time that closes get to be recorded when the node stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);

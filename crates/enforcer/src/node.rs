@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ringfence_compartment::inspect::NamespaceCookie;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::clock::Clock;
 use crate::inforce::Current;
 use crate::limits::{
     CONNECTIONS_PER_COMPARTMENT, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_RESERVED, FLOWS,
@@ -20,6 +21,8 @@ pub(crate) struct Node {
     pub(crate) recorder: Arc<Recorder>,
     /// The generation in force.
     pub(crate) current: Current,
+    /// The time.
+    pub(crate) clock: Clock,
     /// Who is armed.
     pub(crate) registry: Registry,
     /// All connections, flows of datagrams among them.
@@ -40,6 +43,7 @@ impl Node {
         Arc::new(Self {
             recorder,
             current: Current::new(),
+            clock: Clock::default(),
             registry: Registry::default(),
             slots: Slots::new(connections),
             flow_slots: Slots::new(FLOWS),

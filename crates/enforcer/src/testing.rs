@@ -65,6 +65,10 @@ impl World {
         let log = tempfile::tempdir().unwrap();
         let recorder = Arc::new(Recorder::new(Log::open(log.path()).unwrap(), 7));
         let node = Node::new(recorder, own_namespace().unwrap(), 1000);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let ticking = Arc::clone(&node);
+            runtime.spawn(async move { ticking.clock.run(&ticking.current).await });
+        }
         let world = Self { log, node };
         world.load(1, yaml);
         world
