@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use ringfence_policy::Recheck;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
@@ -23,15 +24,6 @@ pub(crate) struct Clock {
     awaited: Mutex<BTreeMap<i64, watch::Sender<()>>>,
     #[cfg(test)]
     ahead: std::sync::atomic::AtomicI64,
-}
-
-/// When a verdict has to be asked for again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Due {
-    /// It may change then.
-    pub(crate) at: Option<Timestamp>,
-    /// It may change at any time.
-    pub(crate) any_time: bool,
 }
 
 impl Clock {
@@ -53,8 +45,8 @@ impl Clock {
             .store(seconds, std::sync::atomic::Ordering::SeqCst);
     }
 
-    /// Resolves within about a second after `due` has come, or of now if it has come already. Never without one.
-    pub(crate) async fn reached(&self, due: Due) {
+    /// Resolves within about a second after `due` has come, or of now if it has come already; never without a time.
+    pub(crate) async fn reached(&self, due: Recheck) {
         let Some(mut coming) = self.wait_for(due) else {
             return std::future::pending().await;
         };
@@ -62,13 +54,13 @@ impl Clock {
         let _its_end = coming.changed().await;
     }
 
-    fn wait_for(&self, due: Due) -> Option<watch::Receiver<()>> {
+    fn wait_for(&self, due: Recheck) -> Option<watch::Receiver<()>> {
         let next = self.now().as_second() + 1;
         let at = due.at.map(|at| match at.subsec_nanosecond() {
             1.. => at.as_second() + 1,
             _ => at.as_second(),
         });
-        let at = if due.any_time {
+        let at = if due.volatile {
             Some(at.map_or(next, |at| at.min(next)))
         } else {
             at
@@ -128,10 +120,10 @@ mod tests {
         (clock, current)
     }
 
-    fn at(at: Timestamp) -> Due {
-        Due {
+    fn at(at: Timestamp) -> Recheck {
+        Recheck {
             at: Some(at),
-            any_time: false,
+            volatile: false,
         }
     }
 
@@ -145,9 +137,9 @@ mod tests {
         timeout(SOON, clock.reached(at(when))).await.unwrap();
         timeout(
             SOON,
-            clock.reached(Due {
+            clock.reached(Recheck {
                 at: None,
-                any_time: true,
+                volatile: true,
             }),
         )
         .await
@@ -159,7 +151,7 @@ mod tests {
         let (clock, _current) = running();
         let far = Timestamp::now() + jiff::SignedDuration::from_hours(24);
         assert!(
-            timeout(A_WHILE, clock.reached(Due::default()))
+            timeout(A_WHILE, clock.reached(Recheck::default()))
                 .await
                 .is_err()
         );

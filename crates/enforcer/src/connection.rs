@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use ringfence_audit::LogError;
 use ringfence_model::flow::{Kind, Outcome};
-use ringfence_model::{CanonicalPath, OriginalDst, Protocol, WorkloadId};
-use ringfence_policy::{Operation, Snapshot};
+use ringfence_model::{Generation, OriginalDst, Protocol, WorkloadId};
+use ringfence_policy::{Recheck, Snapshot};
 use tokio::net::TcpStream;
 
 use crate::compartment::Compartment;
@@ -19,9 +19,10 @@ use crate::datagrams::Place;
 use crate::endpoint::Target;
 use crate::far::{Far, Nobody, Way};
 use crate::inforce::InForce;
-use crate::judge::{self, Denied, Pair};
+use crate::judge::{self, Admitted, Denied, Pair};
 use crate::node::Node;
 use crate::record::{Ruling, Subject};
+use crate::request::UnderWay;
 use crate::upstream::{Stream, Upstream};
 
 /// A connection that was let in.
@@ -118,9 +119,10 @@ impl Connection {
         let mut subject = home.subject(&force.node, original, arrival.carrier());
         let judged = node.recorder.meters.decide.time(|| {
             let pair = judge::pair(snapshot, &home.workload, original)?;
-            Ok((pair, judge::may_connect(snapshot, pair, arrival)?))
+            let now = node.clock.now();
+            Ok((pair, judge::may_connect(snapshot, pair, arrival, now)?))
         });
-        let (pair, ruling) = match judged {
+        let (pair, admitted) = match judged {
             Ok(allowed) => allowed,
             Err(Denied { to, ruling }) => {
                 if let Some(to) = to.map(|to| snapshot.workload(to)) {
@@ -166,6 +168,9 @@ impl Connection {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         };
+        let Admitted {
+            outcome, ruling, ..
+        } = admitted;
         // HTTP answers for itself when nobody is there; an opaque connection can only be reset, a datagram dropped.
         if let Err(nobody) = connection.find_far(&force)
             && pair.protocol != Protocol::Http
@@ -183,12 +188,10 @@ impl Connection {
             );
             return Opened::Failed;
         }
-        let flow = connection.subject().flow(
-            Kind::Connection,
-            Outcome::Allow,
-            arrival.operation(),
-            &ruling,
-        );
+        let flow =
+            connection
+                .subject()
+                .flow(Kind::Connection, outcome, arrival.operation(), &ruling);
         match node.recorder.before(&flow) {
             Ok(()) => Opened::Yes(Box::new(connection)),
             Err(_denied_and_counted_by_the_log) => Opened::Failed,
@@ -318,29 +321,44 @@ impl Connection {
         self.far.get()?.endpoint()
     }
 
-    /// Resolves, at once or later, when it may not go on. `under_way` is the operation that must stay allowed;
-    /// without one, what must stay allowed is that the two may meet.
-    pub(crate) async fn watch(&self, under_way: Option<(&str, &CanonicalPath)>) -> Cut {
+    /// Resolves, at once or later, when it may not go on: policy has changed, a rule's time has come, or one end has
+    /// left. `under_way` is the request that must stay allowed; without one, what must stay allowed is that the two
+    /// may meet.
+    pub(crate) async fn watch(&self, under_way: Option<&UnderWay>) -> Cut {
         let mut news = self.node.current.subscribe();
         let mut home = self.home.departure();
         let far = self.far.get().and_then(Far::compartment);
         let mut far = far.unwrap_or(&self.home).departure();
+        let mut passed = None;
         loop {
-            if let Err(cut) = self.check(under_way) {
-                self.cut.store(true, Ordering::Release);
-                *self.ended_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut.clone());
-                return cut;
-            }
+            let recheck = match self.check(under_way, passed) {
+                Ok((generation, recheck)) => {
+                    passed = Some(generation);
+                    recheck
+                }
+                Err(cut) => {
+                    self.cut.store(true, Ordering::Release);
+                    *self.ended_by.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(cut.clone());
+                    return cut;
+                }
+            };
             // None of the senders can be gone: `self` holds them all.
             tokio::select! {
                 _ = news.changed() => {}
                 _ = home.changed() => {}
                 _ = far.changed() => {}
+                () = self.node.clock.reached(recheck) => {}
             }
         }
     }
 
-    fn check(&self, under_way: Option<(&str, &CanonicalPath)>) -> Result<(), Cut> {
+    /// `passed`: the generation under which it has passed before.
+    fn check(
+        &self,
+        under_way: Option<&UnderWay>,
+        passed: Option<Generation>,
+    ) -> Result<(Generation, Recheck), Cut> {
         let force = self.node.current.load();
         let snapshot = &force.snapshot;
         let departed = |compartment: &Compartment| match compartment.reason_left() {
@@ -359,10 +377,12 @@ impl Connection {
         }
         let revoked = |denied: Denied| {
             let generation = snapshot.generation();
-            let reason = format!(
-                "revoked by generation {generation}: {}",
-                denied.ruling.reason
-            );
+            let why = &denied.ruling.reason;
+            let reason = if passed == Some(generation) {
+                format!("its time is over: {why}")
+            } else {
+                format!("revoked by generation {generation}: {why}")
+            };
             Cut {
                 outcome: Outcome::Deny,
                 ruling: Ruling {
@@ -372,9 +392,10 @@ impl Connection {
             }
         };
         let pair = self.pair(snapshot).map_err(revoked)?;
-        match under_way {
-            None => judge::may_connect(snapshot, pair, self.arrival),
-            Some((method, path)) => judge::may(snapshot, pair, Operation::Http { method, path }),
+        let now = self.node.clock.now();
+        let admitted = match under_way {
+            None => judge::may_connect(snapshot, pair, self.arrival, now),
+            Some(request) => request.may_go_on(snapshot, pair, now),
         }
         .map_err(revoked)?;
         if self
@@ -382,7 +403,7 @@ impl Connection {
             .get()
             .is_none_or(|far| far.is_declared(&force, &self.to.name))
         {
-            return Ok(());
+            return Ok((snapshot.generation(), admitted.recheck));
         }
         Err(revoked(Denied {
             to: Some(pair.to),

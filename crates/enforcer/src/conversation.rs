@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::path::Allowances;
-use ringfence_model::{CanonicalPath, HostName, WorkloadId};
-use ringfence_policy::Operation;
+use ringfence_model::{HostName, WorkloadId};
 
 use crate::cause::Cause;
 use crate::connection::Connection;
-use crate::http::{Gate, Refusal};
-use crate::judge;
+use crate::http::{Asked, Gate, Refusal};
+use crate::judge::Admitted;
 use crate::record::Ruling;
+use crate::request::{self, Decided, UnderWay};
 use crate::upstream::Upstream;
 
 /// An HTTP connection that was let in.
@@ -21,12 +21,6 @@ pub(crate) struct Conversation<'c> {
     connection: &'c Connection,
     /// `x-forwarded-client-cert`.
     caller: String,
-}
-
-/// A request that was allowed and recorded, kept so that it can be decided again when policy changes.
-pub(crate) struct Permit {
-    method: String,
-    path: CanonicalPath,
 }
 
 impl<'c> Conversation<'c> {
@@ -47,7 +41,8 @@ fn identity(zone: Option<&HostName>, workload: &WorkloadId) -> String {
 }
 
 impl Gate for Conversation<'_> {
-    type Permit = Permit;
+    /// Allowed and recorded; decided again when policy changes, or its time has come.
+    type Permit = UnderWay;
     type Upstream = Upstream;
 
     fn allowances(&self) -> Allowances {
@@ -65,28 +60,28 @@ impl Gate for Conversation<'_> {
         pair.is_ok_and(|pair| force.snapshot.authority_names(pair.to, authority))
     }
 
-    fn saw_fields(&self, _permit: &Permit) -> bool {
-        false
-    }
-
-    fn admit(&self, asked: &crate::http::Asked<'_>) -> Result<Permit, Refusal> {
-        let (method, path) = (asked.method, asked.path);
+    fn admit(&self, asked: &Asked<'_>) -> Result<UnderWay, Refusal> {
         let connection = self.connection;
-        let force = connection.node().current.load();
+        let node = connection.node();
+        let force = node.current.load();
         let snapshot = &force.snapshot;
-        let operation = format!("{method} {}", path.as_str());
-        let judged = connection.node().recorder.meters.decide.time(|| {
+        let operation = || format!("{} {}", asked.method, asked.path.as_str());
+        let judged = node.recorder.meters.decide.time(|| {
             let pair = connection.pair(snapshot)?;
-            judge::may(snapshot, pair, Operation::Http { method, path })
+            request::decide(snapshot, pair, asked, node.clock.now())
         });
-        let ruling = match judged {
-            Ok(ruling) => ruling,
+        let (under_way, admitted) = match judged {
+            Ok(Decided::Yes(under_way, admitted)) => (under_way, admitted),
+            Ok(Decided::BodyFirst) => return Err(Refusal::BodyFirst),
             Err(denied) => {
                 let (subject, home) = (connection.subject(), connection.home());
-                home.refused(&subject, Kind::Operation, &operation, &denied.ruling, 0);
+                home.refused(&subject, Kind::Operation, &operation(), &denied.ruling, 0);
                 return Err(Refusal::Refused);
             }
         };
+        let Admitted {
+            outcome, ruling, ..
+        } = admitted;
         if let Err(nobody) = connection.find_far(&force) {
             let ruling = Ruling {
                 reason: nobody.to_string(),
@@ -96,21 +91,22 @@ impl Gate for Conversation<'_> {
             let flow =
                 connection
                     .subject()
-                    .flow(Kind::Operation, Outcome::Error, &operation, &ruling);
+                    .flow(Kind::Operation, Outcome::Error, &operation(), &ruling);
             // The request goes nowhere, recorded or not; the log counts what it cannot take.
             let _counted_by_the_log = connection.node().recorder.after(&flow);
             return Err(Refusal::Unavailable);
         }
         let flow = connection
             .subject()
-            .flow(Kind::Operation, Outcome::Allow, &operation, &ruling);
+            .flow(Kind::Operation, outcome, &operation(), &ruling);
         match connection.node().recorder.before(&flow) {
-            Ok(()) => Ok(Permit {
-                method: method.to_owned(),
-                path: path.clone(),
-            }),
+            Ok(()) => Ok(under_way),
             Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
         }
+    }
+
+    fn saw_fields(&self, permit: &UnderWay) -> bool {
+        permit.was_seen()
     }
 
     fn refuse_malformed(&self, what: &str, reason: &str) {
@@ -144,9 +140,8 @@ impl Gate for Conversation<'_> {
         self.caller.clone()
     }
 
-    async fn revoked(&self, permit: Option<&Permit>) {
-        let under_way = permit.map(|permit| (permit.method.as_str(), &permit.path));
-        let _kept_by_the_connection = self.connection.watch(under_way).await;
+    async fn revoked(&self, permit: Option<&UnderWay>) {
+        let _kept_by_the_connection = self.connection.watch(permit).await;
     }
 
     fn count(&self, sent: u64, received: u64) {

@@ -1,8 +1,11 @@
 //! Who, where, may they: the same three questions for a fresh connection and for one that lives.
 
 use jiff::Timestamp;
+use ringfence_model::flow::Outcome;
 use ringfence_model::{OriginalDst, Protocol, WorkloadId};
-use ringfence_policy::{Explanation, Moment, Operation, Seen, Snapshot, Verdict, WorkloadIx};
+use ringfence_policy::{
+    Explanation, Moment, Operation, Recheck, Ruled, Seen, Snapshot, Verdict, WorkloadIx,
+};
 
 use crate::cause::Cause;
 use crate::connection::Arrival;
@@ -17,6 +20,17 @@ pub(crate) struct Pair {
     pub(crate) to: WorkloadIx,
     /// What the callee speaks.
     pub(crate) protocol: Protocol,
+}
+
+/// A yes, in the words of the record, and for how long it is known to hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    /// [`Outcome::Allow`], or [`Outcome::WouldDeny`] where a policy is only learning or tried.
+    pub(crate) outcome: Outcome,
+    /// For the record.
+    pub(crate) ruling: Ruling,
+    /// When to ask again.
+    pub(crate) recheck: Recheck,
 }
 
 /// A no, in the words of the record. The workload learns none of them.
@@ -102,17 +116,22 @@ pub(crate) fn may_connect(
     snapshot: &Snapshot,
     pair: Pair,
     arrival: Arrival,
-) -> Result<Ruling, Denied> {
-    match (arrival, pair.protocol) {
+    now: Timestamp,
+) -> Result<Admitted, Denied> {
+    let operation = match (arrival, pair.protocol) {
         (Arrival::Connection, Protocol::Http) => {
-            may_meet(snapshot, pair.from, pair.to, Timestamp::now())
+            return may_meet(snapshot, pair.from, pair.to, now);
         }
         // To one that takes datagrams nobody connects, and the other way about: denied, in words.
-        (Arrival::Connection, Protocol::Tcp | Protocol::Udp) => {
-            may(snapshot, pair, Operation::Connect)
-        }
-        (Arrival::Datagram { .. }, _) => may(snapshot, pair, Operation::Send),
-    }
+        (Arrival::Connection, Protocol::Tcp | Protocol::Udp) => Operation::Connect,
+        (Arrival::Datagram { .. }, _) => Operation::Send,
+    };
+    may(
+        snapshot,
+        pair,
+        operation,
+        &Moment::at(now, Seen::Connection),
+    )
 }
 
 /// *May they meet*: whether any operation at all could be allowed.
@@ -121,9 +140,9 @@ pub(crate) fn may_meet(
     from: WorkloadIx,
     to: WorkloadIx,
     now: Timestamp,
-) -> Result<Ruling, Denied> {
+) -> Result<Admitted, Denied> {
     let verdict = snapshot.may_meet(from, to, now);
-    ruled(snapshot, to, verdict, || {
+    ruled(snapshot, to, &verdict, || {
         snapshot.explain(from, to, None, &Moment::at(now, Seen::Connection))
     })
 }
@@ -133,57 +152,67 @@ pub(crate) fn may(
     snapshot: &Snapshot,
     pair: Pair,
     operation: Operation<'_>,
-) -> Result<Ruling, Denied> {
-    let moment = Moment::at(Timestamp::now(), Seen::Connection);
-    let verdict = snapshot.decide(pair.from, pair.to, operation, &moment);
-    ruled(snapshot, pair.to, verdict, || {
-        snapshot.explain(pair.from, pair.to, Some(operation), &moment)
+    moment: &Moment<'_>,
+) -> Result<Admitted, Denied> {
+    let verdict = snapshot.decide(pair.from, pair.to, operation, moment);
+    ruled(snapshot, pair.to, &verdict, || {
+        snapshot.explain(pair.from, pair.to, Some(operation), moment)
     })
 }
 
-/// The verdict decides; words are looked for only when it is a no.
+/// The verdict decides; words are looked for only when it is not a plain yes.
 fn ruled(
     snapshot: &Snapshot,
     to: WorkloadIx,
-    verdict: Verdict,
+    verdict: &Verdict,
     explain: impl FnOnce() -> Explanation,
-) -> Result<Ruling, Denied> {
+) -> Result<Admitted, Denied> {
     let generation = snapshot.generation();
-    if verdict.is_allowed() {
-        let rule = snapshot
-            .rule(&verdict, to)
-            .map(|at| at.to_string())
-            .unwrap_or_default();
-        let reason = verdict.reason().as_str().to_owned();
-        return Ok(Ruling {
-            reason,
-            rule,
+    let cause = verdict.reason().into();
+    let recheck = verdict.recheck();
+    if verdict.ruled() == Ruled::Allow {
+        let rule = snapshot.rule(verdict, to);
+        let ruling = Ruling {
+            reason: verdict.reason().as_str().to_owned(),
+            rule: rule.map(|at| at.to_string()).unwrap_or_default(),
             generation,
-            mode: "enforce",
-            cause: verdict.reason().into(),
+            mode: verdict.mode().as_str(),
+            cause,
+        };
+        return Ok(Admitted {
+            outcome: Outcome::Allow,
+            ruling,
+            recheck,
         });
     }
     let Explanation {
         mut reason,
         rule,
         nearest,
-        mode,
         ..
     } = explain();
     if let Some((at, differs)) = nearest {
         reason = format!("{reason}; nearest rule {at}: {differs}");
     }
-    let rule = rule.map(|at| at.to_string()).unwrap_or_default();
-    Err(Denied {
-        to: Some(to),
-        ruling: Ruling {
-            reason,
-            rule,
-            generation,
-            mode,
-            cause: verdict.reason().into(),
-        },
-    })
+    let ruling = Ruling {
+        reason,
+        rule: rule.map(|at| at.to_string()).unwrap_or_default(),
+        generation,
+        mode: verdict.mode().as_str(),
+        cause,
+    };
+    if verdict.is_allowed() {
+        Ok(Admitted {
+            outcome: Outcome::WouldDeny,
+            ruling,
+            recheck,
+        })
+    } else {
+        Err(Denied {
+            to: Some(to),
+            ruling,
+        })
+    }
 }
 
 /// Whether a destination is an address of our own in the compartment. No workload lives there.

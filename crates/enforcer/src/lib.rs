@@ -39,6 +39,7 @@ mod rate;
 mod record;
 mod registry;
 mod relay;
+mod request;
 mod serve;
 mod slots;
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use ringfence_model::OriginalDst;
 use ringfence_model::flow::{Kind, Outcome};
-use ringfence_policy::WorkloadIx;
+use ringfence_policy::{Recheck, WorkloadIx};
 use ringfence_wire::dns::{self, Answer, Query, Transport};
 
 use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::inforce::InForce;
-use crate::judge::{self, Denied};
+use crate::judge::{self, Admitted, Denied};
 use crate::meters::Dns;
 use crate::node::Node;
 use crate::record::{Ruling, Subject};
@@ -54,7 +54,8 @@ pub(crate) fn answer(
         }
     };
     let operation = format!("resolve {} {}", query.kind(), query.name());
-    let (to, ruling) = match meters.decide.time(|| find(&force, home, &query)) {
+    let now = node.clock.now();
+    let (to, admitted) = match meters.decide.time(|| find(&force, home, &query, now)) {
         Ok(found) => found,
         Err(Denied { to, ruling }) => {
             if let Some(to) = to {
@@ -71,7 +72,12 @@ pub(crate) fn answer(
         let purpose = &force.snapshot.workload(from).purpose;
         subject.purpose = purpose.clone().unwrap_or_default();
     }
-    let flow = subject.flow(Kind::Operation, Outcome::Allow, &operation, &ruling);
+    let flow = subject.flow(
+        Kind::Operation,
+        admitted.outcome,
+        &operation,
+        &admitted.ruling,
+    );
     if node.recorder.before(&flow).is_err() {
         meters.resolved(Dns::ServFail);
         return Some(query.answer(Answer::ServFail, transport));
@@ -98,7 +104,8 @@ fn find(
     force: &InForce,
     home: &Compartment,
     query: &Query,
-) -> Result<(WorkloadIx, Ruling), Denied> {
+    now: Timestamp,
+) -> Result<(WorkloadIx, Admitted), Denied> {
     let snapshot = &force.snapshot;
     let from = judge::who(snapshot, &home.workload)?;
     let to = match query.reverse() {
@@ -112,9 +119,14 @@ fn find(
         });
     };
     if from == to {
-        return Ok((to, plain(force, "its own name").because(Cause::Allowed)));
+        let itself = Admitted {
+            outcome: Outcome::Allow,
+            ruling: plain(force, "its own name").because(Cause::Allowed),
+            recheck: Recheck::default(),
+        };
+        return Ok((to, itself));
     }
-    judge::may_meet(snapshot, from, to, Timestamp::now()).map(|ruling| (to, ruling))
+    judge::may_meet(snapshot, from, to, now).map(|admitted| (to, admitted))
 }
 
 fn plain(force: &InForce, reason: &str) -> Ruling {

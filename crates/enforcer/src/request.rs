@@ -1,0 +1,142 @@
+//! A request, as policy is asked about it: when it arrives, and again while it is under way.
+
+use jiff::Timestamp;
+use ringfence_model::CanonicalPath;
+use ringfence_policy::{Body, Moment, Operation, Request, Seen, Snapshot};
+
+use crate::http::{Asked, Said};
+use crate::judge::{self, Admitted, Denied, Pair};
+
+/// A request that was let through, as far as it takes to decide it again.
+pub(crate) struct UnderWay {
+    method: String,
+    path: CanonicalPath,
+    /// Only where conditions may ask about it: most requests leave nothing behind.
+    kept: Option<Box<Kept>>,
+}
+
+/// What conditions may ask about.
+struct Kept {
+    authority: String,
+    query: Option<Box<[u8]>>,
+    fields: Vec<(String, Box<[u8]>)>,
+    body: KeptBody,
+}
+
+enum KeptBody {
+    Unread,
+    None,
+    TooLong,
+    Whole(Box<[u8]>),
+}
+
+/// A decision that can be made now.
+pub(crate) enum Decided {
+    /// It rests on the body, which nobody has read.
+    BodyFirst,
+    /// It may pass.
+    Yes(UnderWay, Admitted),
+}
+
+/// Decides a request as it arrived.
+pub(crate) fn decide(
+    snapshot: &Snapshot,
+    pair: Pair,
+    asked: &Asked<'_>,
+    now: Timestamp,
+) -> Result<Decided, Denied> {
+    let Asked { method, path, .. } = *asked;
+    let operation = Operation::Http { method, path };
+    let under_way = |kept| UnderWay {
+        method: method.to_owned(),
+        path: path.clone(),
+        kept,
+    };
+    if !snapshot.reads_request(pair.from, pair.to) {
+        let moment = Moment::at(now, Seen::Nothing);
+        let admitted = judge::may(snapshot, pair, operation, &moment)?;
+        return Ok(Decided::Yes(under_way(None), admitted));
+    }
+    if asked.body == Said::Unread && snapshot.reads_body(pair.from, pair.to, operation) {
+        return Ok(Decided::BodyFirst);
+    }
+    let headers: Vec<_> = asked
+        .fields
+        .iter()
+        .map(|field| (field.name, field.value))
+        .collect();
+    let request = Request {
+        host: asked.authority,
+        query: asked.query,
+        headers: &headers,
+        body: match asked.body {
+            Said::Unread => Body::Unread,
+            Said::None => Body::None,
+            Said::TooLong => Body::TooLong,
+            Said::Whole(bytes) => Body::Bytes(bytes),
+        },
+    };
+    let moment = Moment::at(now, Seen::Request(&request));
+    let admitted = judge::may(snapshot, pair, operation, &moment)?;
+    let kept = Box::new(Kept::of(asked));
+    Ok(Decided::Yes(under_way(Some(kept)), admitted))
+}
+
+impl UnderWay {
+    /// Decides again. A condition that asks for something that was not kept cannot be evaluated, and denies.
+    pub(crate) fn may_go_on(
+        &self,
+        snapshot: &Snapshot,
+        pair: Pair,
+        now: Timestamp,
+    ) -> Result<Admitted, Denied> {
+        let (method, path) = (self.method.as_str(), &self.path);
+        let operation = Operation::Http { method, path };
+        let Some(kept) = &self.kept else {
+            let moment = Moment::at(now, Seen::Nothing);
+            return judge::may(snapshot, pair, operation, &moment);
+        };
+        let headers: Vec<_> = kept
+            .fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), &**value))
+            .collect();
+        let request = Request {
+            host: &kept.authority,
+            query: kept.query.as_deref(),
+            headers: &headers,
+            body: match &kept.body {
+                KeptBody::Unread => Body::Unread,
+                KeptBody::None => Body::None,
+                KeptBody::TooLong => Body::TooLong,
+                KeptBody::Whole(bytes) => Body::Bytes(bytes),
+            },
+        };
+        let moment = Moment::at(now, Seen::Request(&request));
+        judge::may(snapshot, pair, operation, &moment)
+    }
+
+    /// Whether conditions may have asked about more than method and path.
+    pub(crate) fn was_seen(&self) -> bool {
+        self.kept.is_some()
+    }
+}
+
+impl Kept {
+    fn of(asked: &Asked<'_>) -> Self {
+        let field = |field: &ringfence_wire::http1::Field<'_>| {
+            (field.name.to_owned(), Box::from(field.value))
+        };
+        Self {
+            authority: asked.authority.to_owned(),
+            query: asked.query.map(Box::from),
+            fields: asked.fields.iter().map(field).collect(),
+            body: match asked.body {
+                Said::Unread => KeptBody::Unread,
+                Said::None => KeptBody::None,
+                Said::TooLong => KeptBody::TooLong,
+                Said::Whole(bytes) => KeptBody::Whole(Box::from(bytes)),
+            },
+        }
+    }
+}
