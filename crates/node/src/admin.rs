@@ -16,19 +16,31 @@ use crate::packets::{Channel, Listener};
 use crate::status::Status;
 use crate::supervisor::{Input, Inputs};
 
+/// How the refusal of a request begins that the node does not know. Later versions go by it.
+const NOT_ONE: &str = "the request is not one";
+/// Characters of a version that are shown and recorded.
+const VERSION_MAX: usize = 40;
+
 /// Operator to node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "ask")]
 pub enum Request {
     /// How it stands.
     Status,
+    /// Stop: the process `pid`, of version `version`, serves this state from now on. For records; who asks is known.
+    HandOver {
+        /// Process that takes over.
+        pid: u32,
+        /// Its version.
+        version: String,
+    },
 }
 
 /// Node to operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "say")]
 enum Answer {
-    /// One descriptor beside: a sealed memory file with the answer as one line of JSON.
+    /// To `Status`, one descriptor beside: a sealed memory file with the answer as one line of JSON.
     Done,
     /// No, and why.
     Refused { reason: String },
@@ -74,7 +86,7 @@ async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()>
             return channel
                 .send(
                     &Answer::Refused {
-                        reason: format!("the request is not one: {error}"),
+                        reason: format!("{NOT_ONE}: {error}"),
                     },
                     &[],
                 )
@@ -100,48 +112,23 @@ async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()>
             let file = memfd::sealed("ringfence-answer", &line)?;
             channel.send(&Answer::Done, &[file.as_fd()]).await
         }
+        Request::HandOver { pid, version } => {
+            // Said to somebody who is still there: a node that was stopped when it was asked does not end later for nobody.
+            channel.send(&Answer::Done, &[]).await?;
+            let version: String = version.chars().take(VERSION_MAX).collect();
+            let why = format!("to hand over to process {pid} (version {version})");
+            inputs.send(Input::Stop(why)).await;
+            Ok(())
+        }
     }
 }
 
 /// Asks the node that serves the state directory `state` how it stands. `None`: no node is running there.
 pub fn ask_status(state: &Path) -> io::Result<Option<Status>> {
-    let directory = sockets::socket_dir(state)?;
-    let socket = match sockets::connect(&directory, sockets::ADMIN_SOCKET) {
-        Ok(socket) => socket,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
-            ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
+    let Some(node) = reach(state)? else {
+        return Ok(None);
     };
-    let patience = Some(3 * ADMIN_WITHIN);
-    rustix::net::sockopt::set_socket_timeout(
-        &socket,
-        rustix::net::sockopt::Timeout::Recv,
-        patience,
-    )?;
-    rustix::net::sockopt::set_socket_timeout(
-        &socket,
-        rustix::net::sockopt::Timeout::Send,
-        patience,
-    )?;
-    channel::send(&socket, &Request::Status, &[])?;
-    let packet = channel::recv::<Answer>(&socket).map_err(|error| match error.kind() {
-        io::ErrorKind::WouldBlock => {
-            io::Error::new(io::ErrorKind::TimedOut, "the node does not answer")
-        }
-        _ => error,
-    })?;
-    let Some(packet) = packet else {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "the node hung up",
-        ));
-    };
+    let packet = ask(&node, &Request::Status)?;
     match packet.message {
         Answer::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
         Answer::Done => {
@@ -152,4 +139,67 @@ pub fn ask_status(state: &Path) -> io::Result<Option<Status>> {
             Ok(Some(serde_json::from_slice(&memfd::read(file)?)?))
         }
     }
+}
+
+/// What became of the wish to take over.
+pub(crate) enum HandOver {
+    /// This process ends.
+    Agreed(i32),
+    /// This process does not know the wish, being older, and was sent SIGTERM, which it does know.
+    Signalled(i32),
+    /// No node is running there.
+    Absent,
+}
+
+/// Asks the node that serves `state` to end, for this process to take over.
+pub(crate) fn hand_over(state: &Path) -> io::Result<HandOver> {
+    let Some(node) = reach(state)? else {
+        return Ok(HandOver::Absent);
+    };
+    let pid = sockets::peer(&node)?.pid;
+    let process = sockets::peer_pidfd(&node)?;
+    let wish = Request::HandOver {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    match ask(&node, &wish)?.message {
+        Answer::Done => Ok(HandOver::Agreed(pid)),
+        Answer::Refused { reason } if reason.starts_with(NOT_ONE) => {
+            rustix::process::pidfd_send_signal(&process, rustix::process::Signal::TERM)?;
+            Ok(HandOver::Signalled(pid))
+        }
+        Answer::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
+    }
+}
+
+/// `None`: no node is running there.
+fn reach(state: &Path) -> io::Result<Option<OwnedFd>> {
+    let directory = sockets::socket_dir(state)?;
+    match sockets::connect(&directory, sockets::ADMIN_SOCKET) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn ask(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>> {
+    use rustix::net::sockopt::{Timeout, set_socket_timeout};
+    let patience = Some(3 * ADMIN_WITHIN);
+    set_socket_timeout(node, Timeout::Recv, patience)?;
+    set_socket_timeout(node, Timeout::Send, patience)?;
+    channel::send(node, request, &[])?;
+    let packet = channel::recv::<Answer>(node).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => {
+            io::Error::new(io::ErrorKind::TimedOut, "the node does not answer")
+        }
+        _ => error,
+    })?;
+    packet.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the node hung up"))
 }

@@ -23,9 +23,7 @@ pub(crate) struct Counters {
 impl Counters {
     /// Those of the state directory `dir`, with this start counted.
     pub(crate) fn next_start(dir: &Path) -> Result<Self, NodeError> {
-        let fix =
-            "put back a copy; without it, numbers of generations and instances would be used twice";
-        let mut counters: Self = persist::read_json(dir, FILE, fix)?.unwrap_or_default();
+        let mut counters = Self::read(dir)?;
         counters.starts += 1;
         counters.store(dir).map_err(|error| {
             NodeError::io(
@@ -35,6 +33,13 @@ impl Counters {
             )
         })?;
         Ok(counters)
+    }
+
+    /// Those of the state directory `dir`, as they are.
+    pub(crate) fn read(dir: &Path) -> Result<Self, NodeError> {
+        let fix =
+            "put back a copy; without it, numbers of generations and instances would be used twice";
+        Ok(persist::read_json(dir, FILE, fix)?.unwrap_or_default())
     }
 
     pub(crate) fn store(&self, dir: &Path) -> std::io::Result<()> {

@@ -19,6 +19,10 @@ use crate::limits::{ENFORCER_BACKLOG, LAST_BREATH};
 use crate::packets::{Channel, Process};
 use crate::supervisor::{Input, Inputs};
 
+/// Where the enforcer's program is: in the very file that this process runs, also when another one has its name by now.
+/// Node and enforcer are always of one build.
+pub(crate) const EXE: &str = "/proc/self/exe";
+
 /// Counts incarnations, so that a late word of a dead one is not taken for the living one's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(pub(crate) u64);
@@ -48,16 +52,11 @@ pub(crate) struct Enforcer {
 }
 
 impl Enforcer {
-    /// Starts `exe ARGS…` and reports what comes of it to `inputs`.
-    pub(crate) fn start(
-        exe: &Path,
-        args: &[OsString],
-        epoch: Epoch,
-        inputs: Inputs,
-    ) -> io::Result<Self> {
+    /// Starts `ringfence ARGS…` of this binary and reports what comes of it to `inputs`.
+    pub(crate) fn start(args: &[OsString], epoch: Epoch, inputs: Inputs) -> io::Result<Self> {
         let (ours, theirs) = channel::pair()?;
         let channel = Channel::new(ours)?;
-        let child = spawn_enforcer(exe, args, theirs)?;
+        let child = spawn_enforcer(Path::new(EXE), args, theirs)?;
         let pid = child.pid();
         let (outbox, queue) = mpsc::channel(ENFORCER_BACKLOG);
         let (kill, killed) = mpsc::channel(1);

@@ -53,6 +53,14 @@ pub enum NodeError {
         /// What to do.
         fix: String,
     },
+    /// The node that serves is not replaced.
+    #[error("not taken over: {what}")]
+    TakeOver {
+        /// Why.
+        what: String,
+        /// What to do.
+        fix: String,
+    },
     /// There is no default for the state directory.
     #[error("no place for the state: neither XDG_STATE_HOME nor HOME is an absolute path")]
     NoHome,
@@ -68,7 +76,10 @@ impl NodeError {
     pub fn fix(&self) -> String {
         match self {
             NodeError::Locked { pid: Some(pid), .. } => {
-                format!("stop it with `kill {pid}`, or give this one its own with `--state DIR`")
+                format!(
+                    "replace it with `ringfence up --takeover`, stop it with `kill {pid}`, or give this one its own with \
+                     `--state DIR`"
+                )
             }
             NodeError::Locked { pid: None, .. } => {
                 "stop the other one, or give this one its own with `--state DIR`".to_owned()
@@ -76,6 +87,7 @@ impl NodeError {
             NodeError::State { fix, .. }
             | NodeError::Damaged { fix, .. }
             | NodeError::Config { fix, .. }
+            | NodeError::TakeOver { fix, .. }
             | NodeError::Io { fix, .. } => fix.clone(),
             NodeError::NoHome => "name one with `--state DIR`".to_owned(),
         }

@@ -10,6 +10,7 @@ use ringfence_model::{
 };
 use ringfence_policy::Snapshot;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::addresses::Addresses;
@@ -115,7 +116,8 @@ impl Desk {
         counters: Counters,
     ) -> Result<Self, NodeError> {
         let fix = "move it away; the configuration directory is read anew, and with no valid one everything is denied";
-        let good: Option<Good> = persist::read_json(state, FILE, fix)?;
+        let kept: Option<Value> = persist::read_json(state, FILE, fix)?;
+        let good = kept.and_then(|kept| understood(kept, &state.join(FILE)));
         let mut counters = counters;
         counters.generation = counters
             .generation
@@ -136,6 +138,20 @@ impl Desk {
             watched: Vec::new(),
             spotted: Spotted::default(),
         })
+    }
+
+    /// What a node that starts now would offer first, with nothing written down. In words, why there is no such thing.
+    pub(crate) fn rehearse(&mut self) -> Result<Serving, String> {
+        let before = Fingerprint::take(&self.config, &[]);
+        if let Some(unrest) = unrest::look(&self.config, &before.files, &self.spotted) {
+            return Err(format!("{unrest}\n= help: {}", unrest.fix()));
+        }
+        match self.make("") {
+            Ok(Some(serving)) => Ok(serving),
+            // Nothing has the digest "".
+            Ok(None) => Err("it is empty".to_owned()),
+            Err(errors) => Err(errors.to_string()),
+        }
     }
 
     /// Whether an earlier run left a generation of this configuration directory.
@@ -351,6 +367,49 @@ pub(crate) fn keep(
         whole: serving.whole.clone(),
     };
     persist::replace_json(state, FILE, &good, Durability::Machine)
+}
+
+/// What was kept, unless another version kept it and it says something that this one does not know: half understood, it
+/// may allow what it was to forbid.
+fn understood(kept: Value, file: &Path) -> Option<Good> {
+    let good = serde_json::from_value::<Good>(kept.clone()).map_err(|error| error.to_string());
+    let good = good.and_then(|good| {
+        let ours = serde_json::to_value(&good).map_err(|error| error.to_string())?;
+        match strange(&kept, &ours) {
+            Some(what) => Err(format!("{what} is not known here")),
+            None => Ok(good),
+        }
+    });
+    match good {
+        Ok(good) => Some(good),
+        Err(why) => {
+            crate::say::warn(&format!(
+                "{} is of another version of ringfence: {why}; it is not used\n= help: nothing is needed while the \
+                 configuration is valid: it is read anew",
+                file.display()
+            ));
+            None
+        }
+    }
+}
+
+/// The name of something in `theirs` that `ours`, which was read from it, has lost.
+fn strange(theirs: &Value, ours: &Value) -> Option<String> {
+    match (theirs, ours) {
+        (Value::Object(theirs), Value::Object(ours)) => {
+            theirs
+                .iter()
+                .find_map(|(name, value)| match ours.get(name) {
+                    Some(read) => strange(value, read),
+                    None => (!value.is_null()).then(|| format!("`{name}`")),
+                })
+        }
+        (Value::Array(theirs), Value::Array(ours)) if theirs.len() == ours.len() => theirs
+            .iter()
+            .zip(ours)
+            .find_map(|(theirs, ours)| strange(theirs, ours)),
+        (theirs, ours) => (theirs != ours).then(|| format!("`{theirs}`")),
+    }
 }
 
 /// SHA-256 over everything a generation is made of. Equal digests mean equal generations.

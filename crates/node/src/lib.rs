@@ -7,8 +7,10 @@
 //! it starts, watches and starts again. It decides who may be whom, and which version of policy is in force.
 //!
 //! ```text
-//!  node ──▶ state, counters, addresses     what outlives a node, on the disk
-//!       ──▶ generation ──▶ pem, scan       files become a generation, or a list of errors
+//!  node ──▶ state, lock, format            one node at a time on one directory, and who may read it
+//!       ──▶ takeover                       the other one asked to hand over, once this one is sure to serve
+//!       ──▶ counters, addresses, persist   what outlives a node, on the disk
+//!       ──▶ generation ──▶ pem, scan, unrest   files become a generation, or a list of errors
 //!       ──▶ supervisor                     one task with all the state; everything else sends it inputs:
 //!             watch · run_socket · admin · scrape · enforcer
 //!  claim ◀── unit, vouch, program        who may be whom, and what the kernel says about who asks
@@ -27,10 +29,12 @@ mod claim;
 mod counters;
 mod enforcer;
 mod error;
+mod format;
 mod generation;
 mod ids;
 mod instances;
 pub mod limits;
+mod lock;
 mod metrics;
 mod node;
 mod packets;
@@ -46,6 +50,7 @@ mod state;
 pub mod status;
 mod supervisor;
 mod sweep;
+mod takeover;
 mod unit;
 mod unrest;
 mod vouch;

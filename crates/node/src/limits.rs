@@ -54,6 +54,9 @@ pub const LOADED_WITHIN: Duration = Duration::from_secs(30);
 pub const POISON_DEATHS: u32 = 2;
 /// From `Stop` to the end of the enforcer. Then it is killed.
 pub const STOP_WITHIN: Duration = Duration::from_secs(5);
+/// From a running node's yes to its end, when another one takes over. It has [`STOP_WITHIN`] for its enforcer, twice. Then
+/// the one that waits gives up, and says how to end the other.
+pub const HAND_OVER_WITHIN: Duration = Duration::from_secs(20);
 /// From the end of a process's channel to its own. A killed one closes its channel a moment before it has ended; an
 /// enforcer that lives on is killed after this, a launcher may come back.
 pub const LAST_BREATH: Duration = Duration::from_millis(300);

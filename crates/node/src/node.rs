@@ -26,6 +26,7 @@ use crate::state::{State, config_path, default_dir, keep_apart};
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
 use crate::sweep::{self, Making};
 use crate::vouch::LauncherGroup;
+use crate::{format, takeover};
 
 /// Inputs that wait for the supervisor. Senders wait when it is full.
 const INPUTS: usize = 256;
@@ -45,6 +46,8 @@ pub struct UpOptions {
     pub metrics: Option<Loopback>,
     /// Group that may use the monitors' Unix socket, beside root; a node of root only.
     pub metrics_gid: Option<u32>,
+    /// Replace the node that serves the state now, if one does.
+    pub takeover: bool,
 }
 
 /// Runs a node in the foreground until SIGTERM or SIGINT.
@@ -64,12 +67,35 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     };
     let config = config_path(&options.config);
     keep_apart(&dir, &config)?;
-    let state = State::open(&dir)?;
+    let node = options.node.unwrap_or_else(host_name);
+    let owner = Owner(rustix::process::geteuid().as_raw());
+    let (uids, gids) = IdMap::of_this_process()
+        .map_err(|error| NodeError::io("read /proc/self/uid_map", error, "mount /proc"))?;
+    let enforcer_args = |log: &Path| {
+        let mut args: Vec<OsString> = vec!["enforcer".into(), "--log".into(), log.into()];
+        if owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1) {
+            args.extend(["--run-as".into(), ENFORCER_ID.to_string().into()]);
+        }
+        args
+    };
+    let (state, predecessor) = match State::open(&dir) {
+        Err(NodeError::Locked { dir, pid }) if options.takeover => {
+            let rehearsal = || {
+                format::check(&dir)?;
+                let (config, zone) = (config.clone(), options.zone.clone());
+                let counters = Counters::read(&dir)?;
+                let desk = Desk::open(&dir, config, zone, node.clone(), counters)?;
+                takeover::rehearse(desk, &dir, enforcer_args)
+            };
+            (takeover::take(&dir, pid, rehearsal)?, pid)
+        }
+        other => (other?, None),
+    };
+    format::claim(state.dir())?;
     // Once more, now that every symbolic link in it can be followed.
     keep_apart(state.dir(), &config)?;
 
     let counters = Counters::next_start(state.dir())?;
-    let node = options.node.unwrap_or_else(host_name);
     let desk = Desk::open(
         state.dir(),
         config.clone(),
@@ -93,9 +119,6 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         )
     })?;
 
-    let owner = Owner(rustix::process::geteuid().as_raw());
-    let (uids, gids) = IdMap::of_this_process()
-        .map_err(|error| NodeError::io("read /proc/self/uid_map", error, "mount /proc"))?;
     let (sockets, making) = socket_dir(state.dir(), owner)?;
     let run_mode = if owner.0 == 0 { 0o666 } else { 0o600 };
     let run = listen(&sockets, RUN_SOCKET, run_mode)?;
@@ -111,27 +134,23 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         }
     }
 
-    let mut enforcer_args: Vec<OsString> =
-        vec!["enforcer".into(), "--log".into(), state.log_dir().into()];
-    if owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1) {
-        enforcer_args.extend(["--run-as".into(), ENFORCER_ID.to_string().into()]);
-    }
     let group = LauncherGroup::of_this_binary();
     let fixed = Fixed {
         node,
         zone: options.zone,
         state: state.dir().to_owned(),
+        state_id: state.id(),
         log: state.log_dir(),
         config: config.clone(),
         sockets: sockets.clone(),
         metrics: monitors.addresses.clone(),
-        exe: PathBuf::from("/proc/self/exe"),
-        enforcer_args,
+        enforcer_args: enforcer_args(&state.log_dir()),
         owner,
         group,
         outer_ids: owner.0 == 0 && outer_ids_exist(&uids, &gids),
         state_option,
         since: Timestamp::now(),
+        predecessor,
     };
     let (instances, gone, trouble) = Instances::open(state.dir(), counters.starts);
     if let Some(trouble) = trouble {
@@ -371,8 +390,12 @@ fn watch_signals(inputs: &Inputs) -> Result<(), NodeError> {
         });
         Ok(())
     };
-    on(SignalKind::terminate(), || Input::Stop("SIGTERM"))?;
-    on(SignalKind::interrupt(), || Input::Stop("SIGINT"))?;
+    on(SignalKind::terminate(), || {
+        Input::Stop("on SIGTERM".to_owned())
+    })?;
+    on(SignalKind::interrupt(), || {
+        Input::Stop("on SIGINT".to_owned())
+    })?;
     on(SignalKind::hangup(), || Input::Changed)
 }
 

@@ -28,18 +28,33 @@ pub(crate) fn replace(
     durability: Durability,
 ) -> io::Result<()> {
     let temporary = dir.join(format!(".{name}.new"));
+    let written = write(dir, name, &temporary, bytes, durability);
+    if written.is_err() {
+        // On a full disk, what did not fit is only in the way.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+fn write(
+    dir: &Path,
+    name: &str,
+    temporary: &Path,
+    bytes: &[u8],
+    durability: Durability,
+) -> io::Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .mode(0o600)
         .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-        .open(&temporary)?;
+        .open(temporary)?;
     file.write_all(bytes)?;
     if durability == Durability::Machine {
         file.sync_all()?;
     }
-    fs::rename(&temporary, dir.join(name))?;
+    fs::rename(temporary, dir.join(name))?;
     if durability == Durability::Machine {
         File::open(dir)?.sync_all()?;
     }

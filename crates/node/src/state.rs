@@ -1,16 +1,12 @@
 //! The state directory: private, ours alone, one node at a time.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
 use crate::NodeError;
+use crate::lock::{self, Lock};
 
-/// Name of the lock file; it holds the process id of the node.
-const LOCK: &str = "lock";
 /// Name of the directory with the flow log.
 const LOG: &str = "log";
 
@@ -36,7 +32,8 @@ pub fn default_dir() -> Result<PathBuf, NodeError> {
 #[derive(Debug)]
 pub(crate) struct State {
     dir: PathBuf,
-    _lock: File,
+    id: (u64, u64),
+    _lock: Lock,
 }
 
 impl State {
@@ -73,9 +70,13 @@ impl State {
                 "name another place with `--state DIR`",
             )
         })?;
-        inspect(&dir, rustix::process::geteuid().as_raw())?;
-        let lock = lock(&dir)?;
-        let state = Self { dir, _lock: lock };
+        let id = inspect(&dir, rustix::process::geteuid().as_raw())?;
+        let lock = lock::take(&dir)?;
+        let state = Self {
+            dir,
+            id,
+            _lock: lock,
+        };
         state.make_private(LOG)?;
         Ok(state)
     }
@@ -83,6 +84,11 @@ impl State {
     /// The directory, absolute and without symbolic links.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Device and inode: another directory of the same name is another state.
+    pub(crate) fn id(&self) -> (u64, u64) {
+        self.id
     }
 
     /// Where the flow log is.
@@ -108,8 +114,8 @@ impl State {
     }
 }
 
-/// Refuses what is no private directory of `owner`.
-pub(crate) fn inspect(dir: &Path, owner: u32) -> Result<(), NodeError> {
+/// Refuses what is no private directory of `owner`. Gives device and inode.
+pub(crate) fn inspect(dir: &Path, owner: u32) -> Result<(u64, u64), NodeError> {
     let fault = |what: &str, fix: String| {
         Err(NodeError::State {
             dir: dir.to_owned(),
@@ -148,47 +154,7 @@ pub(crate) fn inspect(dir: &Path, owner: u32) -> Result<(), NodeError> {
             format!("close it with `chmod 700 {}`", dir.display()),
         );
     }
-    Ok(())
-}
-
-fn lock(dir: &Path) -> Result<File, NodeError> {
-    let path = dir.join(LOCK);
-    let cannot = |error: std::io::Error| {
-        NodeError::io(
-            format!("lock {}", path.display()),
-            error,
-            "move the file away; it holds only a process id",
-        )
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-        .open(&path)
-        .map_err(cannot)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            let pid = file
-                .take(32)
-                .read_to_string(&mut text)
-                .ok()
-                .and_then(|_| text.trim().parse().ok());
-            return Err(NodeError::Locked {
-                dir: dir.to_owned(),
-                pid,
-            });
-        }
-        Err(error) => return Err(cannot(error.into())),
-    }
-    file.set_len(0).map_err(cannot)?;
-    file.seek(SeekFrom::Start(0)).map_err(cannot)?;
-    writeln!(file, "{}", std::process::id()).map_err(cannot)?;
-    Ok(file)
+    Ok((meta.dev(), meta.ino()))
 }
 
 /// The configuration directory by a name that stays the same when the directory is replaced: its parent without

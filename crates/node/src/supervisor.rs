@@ -55,8 +55,8 @@ pub(crate) enum Input {
     Metrics(oneshot::Sender<Readings>),
     /// A second has passed.
     Tick,
-    /// Stop, because of the signal named.
-    Stop(&'static str),
+    /// Stop, for the reason that follows "stopping".
+    Stop(String),
 }
 
 /// The way to the supervisor.
@@ -84,13 +84,14 @@ pub(crate) struct Fixed {
     pub(crate) node: String,
     pub(crate) zone: HostName,
     pub(crate) state: PathBuf,
+    /// Device and inode of the state directory.
+    pub(crate) state_id: (u64, u64),
     /// Where the flow log is.
     pub(crate) log: PathBuf,
     pub(crate) config: PathBuf,
     pub(crate) sockets: PathBuf,
     /// Where monitors ask: a path, perhaps a URL.
     pub(crate) metrics: Vec<String>,
-    pub(crate) exe: PathBuf,
     pub(crate) enforcer_args: Vec<OsString>,
     pub(crate) owner: Owner,
     /// What vouches for launchers of other users.
@@ -100,6 +101,8 @@ pub(crate) struct Fixed {
     /// What to append to commands that are suggested, such as ` --state DIR`.
     pub(crate) state_option: String,
     pub(crate) since: Timestamp,
+    /// The process that this node replaced.
+    pub(crate) predecessor: Option<u32>,
 }
 
 /// The node's state.
@@ -122,6 +125,8 @@ pub(crate) struct Supervisor {
     /// What to offer when the first offer is not taken.
     fallback: Option<Arc<Serving>>,
     rejected: Option<Rejected>,
+    /// What is in force could not be kept for a later start, and why.
+    unkept: Option<String>,
     child: child::Child,
     instances: Instances,
     links: BTreeMap<InstanceId, launchers::Link>,
@@ -158,6 +163,7 @@ impl Supervisor {
             offer: None,
             fallback: None,
             rejected: None,
+            unkept: None,
             child: child::Child::default(),
             instances,
             links: BTreeMap::new(),
@@ -175,21 +181,21 @@ impl Supervisor {
 
     /// Deals with inputs until told to stop, and then sees the enforcer out.
     pub(crate) async fn run(mut self, mut inputs: mpsc::Receiver<Input>) {
-        self.record(
-            "node started",
-            format!("version {}", env!("CARGO_PKG_VERSION")),
-            None,
-            true,
-        );
+        let version = env!("CARGO_PKG_VERSION");
+        let started = match self.fixed.predecessor {
+            Some(pid) => format!("version {version}, took over from process {pid}"),
+            None => format!("version {version}"),
+        };
+        self.record("node started", started, None, true);
         self.start_reading();
-        let signal = loop {
+        let why = loop {
             match inputs.recv().await {
-                Some(Input::Stop(signal)) => break signal,
+                Some(Input::Stop(why)) => break why,
                 Some(input) => self.take(input),
-                None => break "the end of all inputs",
+                None => break "at the end of all inputs".to_owned(),
             }
         };
-        self.stop(signal, &mut inputs).await;
+        self.stop(&why, &mut inputs).await;
     }
 
     fn take(&mut self, input: Input) {
@@ -210,10 +216,31 @@ impl Supervisor {
     }
 
     fn tick(&mut self) {
+        self.check_state();
+        self.keep_again();
         self.check_deadlines();
         self.expire_claims();
         self.sweep_instances();
         self.ask_enforcer();
+    }
+
+    /// The lock is on the directory that was there at the start. Under another one of its name a second node could serve.
+    fn check_state(&self) {
+        use std::os::unix::fs::MetadataExt;
+        let state = &self.fixed.state;
+        let there = match std::fs::metadata(state) {
+            Ok(meta) => Some((meta.dev(), meta.ino())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            // Not an answer, as of a file server that is away for a while.
+            Err(_) => return,
+        };
+        if there != Some(self.fixed.state_id) {
+            let why = format!(
+                "because the state directory {} was moved away",
+                state.display()
+            );
+            self.inputs.send_after(Duration::ZERO, Input::Stop(why));
+        }
     }
 
     /// Records something the node did. Kept until an enforcer can write it.
@@ -252,9 +279,9 @@ impl Supervisor {
         }
     }
 
-    async fn stop(&mut self, signal: &str, inputs: &mut mpsc::Receiver<Input>) {
-        crate::say::warn(&format!("stopping on {signal}"));
-        self.record("node stopped", format!("on {signal}"), None, true);
+    async fn stop(&mut self, why: &str, inputs: &mut mpsc::Receiver<Input>) {
+        crate::say::warn(&format!("stopping {why}"));
+        self.record("node stopped", why.to_owned(), None, true);
         if let Err(error) = self.instances.store() {
             crate::say::warn(&format!(
                 "the table of instances cannot be written: {error}"

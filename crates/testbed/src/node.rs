@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ringfence_model::FlowRecord;
@@ -19,6 +20,9 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(15);
 const VERB_WITHIN: Duration = Duration::from_secs(30);
 /// Between two looks.
 const POLL: Duration = Duration::from_millis(50);
+
+/// Numbers the starts of nodes within one test process.
+static STARTS: AtomicU32 = AtomicU32::new(0);
 
 /// How a node is started.
 #[derive(Clone, Debug)]
@@ -124,20 +128,45 @@ impl Node {
 
     /// Starts `up`, again after [`Node::stop`].
     pub fn up(&mut self) -> Result<(), TestbedError> {
-        let pid_file = launch::pid_file(&self.pids, "up");
+        let (process, pid_file) = self.start_up(&[])?;
+        self.serves(process, &pid_file)
+    }
+
+    /// Starts `up --takeover` beside the one that runs, and waits until it serves. Returns how the other one ended.
+    pub fn take_over(&mut self) -> Result<Output, TestbedError> {
+        let (process, pid_file) = self.start_up(&["--takeover"])?;
+        let before = self.up.take();
+        self.serves(process, &pid_file)?;
+        match before {
+            Some(mut before) => before.wait(STOP_WITHIN),
+            None => Err(TestbedError::Answer {
+                what: "ringfence up".into(),
+                said: "none ran before".into(),
+            }),
+        }
+    }
+
+    /// Starts `up` on this node's state with more `options`, and waits for nothing: the process, and the file that will
+    /// hold its pid.
+    pub fn start_up(&self, options: &[&str]) -> Result<(Process, PathBuf), TestbedError> {
+        let number = STARTS.fetch_add(1, Ordering::Relaxed);
+        let pid_file = launch::pid_file(&self.pids, &format!("up-{number}"));
         let (config, state) = (
             self.config.display().to_string(),
             self.state.display().to_string(),
         );
         let words = [self.binary.as_os_str(), OsStr::new("up")].map(OsStr::to_owned);
-        let options =
-            ["--config", &config, "--state", &state, "--node", "testhost"].map(Into::into);
-        let line = self
-            .host
-            .as_caller(Some(&pid_file), words.into_iter().chain(options));
-        let process = Process::start("ringfence up", line, None)?;
+        let own = ["--config", &config, "--state", &state, "--node", "testhost"];
+        let options = own.into_iter().chain(options.iter().copied());
+        let words = words.into_iter().chain(options.map(Into::into));
+        let line = self.host.as_caller(Some(&pid_file), words);
+        Ok((Process::start("ringfence up", line, None)?, pid_file))
+    }
+
+    /// Waits until a process of [`Node::start_up`] serves; it is this node's from then on.
+    pub fn serves(&mut self, process: Process, pid_file: &Path) -> Result<(), TestbedError> {
         process.wait_stdout("ringfence is up", READY_WITHIN)?;
-        let text = std::fs::read_to_string(&pid_file)
+        let text = std::fs::read_to_string(pid_file)
             .map_err(TestbedError::io("the pid of ringfence up"))?;
         self.up_pid = text.trim().parse().map_err(|_| TestbedError::Answer {
             what: "the pid of ringfence up".into(),
@@ -145,6 +174,11 @@ impl Node {
         })?;
         self.up = Some(process);
         Ok(())
+    }
+
+    /// What is started from now on is this binary.
+    pub fn set_binary(&mut self, binary: PathBuf) {
+        self.binary = binary;
     }
 
     /// Tells `up` to end, and waits for it.

@@ -112,12 +112,7 @@ impl Supervisor {
         }
         self.child.started += 1;
         let epoch = Epoch(self.child.started);
-        match Enforcer::start(
-            &self.fixed.exe,
-            &self.fixed.enforcer_args,
-            epoch,
-            self.inputs.clone(),
-        ) {
+        match Enforcer::start(&self.fixed.enforcer_args, epoch, self.inputs.clone()) {
             Ok(enforcer) => {
                 self.child.ready_by = Some(Instant::now() + READY_WITHIN);
                 self.child.since = Some(Timestamp::now());

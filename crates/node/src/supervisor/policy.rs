@@ -49,7 +49,7 @@ impl Supervisor {
                 // node must not hide. It ends, and its launchers reset everything until it is back.
                 Err(error) => {
                     crate::say::warn(&format!("reading the configuration panicked: {error}"));
-                    inputs.send(Input::Stop("a panic")).await;
+                    inputs.send(Input::Stop("after a panic".to_owned())).await;
                 }
             }
         });
@@ -264,14 +264,40 @@ impl Supervisor {
         self.claims_due();
     }
 
-    fn keep(&self, offer: &Serving) {
+    /// Keeps it for a later start. Until that succeeds, a node that starts with broken files would go back to an earlier
+    /// one, which may allow what this one denies.
+    fn keep(&mut self, offer: &Serving) {
         let fixed = &self.fixed;
-        if let Err(error) = generation::keep(&fixed.state, &fixed.config, &fixed.zone, offer) {
-            crate::say::warn(&format!(
-                "generation {} is in force, but cannot be kept for a later start: {error}\n= help: make room in {}",
-                offer.generation,
-                fixed.state.display()
-            ));
+        let kept = generation::keep(&fixed.state, &fixed.config, &fixed.zone, offer);
+        match (kept, self.unkept.take()) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                let text = format!("generation {} is kept for a later start", offer.generation);
+                crate::say::warn(&text);
+                self.record("generation kept", text, None, true);
+            }
+            (Err(error), before) => {
+                if before.is_none() {
+                    crate::say::warn(&format!(
+                        "generation {} is in force, but cannot be kept for a later start: {error}; tried again every second\n\
+                         = help: make room in {}",
+                        offer.generation,
+                        fixed.state.display()
+                    ));
+                    let text = format!("generation {}: {error}", offer.generation);
+                    self.record("generation not kept", text, None, false);
+                }
+                self.unkept = Some(error.to_string());
+            }
+        }
+    }
+
+    pub(super) fn keep_again(&mut self) {
+        if self.serving.origin != Origin::Config {
+            self.unkept = None;
+        } else if self.unkept.is_some() {
+            let serving = Arc::clone(&self.serving);
+            self.keep(&serving);
         }
     }
 

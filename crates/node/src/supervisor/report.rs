@@ -352,6 +352,15 @@ impl Supervisor {
                 ),
             ));
         }
+        if let Some(trouble) = &self.unkept {
+            reasons.push(Degraded::new(
+                format!(
+                    "generation {} is not kept for a later start: {trouble}",
+                    self.serving.generation
+                ),
+                format!("make room in {}", self.fixed.state.display()),
+            ));
+        }
         if let Some(unsettled) = &self.unsettled
             && !unsettled.said.is_empty()
         {

@@ -16,6 +16,7 @@ Examples:
   ringfence init estate && ringfence up --config estate
   ringfence up --config estate --state /tmp/try
   ringfence run assistant -- curl -sS http://library:8000/      (in another terminal)
+  ./ringfence-2 up --config estate --takeover                   (the new binary, while the old one serves)
 
 It prints one line on standard output when it serves, and everything else on standard error. Changes of the files are \
 picked up when saved: the whole new generation or none. SIGHUP reads them at once, SIGTERM and SIGINT stop the node. \
@@ -44,6 +45,10 @@ pub(crate) struct UpArgs {
     /// Group, by number, that may read the metrics' socket besides root (a node of root only)
     #[arg(long, value_name = "GID")]
     metrics_gid: Option<u32>,
+    /// Replace the node that serves this state now: an upgrade, with agents running. Everything is tried first; a binary or a
+    /// configuration that would not serve leaves the running node alone
+    #[arg(long)]
+    takeover: bool,
 }
 
 fn node_name(text: &str) -> Result<String, String> {
@@ -64,6 +69,7 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         node,
         metrics,
         metrics_gid,
+        takeover,
     } = args;
     let up = ringfence_node::up(UpOptions {
         config,
@@ -72,6 +78,7 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         node,
         metrics,
         metrics_gid,
+        takeover,
     });
     finish(up.map(|()| ExitCode::SUCCESS).map_err(|error| {
         let fix = error.fix();
