@@ -157,7 +157,7 @@ pub(crate) fn hand_over(state: &Path) -> io::Result<HandOver> {
         return Ok(HandOver::Absent);
     };
     let pid = sockets::peer(&node)?.pid;
-    let process = sockets::peer_pidfd(&node)?;
+    let process = sockets::peer_process(&node)?.descriptor;
     let wish = Request::HandOver {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
