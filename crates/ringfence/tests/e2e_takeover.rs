@@ -26,7 +26,7 @@ address = socket.gethostbyname("web")
 told = []
 over = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), over.set()), daemon=True).start()
-print("ready", flush=True)
+print("ready", address, flush=True)
 number = 0
 while not over.wait(0.01):
     number += 1
@@ -149,6 +149,8 @@ fn a_new_binary_takes_over_the_doors_of_running_agents() {
         let mut node = start_as(caller);
         let service = web(&node);
         let (counter, mut puppet) = (counter(&node), Puppet::start(&node));
+        let said = counter.process.stdout();
+        let address = said.lines().next().unwrap().replace("ready ", "");
         let before = instances(&node);
         let old = node.pid();
 
@@ -203,15 +205,21 @@ fn a_new_binary_takes_over_the_doors_of_running_agents() {
                 "{number} was answered and did not arrive"
             );
         }
-        // What was tried meanwhile was turned away at the door, at once, and each such try has its record.
-        let refused = told.values().filter(|said| **said != 200).count() as u64;
+        // What was tried meanwhile was turned away at the door, at once; each try, well or not, is one connection.
+        let refused = told.values().filter(|said| **said != 200).count();
         assert!(refused > 0, "{caller:?}");
-        let away = node.flows_where(0, |r| r.reason.contains("away")).unwrap();
-        let cut = node.flows_where(0, |r| {
-            r.kind == RecordKind::Close && r.reason != "finished" && r.destination == "web"
+        let door = format!("{}:8080", address.trim());
+        let tries = node.flows_where(0, |r| {
+            r.kind == RecordKind::Connection && r.original_destination == door
         });
-        let known = e2e_support::attempts(&away) + e2e_support::attempts(&cut.unwrap());
-        assert!(known >= refused, "{known} of {refused} are known");
+        let tries = tries.unwrap();
+        let turned_away = tries.iter().filter(|r| r.reason.contains("away")).count();
+        assert!(turned_away > 0, "{tries:?}");
+        assert_eq!(
+            e2e_support::attempts(&tries),
+            told.len() as u64,
+            "{refused} refused, {turned_away} turned away"
+        );
         let events = node
             .flows_where(0, |r| r.operation.starts_with("node "))
             .unwrap();
