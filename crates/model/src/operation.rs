@@ -12,6 +12,9 @@ use crate::path::{Allowances, CanonicalPath, PathError};
 pub const PATTERN_SEGMENTS_MAX: usize = 256;
 /// Longest method, in bytes. A longer one is refused.
 pub const METHOD_MAX: usize = 64;
+/// Longest method of a request that is let through, in bytes. A rule for a longer one loads, and lint says that it matches
+/// nothing.
+pub const METHOD_SENT_MAX: usize = 32;
 
 /// The operation of tcp.
 pub const CONNECT: &str = "connect";
