@@ -34,6 +34,8 @@ pub use batch::{BATCH_LINE_MAX, BatchSummary, batch};
 pub use compile::provisional_addresses;
 pub use condition::{BODY_MAX, Body, ConditionError, Moment, Request, Seen, WithError};
 pub use explain::{Answer, Explanation};
-pub use lint::{CODES, Code, EXEMPTION_NOTICE_DAYS, Finding, Level, MODE_NOTICE_DAYS, code, lint};
+pub use lint::{
+    CODES, Code, EXEMPTION_NOTICE_DAYS, Finding, Level, MODE_NOTICE_DAYS, allowed, code, lint,
+};
 pub use snapshot::{AddressBook, Snapshot, Workload, WorkloadIx};
 pub use verdict::{Operation, Reason, Recheck, Ruled, Verdict};

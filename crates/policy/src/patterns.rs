@@ -1,6 +1,8 @@
 //! Questions on single patterns: is one inside another, and what do two have in common.
 
-use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment};
+#[cfg(test)]
+use ringfence_model::operation::{CONNECT, SEND};
+use ringfence_model::operation::{HttpPattern, Pattern, Segment};
 
 /// Whether every operation of `narrow` belongs to `wide`. Exact.
 pub(crate) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
@@ -69,6 +71,7 @@ fn meet_http(a: &HttpPattern, b: &HttpPattern) -> HttpPattern {
     }
 }
 
+#[cfg(test)]
 /// As a rule would write it, in canonical form.
 pub(crate) fn written(pattern: &Pattern) -> String {
     let http = match pattern {

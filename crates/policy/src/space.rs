@@ -64,11 +64,8 @@ fn single(
 }
 
 /// Whether everything in `inner` is in `outer`.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "for lint, which is being written")
-)]
-pub(crate) fn swallows(outer: &Pattern, inner: &Pattern) -> bool {
+#[cfg(test)]
+fn swallows(outer: &Pattern, inner: &Pattern) -> bool {
     witness(&[&[inner]], &[outer]) == Witness::None
 }
 

@@ -12,8 +12,10 @@ pub(crate) use ringfence_model::text::{safe, safe_json, safe_lines};
 pub(crate) const EXIT_ERROR: u8 = 1;
 /// The command line means nothing, beyond what its parser finds.
 pub(crate) const EXIT_USAGE: u8 = 2;
-/// Policy says no.
+/// Policy says no, or a policy test failed.
 pub(crate) const EXIT_DENIED: u8 = 3;
+/// A check failed.
+pub(crate) const EXIT_CHECK: u8 = 4;
 
 /// Why a verb stops.
 #[derive(Debug)]

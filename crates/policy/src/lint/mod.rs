@@ -7,6 +7,7 @@
 //! `edges.rs`, `guardrails.rs`, `care.rs`, `modes.rs`. The work grows with the number of rules: they are compared within
 //! their pair of workloads only.
 
+mod allow;
 mod care;
 mod codes;
 mod edges;
@@ -20,6 +21,7 @@ use jiff::civil::Date;
 use ringfence_model::{Estate, Position};
 use serde::Serialize;
 
+pub use allow::allowed;
 pub use codes::{CODES, Code, Level, code};
 use view::View;
 

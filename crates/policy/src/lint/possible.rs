@@ -1,94 +1,30 @@
 //! Whether anything is left of a rule when others have had their say.
 
-use ringfence_model::operation::{HttpPattern, Pattern, Segment};
+use ringfence_model::operation::Pattern;
 use ringfence_model::path::Allowances;
 
-use crate::patterns::{covers, meet};
-
-/// A method or segment that no rule writes: not a token, and no text of a canonical path.
-const FRESH: &str = "\0";
+use crate::patterns::covers;
+use crate::space::{Witness, witness};
 
 /// Whether some operation of `rule` belongs to every list of `required` and to no pattern of `forbidden`.
 ///
-/// Exact, but for services that accept empty segments: of those it may say yes where the answer is no.
-pub(super) fn remains(
+/// It may say yes where the answer is no: for services that accept empty segments, which the search leaves out, and where
+/// the search is cut off.
+pub(crate) fn remains(
     rule: &Pattern,
     required: &[&[Pattern]],
     forbidden: &[&[Pattern]],
     allowances: Allowances,
 ) -> bool {
-    match required.split_first() {
-        None => escapes(rule, forbidden, allowances),
-        Some((list, rest)) => list
-            .iter()
-            .filter_map(|other| meet(rule, other))
-            .any(|both| remains(&both, rest, forbidden, allowances)),
+    let mut lists = vec![vec![rule]];
+    lists.extend(required.iter().map(|list| list.iter().collect()));
+    let lists: Vec<&[&Pattern]> = lists.iter().map(Vec::as_slice).collect();
+    let forbidden: Vec<&Pattern> = forbidden.iter().flat_map(|list| list.iter()).collect();
+    if allowances.empty_segment {
+        let meets = |list: &&[Pattern]| list.iter().any(|other| other.overlaps(rule));
+        return required.iter().all(meets) && !forbidden.iter().any(|other| covers(other, rule));
     }
-}
-
-/// Whether some operation of `pattern` belongs to none of `forbidden`.
-fn escapes(pattern: &Pattern, forbidden: &[&[Pattern]], allowances: Allowances) -> bool {
-    let touching: Vec<&Pattern> = forbidden
-        .iter()
-        .flat_map(|list| list.iter())
-        .filter(|other| other.overlaps(pattern))
-        .collect();
-    if touching.iter().any(|other| covers(other, pattern)) {
-        return false;
-    }
-    let Pattern::Http(http) = pattern else {
-        return touching.is_empty();
-    };
-    if touching.is_empty() || (http.rest && allowances.empty_segment) {
-        return true;
-    }
-    // What is fresh in all places belongs to the fewest others. Only length and an empty end remain to be tried.
-    let longest = touching
-        .iter()
-        .map(|other| length(other))
-        .max()
-        .unwrap_or(0);
-    let tails = if http.rest {
-        (longest + 1).saturating_sub(http.segments.len())
-    } else {
-        0
-    };
-    (0..=tails)
-        .flat_map(|tail| [request(http, tail, FRESH), request(http, tail, "")])
-        .flatten()
-        .any(|request| !touching.iter().any(|other| other.overlaps(&request)))
-}
-
-fn length(pattern: &Pattern) -> usize {
-    match pattern {
-        Pattern::Http(http) => http.segments.len(),
-        Pattern::Connect | Pattern::Send => 0,
-    }
-}
-
-/// One request of `pattern`, with this many segments beyond those it writes, the last of them `last`.
-fn request(pattern: &HttpPattern, tail: usize, last: &str) -> Option<Pattern> {
-    let mut segments: Vec<Segment> = pattern
-        .segments
-        .iter()
-        .map(|segment| match segment {
-            Segment::One(_) => Segment::Literal(FRESH.into()),
-            literal => literal.clone(),
-        })
-        .collect();
-    segments.resize_with(segments.len() + tail, || Segment::Literal(FRESH.into()));
-    if tail > 0 {
-        segments.pop();
-        segments.push(Segment::Literal(last.into()));
-    }
-    // The shortest path is one empty segment.
-    (!segments.is_empty()).then(|| {
-        Pattern::Http(HttpPattern {
-            method: Some(pattern.method.clone().unwrap_or_else(|| FRESH.into())),
-            segments,
-            rest: false,
-        })
-    })
+    witness(&lists, &forbidden) != Witness::None
 }
 
 #[cfg(test)]

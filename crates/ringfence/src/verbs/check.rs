@@ -11,10 +11,8 @@ use ringfence_node::check::{self, Finding, Group, Outcome};
 use ringfence_node::default_dir;
 use serde::Serialize;
 
-use crate::output::{Colour, Failure, Paint, finish, safe, safe_json, shows_unicode};
+use crate::output::{Colour, EXIT_CHECK, Failure, Paint, finish, safe, safe_json, shows_unicode};
 
-/// Something failed; which, stands in the answer.
-const EXIT_CHECK: u8 = 4;
 /// Between two looks of `--wait`.
 const PAUSE: Duration = Duration::from_millis(250);
 

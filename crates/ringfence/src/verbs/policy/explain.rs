@@ -1,4 +1,4 @@
-//! `ringfence policy`: what the resources say, asked before anything runs on them.
+//! `ringfence policy explain`: how one operation is decided, and by which line.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -7,16 +7,13 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ringfence_model::suggest::nearest;
-use ringfence_model::{Diagnostics, Estate, Generation, HostName, Position};
+use ringfence_model::{HostName, Position};
 use ringfence_node::Configuration;
-use ringfence_policy::{Answer, Explanation, Moment, Seen, Snapshot, batch, provisional_addresses};
+use ringfence_policy::{Answer, Explanation, Moment, Seen, Snapshot, batch};
 
-use crate::output::{
-    Colour, EXIT_DENIED, EXIT_ERROR, Failure, Paint, finish, safe, safe_json, safe_lines, say,
-};
-
+use super::{compile, counted, json, zone};
+use crate::output::{Colour, EXIT_DENIED, EXIT_ERROR, Failure, Paint, safe, say};
 use crate::verbs::configuration;
 
 /// Longest line of a resource file that is shown, in characters.
@@ -41,41 +38,12 @@ Without --config, RINGFENCE_CONFIG names the directory, or else the node is aske
 
 Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.";
 
-/// Asks the resource files.
-#[derive(Debug, clap::Args)]
-pub(crate) struct PolicyArgs {
-    #[command(subcommand)]
-    verb: PolicyVerb,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum PolicyVerb {
-    /// Check the resource files, and run the policies' own tests
-    ///
-    /// Prints every error with its place, the text there, and the fix. Exit code: 0 no errors, 1 errors.
-    Lint(LintArgs),
-    /// Say whether an operation is allowed, and which rule decides
-    ///
-    /// The same code decides here as in a running node.
-    Explain(ExplainArgs),
-}
-
-#[derive(Debug, clap::Args)]
-struct LintArgs {
-    /// Directory with the resource files
-    #[arg(long, value_name = "DIR")]
-    config: PathBuf,
-    /// Zone whose names the workloads answer to
-    #[arg(long, value_name = "NAME", default_value = "ringfence.internal", value_parser = zone)]
-    zone: HostName,
-    /// For people, or one JSON object per error
-    #[arg(short, long, value_enum, default_value = "text", value_name = "FORMAT")]
-    output: Format,
-}
-
+/// Say whether an operation is allowed, and which rule decides
+///
+/// The same code decides here as in a running node.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXPLAIN_EXAMPLES)]
-struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     /// Directory with the resource files [default: the node's]
     #[arg(long, value_name = "DIR", env = "RINGFENCE_CONFIG")]
     config: Option<PathBuf>,
@@ -109,67 +77,8 @@ enum Format {
     Json,
 }
 
-fn zone(text: &str) -> Result<HostName, String> {
-    HostName::new(text).map_err(|e| e.to_string())
-}
-
 /// Runs the verb.
-pub(crate) fn run(args: PolicyArgs) -> ExitCode {
-    finish(match args.verb {
-        PolicyVerb::Lint(args) => lint(&args),
-        PolicyVerb::Explain(args) => explain(&args),
-    })
-}
-
-/// Loads and compiles, as a node would.
-fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnostics> {
-    let estate = ringfence_model::load::directory(config)?.estate;
-    let addresses = provisional_addresses(&estate);
-    let snapshot = Snapshot::compile(Generation(0), zone, &estate, &addresses)?;
-    Ok((estate, snapshot))
-}
-
-fn lint(args: &LintArgs) -> Result<ExitCode, Failure> {
-    let mut out = io::stdout().lock();
-    match compile(&args.config, &args.zone) {
-        Ok((estate, _)) => {
-            if args.output == Format::Text {
-                writeln!(
-                    out,
-                    "{}, {}, {}: no errors",
-                    counted(estate.services.len(), "service", "services"),
-                    counted(estate.agents.len(), "agent", "agents"),
-                    counted(estate.policies.len(), "policy", "policies"),
-                )?;
-                out.flush()?;
-            }
-            let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-            for warning in estate.policies.iter().filter_map(|p| p.overdue(today)) {
-                say(format!("warning: {warning}"));
-            }
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(errors) => {
-            match args.output {
-                Format::Text => writeln!(out, "{}", safe_lines(&errors.to_string()))?,
-                Format::Json => {
-                    for error in &errors.0 {
-                        writeln!(out, "{}", json(error)?)?;
-                    }
-                }
-            }
-            out.flush()?;
-            say(format!(
-                "{} in {}",
-                counted(errors.0.len(), "error", "errors"),
-                args.config.display()
-            ));
-            Ok(ExitCode::from(EXIT_ERROR))
-        }
-    }
-}
-
-fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
+pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     let Configuration { config, zone } = configuration::chosen(
         args.config.as_ref(),
         args.zone.as_ref(),
@@ -339,18 +248,4 @@ fn source_line(config: &Path, at: &Position) -> Option<String> {
     let mut line = Vec::new();
     reader.take(LINE_READ).read_until(b'\n', &mut line).ok()?;
     Some(String::from_utf8_lossy(&line).into_owned())
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    match serde_json::to_string(value) {
-        Ok(json) => Ok(safe_json(&json).into_owned()),
-        Err(e) => Err(Failure::Because {
-            what: e.to_string(),
-            fix: None,
-        }),
-    }
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -1,0 +1,88 @@
+//! `ringfence policy`: what the resources say, asked before anything runs on them.
+
+mod explain;
+mod lint;
+mod sarif;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use ringfence_model::{Diagnostics, Estate, Generation, HostName};
+use ringfence_node::Configuration;
+use ringfence_policy::{Snapshot, provisional_addresses};
+
+use crate::output::{Failure, finish, safe_json};
+use crate::verbs::configuration;
+
+/// Which resource files are asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Asked {
+    /// Directory with the resource files [default: the node's]
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_CONFIG")]
+    config: Option<PathBuf>,
+    /// State directory of the node to ask for it [default: as `ringfence up` chooses it]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    state: Option<PathBuf>,
+    /// Zone whose names the workloads answer to [default: the node's, or ringfence.internal]
+    #[arg(long, value_name = "NAME", value_parser = zone)]
+    zone: Option<HostName>,
+}
+
+impl Asked {
+    fn chosen(&self) -> Result<Configuration, Failure> {
+        configuration::chosen(
+            self.config.as_ref(),
+            self.zone.as_ref(),
+            self.state.as_ref(),
+        )
+    }
+}
+
+/// Asks the resource files.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    verb: PolicyVerb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum PolicyVerb {
+    Lint(lint::LintArgs),
+    Explain(explain::ExplainArgs),
+}
+
+/// Runs the verb.
+pub(crate) fn run(args: PolicyArgs) -> ExitCode {
+    finish(match args.verb {
+        PolicyVerb::Lint(args) => lint::lint(&args),
+        PolicyVerb::Explain(args) => explain::explain(&args),
+    })
+}
+
+fn zone(text: &str) -> Result<HostName, String> {
+    HostName::new(text).map_err(|e| e.to_string())
+}
+
+/// Loads and compiles, as a node would.
+fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnostics> {
+    let sources = ringfence_model::load::read(config);
+    let estate = sources.load()?;
+    let addresses = provisional_addresses(&estate);
+    let snapshot = Snapshot::compile(Generation(0), zone, &estate, &addresses)
+        .map_err(|errors| sources.quote(errors))?;
+    Ok((estate, snapshot))
+}
+
+fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    match serde_json::to_string(value) {
+        Ok(json) => Ok(safe_json(&json).into_owned()),
+        Err(e) => Err(Failure::Because {
+            what: e.to_string(),
+            fix: None,
+        }),
+    }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
