@@ -34,6 +34,7 @@ fn covers_http(wide: &HttpPattern, narrow: &HttpPattern) -> bool {
             })
 }
 
+#[cfg(test)]
 /// The operations of both, which are one pattern again; `None` where there are none. Exact.
 pub(crate) fn meet(a: &Pattern, b: &Pattern) -> Option<Pattern> {
     match (a, b) {
@@ -46,6 +47,7 @@ pub(crate) fn meet(a: &Pattern, b: &Pattern) -> Option<Pattern> {
     }
 }
 
+#[cfg(test)]
 /// Of two that overlap.
 fn meet_http(a: &HttpPattern, b: &HttpPattern) -> HttpPattern {
     let (long, short) = if a.segments.len() >= b.segments.len() {

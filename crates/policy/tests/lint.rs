@@ -273,9 +273,9 @@ fn a_rule_is_swallowed_only_where_the_other_allows_as_much() {
     let finding = findings(&pair("'* /**'", "GET /*, GET /a", "")).remove(0);
     assert_eq!(
         finding.message,
-        "GET /a adds nothing: GET /* at estate.yaml:16 allows all of it"
+        "GET /a adds nothing: GET /* at estate.yaml:18 allows all of it"
     );
-    assert_eq!(finding.also.unwrap().to_string(), "estate.yaml:16");
+    assert_eq!(finding.also.unwrap().to_string(), "estate.yaml:18");
     assert_eq!(swallowed("GET /a, GET /a, GET /a"), 2);
 }
 
