@@ -35,6 +35,7 @@ mod ids;
 mod instances;
 pub mod limits;
 mod lock;
+mod manager;
 mod metrics;
 mod node;
 mod packets;

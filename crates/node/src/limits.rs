@@ -106,6 +106,8 @@ pub const ADMIN_REQUEST_MAX: usize = 64 * 1024;
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(2);
 /// Operators' connections at a time. The next one is closed at once.
 pub const ADMIN_CONNECTIONS: usize = 32;
+/// Characters of the line that the service manager shows. The rest is cut.
+pub const MANAGER_STATUS_MAX: usize = 500;
 /// Bytes of the head of a request for metrics. A longer one gets 431.
 pub const SCRAPE_HEAD_MAX: usize = 8 * 1024;
 /// Time a monitor's connection may take in all. Then it is closed.

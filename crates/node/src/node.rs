@@ -396,7 +396,7 @@ fn watch_signals(inputs: &Inputs) -> Result<(), NodeError> {
     on(SignalKind::interrupt(), || {
         Input::Stop("on SIGINT".to_owned())
     })?;
-    on(SignalKind::hangup(), || Input::Changed)
+    on(SignalKind::hangup(), || Input::Reload)
 }
 
 async fn tick(inputs: Inputs) {

@@ -28,6 +28,7 @@ use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
 use crate::limits::{EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
+use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
 use crate::run_socket::{Claim, Departure};
 use crate::status::{Rejected, Status};
@@ -37,6 +38,8 @@ use crate::vouch::LauncherGroup;
 pub(crate) enum Input {
     /// The configuration may have changed.
     Changed,
+    /// Somebody asks that it be read, and wants to know when that is done.
+    Reload,
     /// The pause after a configuration that was not whole is over; with the number of that look.
     LookAgain(u32),
     /// A read of the configuration is done.
@@ -140,6 +143,7 @@ pub(crate) struct Supervisor {
     log_trouble: Option<String>,
     counts: Counts,
     announced: bool,
+    manager: Manager,
 }
 
 impl Supervisor {
@@ -176,6 +180,7 @@ impl Supervisor {
             log_trouble: None,
             counts: Counts::default(),
             announced: false,
+            manager: Manager::of_this_process(),
         }
     }
 
@@ -191,7 +196,10 @@ impl Supervisor {
         let why = loop {
             match inputs.recv().await {
                 Some(Input::Stop(why)) => break why,
-                Some(input) => self.take(input),
+                Some(input) => {
+                    self.take(input);
+                    self.tell_manager();
+                }
                 None => break "at the end of all inputs".to_owned(),
             }
         };
@@ -201,6 +209,10 @@ impl Supervisor {
     fn take(&mut self, input: Input) {
         match input {
             Input::Changed => self.start_reading(),
+            Input::Reload => {
+                self.manager.reloading();
+                self.start_reading();
+            }
             Input::LookAgain(look) => self.look_again(look),
             Input::Read(desk, attempt) => self.read_done(desk, attempt),
             Input::Enforcer(epoch, news) => self.heard(epoch, news),
@@ -222,6 +234,20 @@ impl Supervisor {
         self.expire_claims();
         self.sweep_instances();
         self.ask_enforcer();
+        let line = self.line();
+        self.manager.status(&line);
+    }
+
+    /// Once it serves, and whenever a reload has come to its end.
+    fn tell_manager(&mut self) {
+        let waits = self
+            .unsettled
+            .as_ref()
+            .is_some_and(policy::Unsettled::is_new);
+        let reads = self.desk.is_none() || self.offer.is_some() || waits;
+        if self.announced && (!self.manager.is_ready() || !reads) {
+            self.manager.ready();
+        }
     }
 
     /// The lock is on the directory that was there at the start. Under another one of its name a second node could serve.
@@ -281,6 +307,7 @@ impl Supervisor {
 
     async fn stop(&mut self, why: &str, inputs: &mut mpsc::Receiver<Input>) {
         crate::say::warn(&format!("stopping {why}"));
+        self.manager.stopping();
         self.record("node stopped", why.to_owned(), None, true);
         if let Err(error) = self.instances.store() {
             crate::say::warn(&format!(

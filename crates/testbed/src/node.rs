@@ -31,6 +31,7 @@ pub struct NodeOptions {
     caller: Caller,
     estate: Vec<(String, String)>,
     state_size: Option<String>,
+    up_arguments: Vec<String>,
 }
 
 impl NodeOptions {
@@ -42,6 +43,7 @@ impl NodeOptions {
             caller: Caller::own(),
             estate: Vec::new(),
             state_size: None,
+            up_arguments: Vec::new(),
         }
     }
 
@@ -66,6 +68,14 @@ impl NodeOptions {
         self
     }
 
+    /// Gives `ringfence up` more arguments.
+    #[must_use]
+    pub fn up_arguments(mut self, words: &[&str]) -> Self {
+        self.up_arguments
+            .extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
     /// Makes the host and starts the node; returns when it serves.
     pub fn start(self) -> Result<Node, TestbedError> {
         Node::start(self)
@@ -81,6 +91,7 @@ pub struct Node {
     state: PathBuf,
     pids: PathBuf,
     host: Host,
+    up_arguments: Vec<String>,
 }
 
 impl Node {
@@ -118,6 +129,7 @@ impl Node {
             state,
             pids,
             host,
+            up_arguments: options.up_arguments.clone(),
         };
         for (name, text) in &options.estate {
             node.write(name, text)?;
@@ -158,7 +170,10 @@ impl Node {
         let words = [self.binary.as_os_str(), OsStr::new("up")].map(OsStr::to_owned);
         let own = ["--config", &config, "--state", &state, "--node", "testhost"];
         let options = own.into_iter().chain(options.iter().copied());
-        let words = words.into_iter().chain(options.map(Into::into));
+        let always = self.up_arguments.iter().map(String::as_str);
+        let words = words
+            .into_iter()
+            .chain(options.chain(always).map(Into::into));
         let line = self.host.as_caller(Some(&pid_file), words);
         Ok((Process::start("ringfence up", line, None)?, pid_file))
     }

@@ -126,6 +126,9 @@ impl Supervisor {
         if self.child.epoch() != Some(epoch) {
             return;
         }
+        if matches!(news, EnforcerNews::Said(_)) {
+            self.manager.alive();
+        }
         match news {
             EnforcerNews::Ended(how) => self.ended(&how),
             EnforcerNews::Said(ToNode::Ready) => {

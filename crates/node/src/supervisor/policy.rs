@@ -25,6 +25,13 @@ pub(super) struct Unsettled {
     pub(super) unrest: Unrest,
 }
 
+impl Unsettled {
+    /// It may come to rest any moment; nobody was told yet.
+    pub(super) fn is_new(&self) -> bool {
+        self.said.is_empty()
+    }
+}
+
 impl Supervisor {
     /// Reads the configuration on a worker thread. One read at a time; a change meanwhile asks for another.
     pub(super) fn start_reading(&mut self) {

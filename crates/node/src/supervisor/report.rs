@@ -173,6 +173,19 @@ impl Supervisor {
         }
     }
 
+    /// How it goes, in one line: what is wrong first.
+    pub(super) fn line(&self) -> String {
+        let well = format!(
+            "generation {}, {}",
+            self.serving.generation,
+            count(self.instances.iter().count(), "workload")
+        );
+        match self.degraded().first() {
+            Some(first) => format!("degraded: {}; {well}", first.reason),
+            None => well,
+        }
+    }
+
     pub(super) fn enforcer_state(&self) -> EnforcerState {
         let child = &self.child;
         match child.pid() {
