@@ -191,3 +191,34 @@ impl Compartment {
         self.denials.finish();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::World;
+
+    use super::*;
+
+    const ESTATE: &str =
+        "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: { name: agent }\nspec: {}\n";
+
+    #[test]
+    fn what_a_launcher_says_is_bounded_fit_to_be_shown_and_told_once() {
+        let world = World::new(ESTATE);
+        let home = world.compartment(ringfence_model::Kind::Agent, "agent");
+        home.note_said(Said {
+            version: "1\u{1b}[2J".to_owned(),
+            walls: vec!["w\n".repeat(1000); 100],
+            unbounded: vec!["\0".repeat(1000)],
+        });
+        let said = home.facts().said.unwrap();
+        assert_eq!(said.version, "1\u{fffd}[2J");
+        assert_eq!((said.walls.len(), said.unbounded.len()), (SAID_TEXTS, 1));
+        for text in said.walls.iter().chain(&said.unbounded) {
+            assert!(
+                text.len() <= SAID_BYTES && !text.contains(char::is_control),
+                "{text:?}"
+            );
+        }
+        assert_eq!(home.facts().said, None);
+    }
+}

@@ -348,6 +348,18 @@ fn up(place: &Place, more: &[&str]) -> std::process::Child {
         .unwrap()
 }
 
+/// A node that must not start: one that does is ended.
+fn refused(mut node: std::process::Child) -> std::process::Output {
+    let deadline = Instant::now() + PATIENCE;
+    while node.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            node.kill().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    node.wait_with_output().unwrap()
+}
+
 fn metrics_socket(place: &Place) -> PathBuf {
     place.status().1["metrics"][0].as_str().unwrap().into()
 }
@@ -372,9 +384,7 @@ fn an_address_that_others_could_reach_is_refused() {
     }
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = up(&place, &["--metrics", &address])
-        .wait_with_output()
-        .unwrap();
+    let output = refused(up(&place, &["--metrics", &address]));
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(
@@ -441,7 +451,7 @@ fn only_the_page_is_served_and_only_to_whom_names_this_host() {
 fn a_group_may_be_given_the_socket_by_a_node_of_root() {
     let place = Place::new(ESTATE);
     let mut node = up(&place, &["--metrics-gid", "54321"]);
-    if !rustix_is_root() {
+    if !is_root() {
         let output = node.wait_with_output().unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
@@ -461,7 +471,7 @@ fn a_group_may_be_given_the_socket_by_a_node_of_root() {
     drop(serving);
 }
 
-fn rustix_is_root() -> bool {
+fn is_root() -> bool {
     std::fs::metadata("/proc/self").unwrap().uid() == 0
 }
 

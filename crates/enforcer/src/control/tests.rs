@@ -372,3 +372,25 @@ async fn attempts_become_records_of_who_is_known_by_the_link() {
     );
     assert!(away.time_ns < u64::MAX, "a time to come is not believed");
 }
+
+#[test]
+fn facts_of_many_compartments_fit_into_messages_and_none_is_left_out() {
+    use ringfence_compartment::figures::Said;
+    let texts = vec!["\\\"".repeat(100); 16];
+    let facts = (0..1024).map(|number| Facts {
+        instance: InstanceId(format!("{}-1-{number}", "n".repeat(63)).into()),
+        connections: u64::MAX,
+        said: Some(Said {
+            version: "v".repeat(200),
+            walls: texts.clone(),
+            unbounded: texts.clone(),
+        }),
+    });
+    let lists = super::packed(facts);
+    assert_eq!(lists.iter().map(Vec::len).sum::<usize>(), 1024);
+    for compartments in lists {
+        let message = ToNode::Compartments { compartments };
+        assert!(serde_json::to_vec(&message).unwrap().len() <= MESSAGE_MAX);
+    }
+    assert!(super::packed(std::iter::empty()).is_empty());
+}

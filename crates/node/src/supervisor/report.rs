@@ -52,7 +52,8 @@ impl Supervisor {
         self.questions = rest;
         for question in late {
             let mut status = self.status();
-            if !self.child.hangs() {
+            if !self.child.hangs() && self.child.is_loaded() {
+                status.enforcer.state = EnforcerState::Hung;
                 status.degraded.push(hung());
             }
             reply(question, status);
