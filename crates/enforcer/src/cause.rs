@@ -169,10 +169,13 @@ mod tests {
 
     #[test]
     fn every_cause_has_its_place_and_a_word_of_its_own() {
+        let manual = include_str!("../../../docs/metrics.md");
         let mut words = std::collections::BTreeSet::new();
         for (place, cause) in CAUSES.into_iter().enumerate() {
             assert_eq!(cause as usize, place, "{cause:?}");
             assert!(words.insert(cause.word()), "{cause:?}");
+            let named = format!("`{}`", cause.word());
+            assert!(manual.contains(&named), "{named} is not in docs/metrics.md");
         }
         assert_eq!(Cause::EnforcerAway as usize + 1, CAUSES.len(), "the last");
     }

@@ -60,6 +60,8 @@ kind: Policy
 metadata: {{ name: clerk }}
 spec:
   agent: clerk
+  mode: shadow
+  until: {soon}
   reviewBy: 2020-02-02
   initiate: [{{ service: payments, operations: [\"GET /\"] }}]
 "
@@ -101,11 +103,12 @@ fn shows_who_is_declared_with_mode_and_review_and_who_runs() {
         (
             &json!("agent"),
             &json!(1),
-            &json!("enforce"),
+            &json!("shadow"),
             &json!("2020-02-02")
         )
     );
     assert_eq!(clerk["reviewOverdue"], true);
+    let soon = clerk["modeUntil"].as_str().unwrap().to_owned();
     assert_eq!(
         (
             &declared("teller")["mode"],
@@ -138,7 +141,7 @@ fn shows_who_is_declared_with_mode_and_review_and_who_runs() {
     };
     assert_eq!(
         words("agent clerk"),
-        "agent clerk 1 instance enforce 2020-02-02, overdue"
+        format!("agent clerk 1 instance shadow until {soon} 2020-02-02, overdue")
     );
     assert_eq!(
         words("agent teller"),
