@@ -63,6 +63,7 @@ const NEEDED: &[&str] = &[
     "state-directory",
     "disk",
     "memory",
+    "cgroups",
     "file-records",
 ];
 /// What may be wanting on a machine that passes.
@@ -260,6 +261,19 @@ fn a_bound_on_namespaces_is_found_and_named() {
     for id in ["id-maps", "steering", "compartment"] {
         assert_eq!(found.outcome(id), "", "{id}");
     }
+}
+
+#[test]
+fn root_of_a_namespace_with_few_ids_is_told_what_is_missing() {
+    let temp = tempfile::tempdir().unwrap();
+    let script = "exec \"$RINGFENCE\" check --pre -o json --state \"$1\"/state";
+    let found = Found::of(&within(&["-U", "-r"], script, temp.path()));
+    found.says(
+        "workload-user",
+        "fail",
+        &["from 2000000000 up", "ordinary user"],
+    );
+    assert_eq!(found.failed(), ["workload-user"]);
 }
 
 #[test]

@@ -46,7 +46,11 @@ pub(super) fn look(ids: RootIds) -> Vec<Finding> {
 /// The launcher's part. `None` when a step failed, which was told.
 fn outside(ids: RootIds, teller: &Teller) -> Option<()> {
     let grant = trial_grant(ids.workload);
-    let owner = Ids::decide(&grant);
+    let root = rustix::process::geteuid().is_root();
+    let owner = Ids::decide(&grant).map_err(|refusal| match ids.workload {
+        None if root => few_ids(),
+        _ => refusal,
+    });
     let text = match &owner {
         Ok(Ids {
             dynamic: Some(_), ..
@@ -109,6 +113,15 @@ fn outside(ids: RootIds, teller: &Teller) -> Option<()> {
     let text = format!("the first process in the namespaces broke off: {ended}");
     teller.tell(Finding::fail(BROKE_OFF, text, FIX));
     None
+}
+
+/// Why root has no id to give to a workload.
+fn few_ids() -> Refusal {
+    Refusal::new(
+        "this user namespace has not the user ids that workloads of root get (from 2000000000 up)",
+        "run the node outside of the container, give the container the whole range of ids, or run node and workloads as \
+         an ordinary user",
+    )
 }
 
 fn born(control: &OwnedFd) -> Result<(), Refusal> {
