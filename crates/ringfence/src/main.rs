@@ -7,8 +7,8 @@ mod verbs;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use verbs::{check, enforcer, init, observe, policy, run, status, up};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use verbs::{check, completion, enforcer, init, man, observe, policy, run, status, up};
 
 const EXAMPLES: &str = "\
 First steps:
@@ -19,6 +19,9 @@ First steps:
   ringfence run assistant -- curl -sS http://library:8000/
                                                          run a program as the agent (in a third)
   ringfence observe --verdict deny                       see what was refused, and why
+
+Data goes to standard output, messages to standard error, each with what to do about it. `ringfence VERB --help` has \
+examples; `ringfence man`, `ringfence completion` and docs/ have the rest.
 
 Exit codes: 0 ok · 1 error · 2 usage · 3 policy says no · 4 a check failed · 5 degraded.
 `run` has its own: see `ringfence run --help`.";
@@ -50,6 +53,8 @@ enum Verb {
     Observe(observe::ObserveArgs),
     Status(status::StatusArgs),
     Policy(policy::PolicyArgs),
+    Completion(completion::CompletionArgs),
+    Man(man::ManArgs),
     #[command(hide = true)]
     Enforcer(enforcer::EnforcerArgs),
 }
@@ -68,7 +73,7 @@ fn main() -> ExitCode {
         ));
         return ExitCode::from(output::EXIT_ERROR);
     }
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return explain(&error, runs),
     };
@@ -81,7 +86,35 @@ fn main() -> ExitCode {
         Verb::Observe(args) => observe::run(args),
         Verb::Status(args) => status::run(args),
         Verb::Policy(args) => policy::run(args),
+        Verb::Completion(args) => completion::run(args, &Cli::command()),
+        Verb::Man(args) => man::run(args, Cli::command()),
         Verb::Enforcer(args) => enforcer::run(args),
+    }
+}
+
+/// Reads the command line. What the parser itself prints, help and complaints, keeps to `--color` as well.
+fn parse() -> Result<Cli, clap::Error> {
+    let mut command = Cli::command().color(asked_colours());
+    let mut matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Cli::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+}
+
+/// What `--color` says, looked at before the command line is known to be good.
+fn asked_colours() -> ColorChoice {
+    let ours = std::env::args_os().skip(1).take_while(|word| word != "--");
+    let words: Vec<String> = ours
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let asked = words.iter().enumerate().find_map(|(at, word)| {
+        match word.strip_prefix("--color")?.strip_prefix('=') {
+            Some(when) => Some(when.to_owned()),
+            None => words.get(at + 1).cloned(),
+        }
+    });
+    match asked.and_then(|when| output::When::from_str(&when, false).ok()) {
+        Some(output::When::Always) => ColorChoice::Always,
+        Some(output::When::Never) => ColorChoice::Never,
+        Some(output::When::Auto) | None => ColorChoice::Auto,
     }
 }
 

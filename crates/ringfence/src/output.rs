@@ -128,12 +128,13 @@ pub(crate) fn shows_unicode() -> bool {
 /// What `--color` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum When {
-    /// On a terminal that can, unless `NO_COLOR` is set (<https://no-color.org>).
+    // Not doc comments: the parser would repeat them in the help of every verb.
+    // On a terminal that can, unless `NO_COLOR` is set (https://no-color.org).
     #[default]
     Auto,
-    /// Wherever the output goes.
+    // Wherever the output goes.
     Always,
-    /// Nowhere.
+    // Nowhere.
     Never,
 }
 

@@ -1,9 +1,11 @@
 //! One file per verb. Each takes its arguments, calls a library, and turns the answer into words and an exit code.
 
 pub(crate) mod check;
+pub(crate) mod completion;
 pub(crate) mod configuration;
 pub(crate) mod enforcer;
 pub(crate) mod init;
+pub(crate) mod man;
 pub(crate) mod observe;
 pub(crate) mod policy;
 pub(crate) mod run;

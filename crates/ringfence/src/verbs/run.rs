@@ -25,7 +25,7 @@ Standard streams, signals, the terminal and the exit code are the program's own.
 environment it gets PATH, TERM, LANG, LC_*, TZ and what `--env` names.
 
 Exit codes: 125 ringfence refuses, 126 the program cannot be executed, 127 it is not found, 128+N it was killed by \
-signal N; else its own.";
+signal N; else its own. docs/compartment.md says what a compartment is.";
 
 /// Runs a program as the agent or service NAME: it reaches what its policy names, and nothing else.
 #[derive(Debug, clap::Args)]

@@ -24,7 +24,7 @@ Examples:
   ringfence status > /dev/null || echo degraded
 
 Exit code 0 when all is well, 5 when degraded: not running, the enforcer down, a configuration rejected, or a log that \
-takes nothing. Each reason comes with what to do about it.";
+takes nothing. Each reason comes with what to do about it; docs/operating.md has them all.";
 
 /// Shows how a node stands: policy in force, who runs, the log, and what is wrong.
 #[derive(Debug, clap::Args)]
