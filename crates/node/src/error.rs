@@ -72,6 +72,16 @@ fn holder(pid: Option<u32>) -> String {
 }
 
 impl NodeError {
+    /// There is nothing to serve from, and never was.
+    pub(crate) fn no_config(dir: PathBuf) -> Self {
+        Self::Config {
+            dir,
+            what: "is not there".to_owned(),
+            fix: "make one with `ringfence init DIR`, or name another with `--config DIR`"
+                .to_owned(),
+        }
+    }
+
     /// What to do about it.
     pub fn fix(&self) -> String {
         match self {

@@ -104,12 +104,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         counters,
     )?;
     if !desk.has_last_good() && !config.is_dir() {
-        return Err(NodeError::Config {
-            dir: config,
-            what: "is not there".to_owned(),
-            fix: "make one with `ringfence init DIR`, or name another with `--config DIR`"
-                .to_owned(),
-        });
+        return Err(NodeError::no_config(config));
     }
     let nothing = desk.nothing().map_err(|errors| {
         NodeError::io(

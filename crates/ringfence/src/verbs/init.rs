@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::{ToSpan, Zoned};
+use rustix::fs::{Access, access};
 
 use crate::output::{Failure, finish, safe};
 use crate::shell;
@@ -20,22 +21,35 @@ const FILES: [(&str, &str); 3] = [
     ("policies.yaml", include_str!("estate/policies.yaml")),
 ];
 
+const EXAMPLES: &str = "\
+Examples:
+  ringfence init estate
+  ringfence init --dry-run /etc/ringfence                   say what would be written
+
+docs/policy.md says what the files mean.
+
+Exit codes: 0 ok, 1 a file cannot be written or is there already, 2 usage.";
+
 /// Writes a small commented estate: one service, one agent, one policy with tests.
 ///
 /// The files load as they are and are meant to be changed. Nothing that exists is overwritten.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct InitArgs {
     /// Directory to write to; made when it is missing
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// Say what would be written, and write nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Runs the verb.
 pub(crate) fn run(args: InitArgs) -> ExitCode {
-    finish(init(&args.directory).map(|()| ExitCode::SUCCESS))
+    finish(init(&args.directory, args.dry_run).map(|()| ExitCode::SUCCESS))
 }
 
-fn init(directory: &Path) -> Result<(), Failure> {
+fn init(directory: &Path, dry_run: bool) -> Result<(), Failure> {
     let cannot = |path: &Path, e: &io::Error| {
         Failure::new(
             format!("{} cannot be written: {e}", path.display()),
@@ -55,6 +69,9 @@ fn init(directory: &Path) -> Result<(), Failure> {
             }
             Err(e) => return Err(cannot(&path, &e)),
         }
+    }
+    if dry_run {
+        return rehearse(directory);
     }
     fs::create_dir_all(directory).map_err(|e| cannot(directory, &e))?;
     // A calendar that ends within three months keeps the date as it stands.
@@ -101,6 +118,27 @@ fn init(directory: &Path) -> Result<(), Failure> {
     )?;
     out.flush()?;
     Ok(())
+}
+
+/// Says what would be written, as far as can be told without writing.
+fn rehearse(directory: &Path) -> Result<(), Failure> {
+    let absolute = std::path::absolute(directory)?;
+    let there = absolute
+        .ancestors()
+        .find(|above| above.symlink_metadata().is_ok())
+        .unwrap_or(&absolute);
+    access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        Failure::new(
+            format!("{} cannot be written: {error}", there.display()),
+            "choose a directory of your own",
+        )
+    })?;
+    let mut out = io::stdout().lock();
+    for (name, _) in FILES {
+        let path = directory.join(name);
+        writeln!(out, "would write {}", safe(&path.to_string_lossy()))?;
+    }
+    Ok(out.flush()?)
 }
 
 /// Takes back a file of ours after another could not be written. The error that is reported is that other one.

@@ -1,12 +1,13 @@
 //! `ringfence up`: a node in the foreground.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_model::HostName;
-use ringfence_node::{Loopback, UpOptions};
+use ringfence_node::{Enforced, Loopback, NodeError, Rehearsal, UpOptions};
 
-use crate::output::{Failure, finish};
+use crate::output::{Failure, finish, safe, say};
 
 /// Longest name of a node, in bytes.
 const NODE_NAME_MAX: usize = 253;
@@ -15,12 +16,16 @@ const EXAMPLES: &str = "\
 Examples:
   ringfence init estate && ringfence up --config estate
   ringfence up --config estate --state /tmp/try
+  ringfence up --config estate --dry-run                        would it start, and what would it enforce?
   ringfence run assistant -- curl -sS http://library:8000/      (in another terminal)
   ./ringfence-2 up --config estate --takeover                   (the new binary, while the old one serves)
 
 It prints one line on standard output when it serves, and everything else on standard error. Changes of the files are \
 picked up when saved: the whole new generation or none. SIGHUP reads them at once, SIGTERM and SIGINT stop the node. \
-docs/operating.md has the rest.";
+docs/operating.md has the rest.
+
+Exit codes: 0 stopped by a signal (--dry-run: it would enforce these files), 1 it cannot start (--dry-run: or would not \
+enforce them), 2 usage.";
 
 /// Runs a node on this machine: enforces the policy in a directory until stopped.
 #[derive(Debug, clap::Args)]
@@ -49,6 +54,9 @@ pub(crate) struct UpArgs {
     /// configuration that would not serve leaves the running node alone
     #[arg(long)]
     takeover: bool,
+    /// Check state and files, say what would be enforced, and change nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 fn node_name(text: &str) -> Result<String, String> {
@@ -70,8 +78,9 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         metrics,
         metrics_gid,
         takeover,
+        dry_run,
     } = args;
-    let up = ringfence_node::up(UpOptions {
+    let options = UpOptions {
         config,
         state,
         zone,
@@ -79,9 +88,57 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         metrics,
         metrics_gid,
         takeover,
-    });
-    finish(up.map(|()| ExitCode::SUCCESS).map_err(|error| {
+    };
+    let failure = |error: NodeError| {
         let fix = error.fix();
         Failure::new(error, fix)
-    }))
+    };
+    finish(if dry_run {
+        let rehearsal = ringfence_node::rehearse(&options).map_err(failure);
+        rehearsal.and_then(|rehearsal| tell(&rehearsal))
+    } else {
+        let up = ringfence_node::up(options).map_err(failure);
+        up.map(|()| ExitCode::SUCCESS)
+    })
+}
+
+/// Of a dry run: 0 when the files would be enforced, 1 when something else would be.
+fn tell(rehearsal: &Rehearsal) -> Result<ExitCode, Failure> {
+    let Rehearsal {
+        config,
+        state,
+        fresh,
+        policy,
+        last_good,
+    } = rehearsal;
+    match policy {
+        Ok(Enforced {
+            services,
+            agents,
+            policies,
+        }) => {
+            let made = if *fresh { ", which would be made" } else { "" };
+            let line = format!(
+                "dry run: would enforce services {services}, agents {agents}, policies {policies} of {} · state {}{made} · nothing was changed",
+                config.display(),
+                state.display()
+            );
+            let mut out = io::stdout().lock();
+            writeln!(out, "{}", safe(&line))?;
+            out.flush()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(errors) => {
+            say(errors);
+            let instead = if *last_good {
+                "the last good generation of an earlier run would serve"
+            } else {
+                "everything would be denied"
+            };
+            Err(Failure::new(
+                format!("the files of {} are rejected: {instead}", config.display()),
+                "mend them; `ringfence policy lint` checks them as well",
+            ))
+        }
+    }
 }
