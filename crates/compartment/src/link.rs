@@ -23,8 +23,14 @@ use crate::figures::{Facts, Figures};
 pub const MESSAGE_MAX: usize = 64 * 1024;
 /// Most descriptors beside one message (the kernel's own bound is 253).
 pub const DESCRIPTORS_MAX: usize = 64;
-/// Spoken by both sides; a different one is refused with the advice to restart the older.
+/// What this build speaks. A launcher says its version in its first message, and everything that it and node or
+/// enforcer say to each other is of that version.
+///
+/// A field that the other side may pass over, and that has a default where it is missing, makes no new version. A
+/// message, a kind of socket, or anything in a grant that a launcher must not pass over does.
 pub const LINK_VERSION: u32 = 1;
+/// The oldest version that a node of this build speaks: launchers outlive an upgrade with what they were started with.
+pub const LINK_OLDEST: u32 = 1;
 
 /// Launcher to node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

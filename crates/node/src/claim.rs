@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use ringfence_compartment::link::LINK_VERSION;
+use ringfence_compartment::link::{LINK_OLDEST, LINK_VERSION};
 use ringfence_model::resource::{Attest, Filesystem};
 use ringfence_model::{Estate, Name, Sha256Digest, UnitName, VirtualAddr, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -124,24 +124,28 @@ pub(crate) struct Owner(pub(crate) u32);
 
 impl Owner {
     /// Root and the owner see names and reasons; others learn only that a claim was refused.
-    fn trusts(self, uid: u32) -> bool {
+    pub(crate) fn trusts(self, uid: u32) -> bool {
         uid == self.0 || uid == 0
     }
 }
 
-/// Both sides must speak the same version.
-pub(crate) fn check_version(version: u32) -> Result<(), Refusal> {
-    if version == LINK_VERSION {
+/// The node speaks the launcher's version, or says which of the two is to be exchanged.
+pub(crate) fn check_version(version: u64) -> Result<(), Refusal> {
+    if (u64::from(LINK_OLDEST)..=u64::from(LINK_VERSION)).contains(&version) {
         return Ok(());
     }
-    let older = if version < LINK_VERSION {
-        "`ringfence run`"
+    let speaks = match LINK_OLDEST {
+        LINK_VERSION => LINK_VERSION.to_string(),
+        oldest => format!("{oldest} to {LINK_VERSION}"),
+    };
+    let fix = if version < u64::from(LINK_OLDEST) {
+        "start the workload again, with the `ringfence run` of the node's version"
     } else {
-        "`ringfence up`"
+        "replace the node by one of the launcher's version: `ringfence up --takeover`"
     };
     Err(Refusal::new(
-        format!("the launcher speaks version {version} of the link, the node {LINK_VERSION}"),
-        format!("start the older of the two, {older}, from the newer binary"),
+        format!("the launcher speaks version {version} of the link, the node {speaks}"),
+        fix,
     ))
 }
 

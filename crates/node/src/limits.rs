@@ -46,6 +46,9 @@ pub const BACK_OFF: [Duration; 7] = [
 ];
 /// An enforcer that served this long starts the back-off anew.
 pub const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// Ends of enforcers in a row, none of which served for [`HEALTHY_AFTER`], after which that is said once instead of each
+/// time, and the node is degraded until one stays up.
+pub const LOOP_SAID: usize = 5;
 /// From start to `Ready`. An enforcer that takes longer is killed and started again.
 pub const READY_WITHIN: Duration = Duration::from_secs(20);
 /// From an assignment to its `Loaded`. Later than this is said, and the node is degraded until it comes.
@@ -82,6 +85,9 @@ pub const PROGRAMS_AT_A_TIME: usize = 4;
 pub const ENFORCER_WAIT: Duration = Duration::from_secs(10);
 /// Connections to `run.sock` that have claimed nothing yet, per user. The next one is closed at once.
 pub const UNCLAIMED_PER_USER: usize = 64;
+/// Processes whose claims could not be read or were of another version, remembered so that each is told of once.
+/// Beyond it they are forgotten, and told of again.
+pub const STRANGERS_MAX: usize = 256;
 /// Connections to `run.sock` in all. The next one is closed at once.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Messages waiting for one launcher to read them. One that lets more pile up is cut off.

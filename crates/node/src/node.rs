@@ -82,6 +82,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         Err(NodeError::Locked { dir, pid }) if options.takeover => {
             let rehearsal = || {
                 format::check(&dir)?;
+                takeover::rehearse_port(&dir, options.metrics)?;
                 let (config, zone) = (config.clone(), options.zone.clone());
                 let counters = Counters::read(&dir)?;
                 let desk = Desk::open(&dir, config, zone, node.clone(), counters)?;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ringfence_compartment::link::{FromLauncher, Grant, ToLauncher};
 use ringfence_compartment::sockets;
 use ringfence_model::InstanceId;
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
@@ -41,6 +42,13 @@ pub(crate) struct Claim {
     /// Ends of channels to enforcers, to be passed on. Dropping it closes the connection.
     pub(crate) links: mpsc::Sender<OwnedFd>,
     pub(crate) answer: oneshot::Sender<Result<Grant, Refusal>>,
+}
+
+/// A process whose claim came to nothing before anyone could decide it.
+pub(crate) struct Stranger {
+    pub(crate) uid: u32,
+    pub(crate) pid: i32,
+    pub(crate) refusal: Refusal,
 }
 
 /// A launcher's connection has ended.
@@ -168,7 +176,15 @@ impl Launcher {
         let granted = match claimed {
             Ok(None) => return,
             Ok(Some(asked)) => self.ask(asked, links).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => {
+                let told = Input::Stranger(Stranger {
+                    uid: peer.uid,
+                    pid: peer.pid,
+                    refusal: refusal.clone(),
+                });
+                self.inputs.send(told).await;
+                Err(refusal)
+            }
         };
         let (watched, grant) = match granted {
             Ok(granted) => granted,
@@ -206,20 +222,23 @@ impl Launcher {
         channel: &Channel,
         peer: sockets::Peer,
     ) -> Result<Option<Asked>, Refusal> {
-        let (claim, descriptors) = match timeout(CLAIM_WITHIN, channel.recv::<FromLauncher>()).await
-        {
+        let unread = || {
+            Refusal::new(
+                "the claim could not be read",
+                "start `ringfence run` and `ringfence up` from the same binary",
+            )
+        };
+        let (said, descriptors) = match timeout(CLAIM_WITHIN, channel.recv::<Value>()).await {
             Ok(Ok(Some(packet))) => (packet.message, packet.descriptors),
             Ok(Ok(None)) | Err(_) => return Ok(None),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(Refusal::new(
-                    "the claim could not be read",
-                    "start `ringfence run` and `ringfence up` from the same binary",
-                ));
-            }
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => return Err(unread()),
             Ok(Err(_)) => return Ok(None),
         };
-        let FromLauncher::Claim { version, .. } = &claim;
-        check_version(*version)?;
+        // Before the rest of it: what another version says need not be a claim to this one.
+        if let Some(version) = said["version"].as_u64() {
+            check_version(version)?;
+        }
+        let claim: FromLauncher = serde_json::from_value(said).map_err(|_| unread())?;
         if descriptors.len() > 1 {
             return Err(Refusal::new(
                 "the claim came with more than one file",

@@ -10,7 +10,7 @@ mod report;
 
 pub(crate) use policy::count;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::instances::Instances;
 use crate::limits::{EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
 use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
-use crate::run_socket::{Claim, Departure};
+use crate::run_socket::{Claim, Departure, Stranger};
 use crate::status::{Rejected, Status};
 use crate::vouch::LauncherGroup;
 
@@ -50,6 +50,8 @@ pub(crate) enum Input {
     StartEnforcer,
     /// A launcher wants to be a workload.
     Claim(Claim),
+    /// A claim could not even be decided.
+    Stranger(Stranger),
     /// A launcher's connection has ended.
     Departed(Departure),
     /// An operator asks.
@@ -134,6 +136,8 @@ pub(crate) struct Supervisor {
     instances: Instances,
     links: BTreeMap<InstanceId, launchers::Link>,
     waiting: Vec<launchers::Waiting>,
+    /// User and process of those who were told of already.
+    strangers: BTreeSet<(u32, i32)>,
     /// Places for looking at programs.
     looks: Arc<Semaphore>,
     events: VecDeque<FromNode>,
@@ -172,6 +176,7 @@ impl Supervisor {
             instances,
             links: BTreeMap::new(),
             waiting: Vec::new(),
+            strangers: BTreeSet::new(),
             looks: Arc::new(Semaphore::new(PROGRAMS_AT_A_TIME)),
             events: VecDeque::new(),
             events_lost: 0,
@@ -218,6 +223,7 @@ impl Supervisor {
             Input::Enforcer(epoch, news) => self.heard(epoch, news),
             Input::StartEnforcer => self.start_enforcer(),
             Input::Claim(claim) => self.claim(claim),
+            Input::Stranger(stranger) => self.stranger(&stranger),
             Input::Departed(departure) => self.departed(&departure),
             Input::Status(answer) => self.status_asked(answer),
             // Who asked may have hung up.
@@ -230,6 +236,7 @@ impl Supervisor {
     fn tick(&mut self) {
         self.check_state();
         self.keep_again();
+        self.steady();
         self.check_deadlines();
         self.expire_claims();
         self.sweep_instances();

@@ -22,6 +22,7 @@ use crate::admin::{self, HandOver};
 use crate::enforcer::EXE;
 use crate::generation::{Desk, Serving};
 use crate::limits::{HAND_OVER_WITHIN, LOADED_WITHIN, READY_WITHIN, STOP_WITHIN};
+use crate::scrape::Loopback;
 use crate::state::State;
 
 /// Between two tries for the lock.
@@ -74,6 +75,26 @@ pub(crate) fn take(
             other => return other,
         }
     }
+}
+
+/// Whether the port for monitors is free, or will be: the running node's own.
+pub(crate) fn rehearse_port(state: &Path, port: Option<Loopback>) -> Result<(), NodeError> {
+    let Some(port) = port.map(Loopback::socket_addr) else {
+        return Ok(());
+    };
+    let Err(error) = std::net::TcpListener::bind(port) else {
+        return Ok(());
+    };
+    let running = admin::ask_status(state).ok().flatten();
+    if running.is_some_and(|node| node.metrics.contains(&format!("http://{port}/metrics"))) {
+        return Ok(());
+    }
+    Err(NodeError::TakeOver {
+        what: format!(
+            "the running node is left alone: metrics cannot be served on {port}: {error}"
+        ),
+        fix: "name another port with `--metrics`".to_owned(),
+    })
 }
 
 /// What a node of this binary would do at its start, with nothing in `state` changed: the configuration read and

@@ -268,6 +268,21 @@ fn a_node_that_could_not_serve_leaves_the_running_one_alone() {
         "{said}"
     );
     node.set_binary(good);
+    // A port that somebody else has.
+    let taken = node
+        .host()
+        .start([PYTHON, "-uc", "import socket,sys; s=socket.create_server(('127.0.0.1',9464)); print('has it'); sys.stdin.read()"])
+        .unwrap();
+    taken.wait_stdout("has it", PATIENCE).unwrap();
+    let (mut process, _) = node
+        .start_up(&["--takeover", "--metrics", "127.0.0.1:9464"])
+        .unwrap();
+    let output = process.wait(PATIENCE).unwrap();
+    assert_eq!(output.code, Some(1));
+    assert!(
+        output.stderr.contains("9464") && output.stderr.contains("left alone"),
+        "{output:?}"
+    );
     // One that stands still agrees to nothing, now or later.
     node.host().signal("STOP", node.pid()).unwrap();
     let said = refused(&node);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::link::Link;
-use super::node::{self, RETRY};
+use super::node::{self, RETRY, RETRY_REFUSED};
 use super::watch::{LAST_WORDS, Launcher, Node, Source, UNKNOWN_END};
 use super::{away, refused, say};
 use crate::error::Refusal;
@@ -322,6 +322,7 @@ impl Launcher {
                     }
                     ToLauncher::Refused { reason, hint } => {
                         self.node_lost(&format!("{reason}; {hint}"));
+                        self.node = Node::Gone(Instant::now() + RETRY_REFUSED);
                     }
                     ToLauncher::Link => self.on_fresh_link(packet.descriptors),
                 },

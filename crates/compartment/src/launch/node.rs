@@ -19,6 +19,8 @@ use crate::{privileges, sys};
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// How often a launcher looks for a node that went away.
 pub(super) const RETRY: Duration = Duration::from_millis(200);
+/// The same, after a node that said no: each no is recorded there.
+pub(super) const RETRY_REFUSED: Duration = Duration::from_secs(2);
 /// Longest program name told to the node, in characters; the rest is cut.
 const COMMAND_MAX: usize = 150;
 

@@ -345,18 +345,12 @@ fn a_service_outside_compartments_cannot_be_run() {
 }
 
 #[test]
-fn another_version_of_the_link_is_refused_with_the_older_side_named() {
-    check_version(LINK_VERSION).unwrap();
-    assert!(
-        check_version(LINK_VERSION - 1)
-            .unwrap_err()
-            .hint
-            .contains("ringfence run")
-    );
-    assert!(
-        check_version(LINK_VERSION + 1)
-            .unwrap_err()
-            .hint
-            .contains("ringfence up")
-    );
+fn another_version_of_the_link_is_refused_with_what_to_exchange() {
+    let fix = |version: u32| check_version(version.into()).unwrap_err().hint;
+    for version in LINK_OLDEST..=LINK_VERSION {
+        check_version(version.into()).unwrap();
+    }
+    assert!(fix(LINK_OLDEST - 1).contains("ringfence run"));
+    assert!(fix(LINK_VERSION + 1).contains("ringfence up --takeover"));
+    assert!(check_version(u64::MAX).is_err());
 }

@@ -344,3 +344,27 @@ fn with_nothing_in_force_there_is_nobody() {
     let assignment: Assignment = serde_json::from_slice(&nothing.assignment).unwrap();
     assert_eq!(assignment.estate, Estate::default());
 }
+
+#[test]
+fn a_last_good_generation_with_something_unknown_in_it_is_not_used() {
+    let place = Place::new();
+    let mut desk = place.start();
+    let first = offered(desk.read("", &[]));
+    place.taken(&desk, &first);
+    let file = place.state().join("generation.json");
+    let kept = fs::read_to_string(&file).unwrap();
+    assert!(place.start().has_last_good());
+    // As a later version might have written it, within a policy: passed over, it would allow more than it should.
+    let at = kept.find("\"initiate\"").unwrap();
+    let later = format!("{}\"never\":[\"GET /x\"],{}", &kept[..at], &kept[at..]);
+    fs::write(&file, later).unwrap();
+    let mut desk = place.start();
+    assert!(!desk.has_last_good());
+    assert_eq!(offered(desk.read("", &[])).generation, Generation(2));
+    // As an earlier version might have.
+    fs::write(&file, kept.replacen("\"digest\"", "\"digests\"", 1)).unwrap();
+    assert!(!place.start().has_last_good());
+    fs::write(&file, "{\"half").unwrap();
+    let opened = std::panic::catch_unwind(|| place.start());
+    assert!(opened.is_err(), "damage stops a start");
+}

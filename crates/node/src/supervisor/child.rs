@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::{Input, Supervisor};
 use crate::enforcer::{Enforcer, EnforcerNews, Epoch};
 use crate::limits::{
-    BACK_OFF, HEALTHY_AFTER, HUNG_AFTER, KILLED_AFTER, LOADED_WITHIN, POISON_DEATHS, READY_WITHIN,
+    BACK_OFF, HEALTHY_AFTER, HUNG_AFTER, KILLED_AFTER, LOADED_WITHIN, LOOP_SAID, POISON_DEATHS,
+    READY_WITHIN,
 };
 
 /// What the supervisor knows of its enforcer.
@@ -73,6 +74,11 @@ impl Child {
     /// Whether it has left so many questions unanswered that it must be taken as hung.
     pub(super) fn hangs(&self) -> bool {
         self.unanswered > HUNG_AFTER
+    }
+
+    /// Whether it keeps ending: how often in a row.
+    pub(super) fn loops(&self) -> Option<usize> {
+        (self.deaths >= LOOP_SAID).then_some(self.deaths)
     }
 
     pub(super) fn epoch(&self) -> Option<Epoch> {
@@ -151,7 +157,9 @@ impl Supervisor {
                         self.child.pid().unwrap_or_default(),
                         self.child.restarts()
                     );
-                    crate::say::warn(&format!("the enforcer is up again: {what}"));
+                    if self.child.loops().is_none() {
+                        crate::say::warn(&format!("the enforcer is up again: {what}"));
+                    }
                     self.record("enforcer restarted", what, None, true);
                 }
             }
@@ -218,6 +226,23 @@ impl Supervisor {
         if self.child.unanswered > KILLED_AFTER {
             self.child.kill("it does not answer");
         }
+    }
+
+    /// An enforcer that has stayed up is told from one that keeps ending.
+    pub(super) fn steady(&mut self) {
+        let healthy = self
+            .child
+            .loaded
+            .is_some_and(|(_, since)| since.elapsed() >= HEALTHY_AFTER);
+        if !healthy {
+            return;
+        }
+        if let Some(deaths) = self.child.loops() {
+            let what = format!("up for {HEALTHY_AFTER:?}, after {deaths} ends in a row");
+            crate::say::warn(&format!("the enforcer stays up again: {what}"));
+            self.record("enforcer steady", what, None, true);
+        }
+        self.child.deaths = 0;
     }
 
     fn answered(&mut self, generation: Generation) {
@@ -292,6 +317,7 @@ impl Supervisor {
         child.told = Told::default();
         child.gathering.clear();
         child.said.clear();
+        let other = child.last_end.as_ref().is_none_or(|(_, last)| last != how);
         child.last_end = Some((Timestamp::now(), how.to_owned()));
         let who = pid
             .map(|pid| format!(" (process {pid})"))
@@ -301,9 +327,20 @@ impl Supervisor {
         } else {
             format!(" in {pause:?}")
         };
-        crate::say::warn(&format!(
-            "the enforcer{who} has ended: {how}; nothing passes until it is started again{wait}"
-        ));
+        let deaths = child.deaths;
+        if deaths < LOOP_SAID || other {
+            crate::say::warn(&format!(
+                "the enforcer{who} has ended: {how}; nothing passes until it is started again{wait}"
+            ));
+        }
+        if deaths == LOOP_SAID {
+            crate::say::warn(&format!(
+                "the enforcer keeps ending, {deaths} times in a row; it is started again and again, at last every {:?}, and \
+                 nothing passes meanwhile. This is said once, until it stays up or ends in another way\n= help: if it began \
+                 with a new binary or configuration, go back to the one before; it says why it ends above",
+                BACK_OFF[BACK_OFF.len() - 1]
+            ));
+        }
         self.record("enforcer ended", how.to_owned(), None, false);
         self.note_log(None);
         self.answer_all_questions();

@@ -15,9 +15,9 @@ use crate::claim::{self, Claimant, Decision, Program, Refusal};
 use crate::enforcer::Epoch;
 use crate::generation::Origin;
 use crate::instances::Instance;
-use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN};
+use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN, STRANGERS_MAX};
 use crate::program;
-use crate::run_socket::{Claim, ConnectionId, Departure};
+use crate::run_socket::{Claim, ConnectionId, Departure, Stranger};
 
 /// A connected launcher.
 pub(super) struct Link {
@@ -299,6 +299,31 @@ impl Supervisor {
                 ));
                 self.links.remove(id);
             }
+        }
+    }
+
+    /// One that speaks another version comes back again and again: it is told of once.
+    pub(super) fn stranger(&mut self, stranger: &Stranger) {
+        let Stranger { uid, pid, refusal } = stranger;
+        if self.strangers.len() >= STRANGERS_MAX {
+            self.strangers.clear();
+        }
+        if !self.strangers.insert((*uid, *pid)) {
+            return;
+        }
+        let who = format!("uid {uid}, process {pid}");
+        self.record(
+            "claim refused",
+            format!("{} ({who})", refusal.reason),
+            None,
+            false,
+        );
+        // Other users do not write into the operator's journal.
+        if self.fixed.owner.trusts(*uid) {
+            crate::say::warn(&format!(
+                "a launcher ({who}) is refused: {}\n= help: {}",
+                refusal.reason, refusal.hint
+            ));
         }
     }
 

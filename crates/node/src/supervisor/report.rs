@@ -326,13 +326,18 @@ impl Supervisor {
                 format!("make room in {}", self.fixed.state.display()),
             ));
         }
-        if !self.child.is_loaded() {
-            let how = self
-                .child
-                .last_end
-                .as_ref()
-                .map(|(_, end)| format!(" (the last one: {end})"))
-                .unwrap_or_default();
+        let how = self
+            .child
+            .last_end
+            .as_ref()
+            .map(|(_, end)| format!(" (the last one: {end})"))
+            .unwrap_or_default();
+        if let Some(deaths) = self.child.loops() {
+            reasons.push(Degraded::new(
+                format!("the enforcer keeps ending, {deaths} times in a row{how}; nothing passes while it is away"),
+                "if it began with a new binary or configuration, go back to the one before; `ringfence up` says why it ends",
+            ));
+        } else if !self.child.is_loaded() {
             reasons.push(Degraded::new(
                 format!("the enforcer is not up{how}; nothing passes"),
                 "it is started again by itself; what it says is on the standard error of `ringfence up`",
