@@ -23,6 +23,7 @@ pub mod error;
 pub mod figures;
 mod inside;
 pub mod inspect;
+pub mod interrupt;
 mod landlock;
 pub mod launch;
 pub mod lease;

@@ -43,14 +43,17 @@ enum Broken {
     Door(io::Error),
 }
 
-/// Serves the compartment whose launcher is at the other end of `link`. Returns when nothing of it is left.
+/// Serves the compartment whose launcher, a process of `uid`, is at the other end of `link`. Returns when nothing of it
+/// is left.
 pub(crate) async fn live(
     node: Arc<Node>,
     instance: InstanceId,
     workload: WorkloadId,
+    uid: u32,
     link: OwnedFd,
 ) {
-    let home = Compartment::new(&node, instance, workload);
+    let shared = uid != 0 && uid != rustix::process::geteuid().as_raw();
+    let home = Compartment::new(&node, instance, workload, shared);
     let outcome = match Link::new(link) {
         Err(cause) => Err(Broken::Link(cause)),
         Ok(link) => {
@@ -116,7 +119,7 @@ struct Life<'l> {
 
 impl<'l> Life<'l> {
     fn new(node: &'l Arc<Node>, home: &'l Arc<Compartment>, link: &'l Link) -> Self {
-        let handover = Handover::new(node.host);
+        let handover = Handover::new(node.host, home.shared);
         Self {
             node,
             home,

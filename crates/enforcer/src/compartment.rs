@@ -24,6 +24,8 @@ pub(crate) struct Compartment {
     pub(crate) instance: InstanceId,
     /// Which workload.
     pub(crate) workload: WorkloadId,
+    /// Its launcher, which holds its sockets too, is another user's.
+    pub(crate) shared: bool,
     /// For connections into it.
     pub(crate) inbound: Pool,
     /// Its connections, both ways.
@@ -44,11 +46,17 @@ pub(crate) struct Compartment {
 
 impl Compartment {
     /// Of `node`, not entered yet.
-    pub(crate) fn new(node: &Node, instance: InstanceId, workload: WorkloadId) -> Arc<Self> {
+    pub(crate) fn new(
+        node: &Node,
+        instance: InstanceId,
+        workload: WorkloadId,
+        shared: bool,
+    ) -> Arc<Self> {
         Arc::new(Self {
             instance,
             workload,
-            inbound: Pool::new(),
+            shared,
+            inbound: Pool::new(shared),
             slots: Slots::new(node.share()),
             flow_slots: Slots::new(FLOWS_PER_COMPARTMENT.min(node.share())),
             flows: Flows::default(),

@@ -61,7 +61,7 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
             FromNode::Adopt {
                 instance,
                 workload,
-                uid: _,
+                uid,
                 pid: _,
             } => match one(descriptors) {
                 Some(launcher) => {
@@ -69,6 +69,7 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
                         Arc::clone(node),
                         instance,
                         workload,
+                        uid,
                         launcher,
                     ));
                 }

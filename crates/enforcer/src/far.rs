@@ -144,7 +144,7 @@ impl Far {
                     .inbound
                     .dial(caller, callee, port)
                     .await?;
-                Ok(Stream::Plain(dialled))
+                Ok(Stream::Inside(dialled))
             }
             Far::Outside(outside) => {
                 let (index, stream) = endpoint::dial(&outside.targets).await?;

@@ -6,9 +6,8 @@ use std::os::fd::OwnedFd;
 
 use ringfence_compartment::inspect::{self, InspectError, NamespaceCookie};
 use ringfence_compartment::link::Socket;
-use tokio::net::TcpListener;
 
-use crate::door::tcp;
+use crate::door::tcp::TcpDoor;
 use crate::door::udp::UdpDoor;
 use crate::inbound::{Kind, Pool};
 use crate::limits::INBOUND_POOL_MAX;
@@ -16,6 +15,7 @@ use crate::limits::INBOUND_POOL_MAX;
 /// What has been handed over so far.
 pub(crate) struct Handover {
     host: NamespaceCookie,
+    shared: bool,
     namespace: Option<NamespaceCookie>,
     doors: [Option<OwnedFd>; 6],
     armed: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Handover {
 /// All doors of a compartment.
 pub(crate) struct Doors {
     /// Where its connections arrive.
-    pub(crate) tcp: [TcpListener; 2],
+    pub(crate) tcp: [TcpDoor; 2],
     /// Where its datagrams arrive.
     pub(crate) udp: [UdpDoor; 2],
     /// The namespace all of them are of.
@@ -74,10 +74,11 @@ const DOORS: [Socket; 6] = [
 ];
 
 impl Handover {
-    /// Nothing yet. Sockets of the namespace `host` are refused.
-    pub(crate) fn new(host: NamespaceCookie) -> Self {
+    /// Nothing yet. Sockets of the namespace `host` are refused. `shared`: the launcher is another user's.
+    pub(crate) fn new(host: NamespaceCookie, shared: bool) -> Self {
         Self {
             host,
+            shared,
             namespace: None,
             doors: Default::default(),
             armed: false,
@@ -143,7 +144,10 @@ impl Handover {
         let answer6 = there(Socket::Answer6, answer6)?;
         let namespace = self.namespace.ok_or(Improper::Lacking(Socket::TcpDoor4))?;
         Ok(Doors {
-            tcp: [tcp::listener(tcp4)?, tcp::listener(tcp6)?],
+            tcp: [
+                TcpDoor::new(tcp4, self.shared)?,
+                TcpDoor::new(tcp6, self.shared)?,
+            ],
             udp: [UdpDoor::new(udp4, answer4)?, UdpDoor::new(udp6, answer6)?],
             namespace,
         })

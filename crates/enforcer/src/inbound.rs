@@ -10,10 +10,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringfence_model::VirtualAddr;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::inward::Inward;
 use crate::limits::{CONNECT_TIMEOUT, INBOUND_POOL, INBOUND_POOL_MAX, INBOUND_WAIT};
 
 /// What sort of inbound socket.
@@ -31,6 +31,7 @@ pub(crate) enum Kind {
 
 /// Sockets ready for connections into one compartment.
 pub(crate) struct Pool {
+    shared: bool,
     shelves: [Shelf; 4],
     /// Where sockets for datagrams send from as long as they live.
     own: Arc<Mutex<HashSet<SocketAddr>>>,
@@ -58,9 +59,10 @@ struct Stock {
 pub(crate) struct TooMany;
 
 impl Pool {
-    /// Empty.
-    pub(crate) fn new() -> Self {
+    /// Empty. `shared`: the launcher is another user's.
+    pub(crate) fn new(shared: bool) -> Self {
         Self {
+            shared,
             shelves: Default::default(),
             own: Arc::default(),
             low: Notify::new(),
@@ -116,7 +118,7 @@ impl Pool {
         caller: VirtualAddr,
         own: VirtualAddr,
         port: u16,
-    ) -> io::Result<TcpStream> {
+    ) -> io::Result<Inward> {
         let places: [IpAddr; 4] = [
             Ipv4Addr::LOCALHOST.into(),
             Ipv6Addr::LOCALHOST.into(),
@@ -143,29 +145,27 @@ impl Pool {
         Err(last)
     }
 
-    async fn dial_place(&self, caller: VirtualAddr, place: SocketAddr) -> io::Result<TcpStream> {
+    async fn dial_place(&self, caller: VirtualAddr, place: SocketAddr) -> io::Result<Inward> {
         let (kind, source): (_, IpAddr) = match place {
             SocketAddr::V4(_) => (Kind::Tcp4, caller.v4.into()),
             SocketAddr::V6(_) => (Kind::Tcp6, caller.v6.into()),
         };
         let socket = std::net::TcpStream::from(self.take(kind).await?);
         socket.set_nonblocking(true)?;
-        let socket = TcpSocket::from_std_stream(socket);
-        socket.bind(SocketAddr::new(source, 0))?;
-        let stream = timeout(CONNECT_TIMEOUT, socket.connect(place))
-            .await
-            .map_err(|_| {
-                let what = format!(
-                    "port {} did not answer within {CONNECT_TIMEOUT:?}",
-                    place.port()
-                );
-                io::Error::new(io::ErrorKind::TimedOut, what)
-            })??;
+        socket.set_nodelay(true)?;
+        rustix::net::bind(&socket, &SocketAddr::new(source, 0))?;
+        let connecting = Inward::connect(socket, place, self.shared);
+        let stream = timeout(CONNECT_TIMEOUT, connecting).await.map_err(|_| {
+            let what = format!(
+                "port {} did not answer within {CONNECT_TIMEOUT:?}",
+                place.port()
+            );
+            io::Error::new(io::ErrorKind::TimedOut, what)
+        })??;
         // A port without a listener can connect to itself when it is drawn as its own source.
         if stream.peer_addr()? != place || stream.local_addr()? == place {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
-        stream.set_nodelay(true)?;
         Ok(stream)
     }
 

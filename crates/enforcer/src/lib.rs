@@ -30,6 +30,7 @@ mod handover;
 mod http;
 mod inbound;
 mod inforce;
+mod inward;
 mod judge;
 mod limits;
 mod link;

@@ -116,3 +116,11 @@ pub(crate) const WORKERS: usize = 4;
 pub(crate) const SAID_TEXTS: usize = 16;
 /// Bytes of one such text. A longer one is cut.
 pub(crate) const SAID_BYTES: usize = 200;
+
+/// Connections that a door of another user's launcher has accepted and nobody has taken yet. Beyond it the kernel's queue
+/// fills.
+pub(crate) const APART_QUEUE: usize = 16;
+/// Stack of the thread of such a door, and of one that closes a connection into such a compartment, in bytes.
+pub(crate) const APART_STACK: usize = 128 * 1024;
+/// Between two tries to get such a thread out of a call that waits, once its door is closed.
+pub(crate) const INTERRUPT_EVERY: Duration = Duration::from_millis(20);

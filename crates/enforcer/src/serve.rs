@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ringfence_audit::{Log, LogError};
 use ringfence_compartment::confine::{ConfineError, confine_enforcer};
 use ringfence_compartment::inspect::own_namespace;
+use ringfence_compartment::interrupt;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::rand::{GetRandomFlags, getrandom};
 
@@ -68,6 +69,7 @@ fn start(control: OwnedFd, log_dir: &Path, run_as: Option<u32>) -> Result<(), En
     let host = own_namespace().map_err(system("the host's network namespace"))?;
     let boot = random().map_err(system("random bytes"))?;
     let connections = room_for_connections();
+    interrupt::prepare().map_err(system("a signal"))?;
     confine_enforcer(run_as, &[directory.as_fd()])?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -94,7 +94,7 @@ impl World {
             name: Name::new(name).unwrap(),
         };
         let instance = InstanceId(format!("{name}-1-1").into());
-        Compartment::new(&self.node, instance, workload)
+        Compartment::new(&self.node, instance, workload, false)
     }
 
     /// A compartment of service `name` that connections can be made into.

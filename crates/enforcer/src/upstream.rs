@@ -1,17 +1,24 @@
 //! The far side of a connection: plain into a compartment, TLS or plain to an endpoint.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::inward::Inward;
+
 /// A connection to a service, open.
 pub(crate) enum Stream {
+    /// Into a compartment.
+    Inside(Inward),
     /// Bytes as they are.
     Plain(TcpStream),
     /// TLS 1.3, the name verified. A drop without a shutdown sends no `close_notify`: the other end can tell.
@@ -44,10 +51,11 @@ impl Upstream {
 }
 
 impl Stream {
-    fn tcp(&self) -> &TcpStream {
+    fn tcp(&self) -> BorrowedFd<'_> {
         match self {
-            Stream::Plain(tcp) => tcp,
-            Stream::Tls(tls) => tls.get_ref().0,
+            Stream::Inside(inward) => inward.as_fd(),
+            Stream::Plain(tcp) => tcp.as_fd(),
+            Stream::Tls(tls) => tls.get_ref().0.as_fd(),
         }
     }
 }
@@ -61,15 +69,15 @@ impl Drop for Upstream {
 }
 
 /// Makes the close of `tcp` a reset: whatever is queued is thrown away.
-pub(crate) fn reset_on_close(tcp: &TcpStream) {
+pub(crate) fn reset_on_close(tcp: impl AsFd) {
     // Fails only for a socket that is gone already; then there is nothing left to reset.
-    let _gone_already = tcp.set_zero_linger();
+    let _gone_already = sockopt::set_socket_linger(tcp, Some(Duration::ZERO));
 }
 
 /// Undoes [`reset_on_close`].
-pub(crate) fn close_in_order(tcp: &TcpStream) {
+pub(crate) fn close_in_order(tcp: impl AsFd) {
     // As above.
-    let _gone_already = rustix::net::sockopt::set_socket_linger(tcp, None);
+    let _gone_already = sockopt::set_socket_linger(tcp, None);
 }
 
 impl AsyncRead for Upstream {
@@ -79,6 +87,7 @@ impl AsyncRead for Upstream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match &mut self.stream {
+            Stream::Inside(inward) => Pin::new(inward).poll_read(cx, buffer),
             Stream::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
         }
@@ -92,6 +101,7 @@ impl AsyncWrite for Upstream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
+            Stream::Inside(inward) => Pin::new(inward).poll_write(cx, bytes),
             Stream::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
         }
@@ -103,17 +113,23 @@ impl AsyncWrite for Upstream {
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match &mut self.stream {
+            Stream::Inside(inward) => Pin::new(inward).poll_write_vectored(cx, bytes),
             Stream::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bytes),
             Stream::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bytes),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.tcp().is_write_vectored()
+        match &self.stream {
+            Stream::Inside(inward) => inward.is_write_vectored(),
+            Stream::Plain(tcp) => tcp.is_write_vectored(),
+            Stream::Tls(tls) => tls.get_ref().0.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
+            Stream::Inside(inward) => Pin::new(inward).poll_flush(cx),
             Stream::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
             Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
         }
@@ -121,6 +137,7 @@ impl AsyncWrite for Upstream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.stream {
+            Stream::Inside(inward) => Pin::new(inward).poll_shutdown(cx),
             Stream::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }

@@ -14,6 +14,7 @@ use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::connection::{Arrival, Connection, Opened, reset};
 use crate::conversation::Conversation;
+use crate::door::apart::Apart;
 use crate::door::dns_tcp;
 use crate::http::{self, Ended};
 use crate::limits::ACCEPT_PAUSE;
@@ -23,15 +24,38 @@ use crate::relay::{End, relay};
 use crate::slots::Slot;
 use crate::upstream::{close_in_order, reset_on_close};
 
-/// The door as the runtime knows it.
-pub(crate) fn listener(door: OwnedFd) -> io::Result<TcpListener> {
-    let listener = std::net::TcpListener::from(door);
-    listener.set_nonblocking(true)?;
-    TcpListener::from_std(listener)
+/// One TCP door.
+pub(crate) enum TcpDoor {
+    /// Of a launcher of this node's own user: accepted at by the runtime.
+    Own(TcpListener),
+    /// Of another user's.
+    Apart(Apart),
+}
+
+impl TcpDoor {
+    /// Takes the socket, checked. `shared`: the launcher is another user's.
+    pub(crate) fn new(door: OwnedFd, shared: bool) -> io::Result<Self> {
+        if shared {
+            return Ok(Self::Apart(Apart::new(door)?));
+        }
+        let listener = std::net::TcpListener::from(door);
+        listener.set_nonblocking(true)?;
+        Ok(Self::Own(TcpListener::from_std(listener)?))
+    }
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        match self {
+            Self::Own(listener) => listener.accept().await,
+            Self::Apart(apart) => {
+                let (client, peer) = apart.accept().await?;
+                Ok((TcpStream::from_std(client)?, peer))
+            }
+        }
+    }
 }
 
 /// Accepts until dropped. Returns only when the door itself is broken.
-pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, door: TcpListener) -> io::Error {
+pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, mut door: TcpDoor) -> io::Error {
     loop {
         match door.accept().await {
             Ok((client, peer)) => {

@@ -6,8 +6,8 @@ use super::*;
 
 #[test]
 fn sockets_of_the_host_are_refused() {
-    let mut handover = Handover::new(own_namespace().unwrap());
-    let pool = Pool::new();
+    let mut handover = Handover::new(own_namespace().unwrap(), false);
+    let pool = Pool::new(false);
     let tcp: OwnedFd = StdListener::bind("127.0.0.1:0").unwrap().into();
     let udp: OwnedFd = UdpSocket::bind("127.0.0.1:0").unwrap().into();
     let cause = handover
@@ -28,20 +28,20 @@ fn sockets_of_the_host_are_refused() {
 
 #[test]
 fn what_is_no_socket_is_refused() {
-    let mut handover = Handover::new(own_namespace().unwrap());
+    let mut handover = Handover::new(own_namespace().unwrap(), false);
     let file: OwnedFd = std::fs::File::open("/dev/null").unwrap().into();
     assert!(
         handover
-            .take(&[Socket::Inbound4], vec![file], &Pool::new())
+            .take(&[Socket::Inbound4], vec![file], &Pool::new(false))
             .is_err()
     );
 }
 
 #[test]
 fn as_many_must_come_as_were_announced() {
-    let mut handover = Handover::new(own_namespace().unwrap());
+    let mut handover = Handover::new(own_namespace().unwrap(), false);
     let cause = handover
-        .take(&[Socket::TcpDoor4], Vec::new(), &Pool::new())
+        .take(&[Socket::TcpDoor4], Vec::new(), &Pool::new(false))
         .unwrap_err();
     assert!(matches!(
         cause,
@@ -54,7 +54,7 @@ fn as_many_must_come_as_were_announced() {
 
 #[test]
 fn arms_only_when_every_door_is_there() {
-    let mut handover = Handover::new(own_namespace().unwrap());
+    let mut handover = Handover::new(own_namespace().unwrap(), false);
     let cause = handover.arm().map(drop).unwrap_err();
     assert!(
         matches!(cause, Improper::Lacking(Socket::TcpDoor4)),
@@ -64,7 +64,7 @@ fn arms_only_when_every_door_is_there() {
 
 #[test]
 fn a_door_is_handed_over_once() {
-    let mut handover = Handover::new(own_namespace().unwrap());
+    let mut handover = Handover::new(own_namespace().unwrap(), false);
     let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
     handover.door(Socket::TcpDoor4, null()).unwrap();
     assert!(matches!(

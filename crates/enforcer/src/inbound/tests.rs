@@ -19,7 +19,7 @@ fn stock(pool: &Pool, count: usize) {
 
 #[tokio::test]
 async fn finds_the_workload_where_it_listens() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     stock(&pool, 16);
     // On loopback, and on an address of its own.
     for place in ["127.0.0.1:0", "127.0.77.9:0"] {
@@ -39,7 +39,7 @@ async fn finds_the_workload_where_it_listens() {
 
 #[tokio::test]
 async fn tries_first_where_it_was_found_before() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     stock(&pool, 8);
     let listener = TcpListener::bind("127.0.77.9:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -55,7 +55,7 @@ async fn tries_first_where_it_was_found_before() {
 
 #[tokio::test]
 async fn says_refused_when_nothing_listens() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     stock(&pool, 8);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -66,7 +66,7 @@ async fn says_refused_when_nothing_listens() {
 
 #[tokio::test]
 async fn orders_what_is_missing_once() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     let all = INBOUND_POOL as u32;
     assert_eq!(pool.order(TCP), [all, all]);
     assert_eq!(pool.order(TCP), [0, 0], "ordered already");
@@ -81,7 +81,7 @@ async fn orders_what_is_missing_once() {
 
 #[tokio::test]
 async fn asks_for_more_before_it_is_empty() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     pool.order(TCP);
     stock(&pool, INBOUND_POOL);
     let mut low = Box::pin(pool.low());
@@ -100,7 +100,7 @@ async fn asks_for_more_before_it_is_empty() {
 
 #[tokio::test]
 async fn waits_for_what_was_ordered_and_all_waiters_are_served() {
-    let pool = std::sync::Arc::new(Pool::new());
+    let pool = std::sync::Arc::new(Pool::new(false));
     let waiting: Vec<_> = (0..10)
         .map(|_| {
             let pool = std::sync::Arc::clone(&pool);
@@ -116,7 +116,7 @@ async fn waits_for_what_was_ordered_and_all_waiters_are_served() {
 
 #[tokio::test]
 async fn gives_up_on_a_launcher_that_makes_none_and_orders_again() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     pool.order(TCP);
     let began = Instant::now();
     assert!(pool.take(Kind::Tcp6).await.is_err());
@@ -126,7 +126,7 @@ async fn gives_up_on_a_launcher_that_makes_none_and_orders_again() {
 
 #[test]
 fn holds_no_more_than_it_may() {
-    let pool = Pool::new();
+    let pool = Pool::new(false);
     let null = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
     for _ in 0..INBOUND_POOL_MAX {
         pool.put(Kind::Tcp4, null()).unwrap();
