@@ -162,7 +162,7 @@ pub(crate) fn check(
         return Err(if owner.trusts(claimant.uid) {
             unknown(estate, name)
         } else {
-            not_yours(name)
+            not_yours(name, owner)
         });
     };
     let nothing = Attest::default();
@@ -173,7 +173,7 @@ pub(crate) fn check(
         Err(Unmet { what, fix }) if owner.trusts(claimant.uid) => {
             return Err(Refusal::new(format!("{workload} {what}"), fix));
         }
-        Err(Unmet { what, .. }) => return Err(not_yours(name).because(&workload, &what)),
+        Err(Unmet { what, .. }) => return Err(not_yours(name, owner).because(&workload, &what)),
     };
     if estate
         .services
@@ -363,10 +363,13 @@ fn find<'a>(estate: &'a Estate, name: &str) -> Option<(WorkloadId, Option<&'a At
 }
 
 /// What a stranger is told, whether the name exists or not.
-fn not_yours(name: &str) -> Refusal {
+fn not_yours(name: &str, owner: Owner) -> Refusal {
     Refusal::new(
         format!("you may not run {name:?} on this node"),
-        "ask the owner of the node: its log says what does not match",
+        format!(
+            "ask uid {}, whose node it is: its log says what does not match",
+            owner.0
+        ),
     )
 }
 

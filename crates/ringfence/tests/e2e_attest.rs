@@ -570,3 +570,25 @@ fn operators_verbs_are_for_owner_and_root() {
         "{stranger:?}"
     );
 }
+
+#[test]
+fn on_a_node_of_ones_own_it_keeps_out_mistakes_and_says_so() {
+    let shell = fs::canonicalize("/bin/sh").unwrap();
+    let estate = estate("agents.service").replace("/opt/agent", &shell.display().to_string());
+    let estate = estate.replace(&format!(", sha256: {DIGEST}"), "");
+    let options = NodeOptions::new(BINARY).caller(Caller::Ordinary);
+    let node = options.file("estate.yaml", &estate).start().unwrap();
+    started(node.run("roots", &["sh", "-c", "echo started"]).unwrap());
+    let checked = format!("checked: owner or root, exe {}", shell.display());
+    recorded(&node, "roots", "workload started", &checked);
+    let other = node.run("roots", &["env", "echo", "started"]).unwrap();
+    refused(
+        &other,
+        &format!("is for {}, and you start", shell.display()),
+    );
+    assert!(
+        notes(&node).contains("keep out mistakes"),
+        "{}",
+        notes(&node)
+    );
+}

@@ -254,7 +254,7 @@ fn a_launcher_of_another_user_is_believed_only_when_it_is_vouched_for() {
     held(attest.clone(), 0, &vouched, &seen).unwrap();
     let refusal = held(attest.clone(), 0, &by(STRANGER), &seen).unwrap_err();
     assert!(refusal.recorded().contains("not proven"), "{refusal:?}");
-    assert_eq!(refusal.reason, not_yours("clerk").reason);
+    assert_eq!(refusal.reason, not_yours("clerk", Owner(0)).reason);
     // Nor is its program looked at.
     held(attest.clone(), 0, &by(STRANGER), &Program::Shown).unwrap_err();
     // On a node of one's own there is nobody to be told apart from.
