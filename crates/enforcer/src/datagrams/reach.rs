@@ -8,6 +8,8 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use rustix::net::{RecvFlags, SendFlags};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use crate::connection::Connection;
@@ -100,7 +102,11 @@ impl<'c> Reach<'c> {
         };
         // Of an earlier datagram, which cannot be helped any more.
         let _of_another = socket.take_error()?;
-        socket.send(payload).await?;
+        let sent = socket.async_io(Interest::WRITABLE, || {
+            let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+            Ok(rustix::net::send(socket, payload, flags)?)
+        });
+        sent.await?;
         // On this host the kernel refuses before the call above returns.
         match socket.take_error()? {
             Some(refused) => Err(refused),
@@ -145,7 +151,11 @@ impl<'c> Reach<'c> {
     /// Takes what came back, if something did.
     pub(super) fn try_recv(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.socket {
-            Some(socket) => socket.socket.try_recv(buffer),
+            // The mode of the socket may be another user's to change: the call itself must not wait.
+            Some(Socket { socket, .. }) => socket.try_io(Interest::READABLE, || {
+                let (count, _) = rustix::net::recv(socket, &mut *buffer, RecvFlags::DONTWAIT)?;
+                Ok(count)
+            }),
             None => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
