@@ -541,6 +541,36 @@ fn a_disk_that_is_full_or_read_only_fails_and_a_small_one_warns() {
 }
 
 #[test]
+fn files_that_a_node_would_reject_fail_before_it_starts() {
+    let place = Place::new(ESTATE);
+    let with = |state: &Path| {
+        let mut command = Command::new(RINGFENCE);
+        command
+            .args(["check", "--pre", "-o", "json", "--config"])
+            .arg(place.config());
+        Found::of(&run(command.arg("--state").arg(state)))
+    };
+    let found = with(&place.state());
+    found.says("configuration", "ok", &["0 services, 1 agent"]);
+    found.says("apart", "ok", &[]);
+    with(&place.config().join("state")).says(
+        "apart",
+        "fail",
+        &["inside one another", "--state DIR"],
+    );
+    place.save(&ESTATE.replace("kind: Agent", "kind: Agnet"));
+    let found = with(&place.state());
+    found.says(
+        "configuration",
+        "fail",
+        &["estate.yaml", "ringfence policy lint --config"],
+    );
+    assert_eq!(found.failed(), ["configuration"]);
+    fs::remove_dir_all(place.config()).unwrap();
+    with(&place.state()).says("configuration", "fail", &["config"]);
+}
+
+#[test]
 fn few_descriptors_warn_with_what_they_are_enough_for() {
     let temp = tempfile::tempdir().unwrap();
     let mut command = Command::new("sh");
@@ -877,6 +907,7 @@ fn wrong_usage_is_told_from_failure() {
     assert_eq!(code(&["--pre", "--wait", "1s"]), Some(2));
     assert_eq!(code(&["--wait", "soon"]), Some(2));
     assert_eq!(code(&["-o", "xml"]), Some(2));
+    assert_eq!(code(&["--config", "estate"]), Some(2));
     assert_eq!(code(&["--help"]), Some(0));
 }
 
@@ -889,6 +920,7 @@ fn every_check_has_its_section_in_the_manual() {
     node.enforcer();
     let found = check(&place);
     let rare = [
+        "apart",
         "leftovers",
         "walls",
         "degraded",

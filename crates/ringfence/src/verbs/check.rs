@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
+use ringfence_model::HostName;
 use ringfence_node::check::{self, Finding, Group, Outcome};
 use ringfence_node::default_dir;
 use serde::Serialize;
@@ -19,6 +20,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 const EXAMPLES: &str = "\
 Examples:
   ringfence check --pre                          before anything is installed or started
+  ringfence check --pre --config estate          and whether the files there could be put in force
   ringfence check                                on call: the machine, and the node that runs on it
   ringfence check --wait 30s                     in a script, after `ringfence up … &`
   ringfence check -o json | jq -r '.groups[].checks[] | select(.outcome == \"fail\") | .id, .hint'
@@ -45,6 +47,12 @@ pub(crate) struct CheckArgs {
     /// State directory of the node [default: as `ringfence up` chooses it]
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+    /// Directory with the resource files that the node will be started with: could they be put in force?
+    #[arg(long, value_name = "DIR", requires = "pre")]
+    config: Option<PathBuf>,
+    /// Zone of the workloads, as `ringfence up` is given it
+    #[arg(long, value_name = "NAME", default_value = "ringfence.internal", value_parser = HostName::new)]
+    zone: HostName,
     /// Give the node so long until nothing fails, e.g. 30s
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "pre")]
     wait: Option<Duration>,
@@ -90,7 +98,8 @@ fn look(args: CheckArgs) -> Result<ExitCode, Failure> {
         wait(&state, patience);
     }
     let groups = if args.pre {
-        check::before(&state)
+        let config = args.config.as_deref();
+        check::before(&state, config.map(|config| (config, &args.zone)))
     } else {
         check::all(&state)
     };
