@@ -19,14 +19,15 @@ mod decide;
 mod explain;
 mod guardrail;
 mod lint;
+mod listing;
 mod meeting;
 mod names;
 mod nearest;
 mod patterns;
-mod selftest;
 mod snapshot;
 mod source;
 mod space;
+mod testing;
 mod trie;
 mod verdict;
 
@@ -37,5 +38,7 @@ pub use explain::{Answer, Explanation};
 pub use lint::{
     CODES, Code, EXEMPTION_NOTICE_DAYS, Finding, Level, MODE_NOTICE_DAYS, allowed, code, lint,
 };
+pub use listing::{Reach, Softened, reach, softened};
 pub use snapshot::{AddressBook, Snapshot, Workload, WorkloadIx};
+pub use testing::TestReport;
 pub use verdict::{Operation, Reason, Recheck, Ruled, Verdict};

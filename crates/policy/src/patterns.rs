@@ -1,8 +1,6 @@
 //! Questions on single patterns: is one inside another, and what do two have in common.
 
-#[cfg(test)]
-use ringfence_model::operation::{CONNECT, SEND};
-use ringfence_model::operation::{HttpPattern, Pattern, Segment};
+use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment};
 
 /// Whether every operation of `narrow` belongs to `wide`. Exact.
 pub(crate) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
@@ -34,7 +32,6 @@ fn covers_http(wide: &HttpPattern, narrow: &HttpPattern) -> bool {
             })
 }
 
-#[cfg(test)]
 /// The operations of both, which are one pattern again; `None` where there are none. Exact.
 pub(crate) fn meet(a: &Pattern, b: &Pattern) -> Option<Pattern> {
     match (a, b) {
@@ -47,7 +44,6 @@ pub(crate) fn meet(a: &Pattern, b: &Pattern) -> Option<Pattern> {
     }
 }
 
-#[cfg(test)]
 /// Of two that overlap.
 fn meet_http(a: &HttpPattern, b: &HttpPattern) -> HttpPattern {
     let (long, short) = if a.segments.len() >= b.segments.len() {
@@ -73,7 +69,6 @@ fn meet_http(a: &HttpPattern, b: &HttpPattern) -> HttpPattern {
     }
 }
 
-#[cfg(test)]
 /// As a rule would write it, in canonical form.
 pub(crate) fn written(pattern: &Pattern) -> String {
     let http = match pattern {

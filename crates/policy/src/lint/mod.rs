@@ -23,6 +23,8 @@ use serde::Serialize;
 
 pub use allow::allowed;
 pub use codes::{CODES, Code, Level, code};
+pub(crate) use edges::exemption_end as exemption;
+pub(crate) use possible::remains;
 use view::View;
 
 /// Days before an exemption from mutual authentication ends on which lint says so.

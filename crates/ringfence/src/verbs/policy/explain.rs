@@ -12,8 +12,8 @@ use ringfence_model::{HostName, Position};
 use ringfence_node::Configuration;
 use ringfence_policy::{Answer, Explanation, Moment, Seen, Snapshot, batch};
 
-use super::{compile, counted, json, zone};
-use crate::output::{Colour, EXIT_DENIED, EXIT_ERROR, Failure, Paint, safe, say};
+use super::{compile, counted, json, unloadable, zone};
+use crate::output::{Colour, EXIT_DENIED, Failure, Paint, safe, say};
 use crate::verbs::configuration;
 
 /// Longest line of a resource file that is shown, in characters.
@@ -86,14 +86,7 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
     )?;
     let (_, snapshot) = match compile(&config, &zone) {
         Ok(compiled) => compiled,
-        Err(errors) => {
-            say(&errors);
-            say(format!(
-                "{} does not load, so nothing is answered; mend it and check with `ringfence policy lint`",
-                config.display()
-            ));
-            return Ok(ExitCode::from(EXIT_ERROR));
-        }
+        Err(errors) => return Ok(unloadable(&errors, &config)),
     };
     match args {
         ExplainArgs {

@@ -1,8 +1,12 @@
 //! `ringfence policy`: what the resources say, asked before anything runs on them.
 
+mod csv;
 mod explain;
+mod junit;
 mod lint;
+mod list;
 mod sarif;
+mod test;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,7 +15,7 @@ use ringfence_model::{Diagnostics, Estate, Generation, HostName};
 use ringfence_node::Configuration;
 use ringfence_policy::{Snapshot, provisional_addresses};
 
-use crate::output::{Failure, finish, safe_json};
+use crate::output::{EXIT_ERROR, Failure, finish, safe_json, say};
 use crate::verbs::configuration;
 
 /// Which resource files are asked.
@@ -48,6 +52,8 @@ pub(crate) struct PolicyArgs {
 #[derive(Debug, clap::Subcommand)]
 enum PolicyVerb {
     Lint(lint::LintArgs),
+    Test(test::TestArgs),
+    List(list::ListArgs),
     Explain(explain::ExplainArgs),
 }
 
@@ -55,6 +61,8 @@ enum PolicyVerb {
 pub(crate) fn run(args: PolicyArgs) -> ExitCode {
     finish(match args.verb {
         PolicyVerb::Lint(args) => lint::lint(&args),
+        PolicyVerb::Test(args) => test::test(&args),
+        PolicyVerb::List(args) => list::list(&args),
         PolicyVerb::Explain(args) => explain::explain(&args),
     })
 }
@@ -71,6 +79,16 @@ fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnos
     let snapshot = Snapshot::compile(Generation(0), zone, &estate, &addresses)
         .map_err(|errors| sources.quote(errors))?;
     Ok((estate, snapshot))
+}
+
+/// Says that nothing is answered, because nothing loads.
+fn unloadable(errors: &Diagnostics, config: &Path) -> ExitCode {
+    say(errors);
+    say(format!(
+        "{} does not load, so nothing is answered; mend it and check with `ringfence policy lint`",
+        config.display()
+    ));
+    ExitCode::from(EXIT_ERROR)
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
