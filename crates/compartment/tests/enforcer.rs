@@ -153,7 +153,21 @@ fn sockets_of_the_host_and_impostors_are_seen() {
             "{wrong:?}: {refused:?}"
         );
     }
+    // One that would hand over several datagrams as one.
+    drop(notes);
+    node.need_all([0, 0, 1, 0]);
+    let is_udp = |(kind, _): &(Socket, OwnedFd)| *kind == Socket::InboundUdp4;
+    node.wait_until("a socket for datagrams", |notes| {
+        notes.inbound.iter().any(is_udp)
+    });
+    let notes = node.notes();
+    let (_, datagrams) = notes.inbound.iter().find(|one| is_udp(one)).unwrap();
+    assert!(inspect::check(Socket::InboundUdp4, datagrams, host).is_ok());
+    join_datagrams(datagrams);
+    let refused = inspect::check(Socket::InboundUdp4, datagrams, host).unwrap_err();
+    assert!(refused.to_string().contains("joins datagrams"), "{refused}");
     // Bound, it is no longer what is handed over.
+    let (kind, inbound) = &notes.inbound[0];
     rustix::net::bind(
         inbound,
         &"100.64.0.5:0".parse::<std::net::SocketAddr>().unwrap(),
@@ -199,4 +213,20 @@ s = socket.socket(fileno=3); s.send(b'\"%d\"' % os.getppid()); print(sorted(os.l
     );
     let (_near, far) = channel::pair().unwrap();
     assert!(spawn_enforcer("/no/such/enforcer".as_ref(), &[], far).is_err());
+}
+
+/// Sets `UDP_GRO`.
+fn join_datagrams(socket: &OwnedFd) {
+    let on: libc::c_int = 1;
+    // SAFETY: the pointer and length describe `on`, which outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(socket),
+            libc::SOL_UDP,
+            libc::UDP_GRO,
+            (&raw const on).cast(),
+            size_of_val(&on) as libc::socklen_t,
+        )
+    };
+    assert_eq!(set, 0);
 }

@@ -283,12 +283,9 @@ impl Connection {
         }
     }
 
-    /// Where datagrams for the far end may be sent, in the order they are tried.
-    pub(crate) async fn places(&self) -> io::Result<Vec<Place>> {
-        match self.far.get() {
-            Some(far) => far.places(|| self.way()).await,
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
+    /// Where datagrams for the far end may be sent: see [`Far::places`].
+    pub(crate) async fn places(&self, part: usize) -> Option<io::Result<Vec<Place>>> {
+        self.far.get()?.places(part, || self.way()).await
     }
 
     /// Whom it goes to, once that is settled.

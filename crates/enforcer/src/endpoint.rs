@@ -114,12 +114,7 @@ impl Target {
 
     async fn dial(&self) -> io::Result<Stream> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in self
-            .addresses()
-            .await?
-            .into_iter()
-            .take(ADDRESSES_PER_ENDPOINT)
-        {
+        for address in self.addresses().await? {
             match self.dial_address(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(cause) => last = named(cause, format_args!("{address}")),
@@ -128,7 +123,8 @@ impl Target {
         Err(last)
     }
 
-    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+    /// Where it is now: at most [`ADDRESSES_PER_ENDPOINT`].
+    pub(crate) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let name = match &self.declared.host {
             EndpointHost::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, self.declared.port)]),
             EndpointHost::Name(name) => name,
@@ -139,7 +135,7 @@ impl Target {
         )
         .await
         {
-            Ok(Ok(found)) => Ok(found.collect()),
+            Ok(Ok(found)) => Ok(found.take(ADDRESSES_PER_ENDPOINT).collect()),
             Ok(Err(cause)) => Err(named(cause, format_args!("{name} does not resolve"))),
             Err(_) => Err(io::Error::new(
                 io::ErrorKind::TimedOut,
@@ -176,22 +172,6 @@ pub(crate) async fn dial(targets: &[Target]) -> io::Result<(usize, Stream)> {
         }
     }
     Err(last)
-}
-
-/// All addresses of `targets`, in order, each with the place of its target in the list. Fails when there is none.
-pub(crate) async fn addresses(targets: &[Target]) -> io::Result<Vec<(usize, SocketAddr)>> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "no endpoint has an address");
-    let mut all = Vec::new();
-    for (index, target) in targets.iter().enumerate() {
-        match target.addresses().await {
-            Ok(found) => {
-                let few = found.into_iter().take(ADDRESSES_PER_ENDPOINT);
-                all.extend(few.map(|address| (index, address)));
-            }
-            Err(cause) => last = cause,
-        }
-    }
-    if all.is_empty() { Err(last) } else { Ok(all) }
 }
 
 /// Tells one version of an endpoint's PEM files from the next. Our own operator's files: no adversary to withstand.

@@ -154,21 +154,25 @@ impl Far {
         }
     }
 
-    /// Where datagrams for it may be sent, in the order they are tried. `way` is only asked for towards a compartment.
+    /// Where datagrams for it may be sent, in the order they are tried: those of its `part`, from 0; `None` when it
+    /// has no such part. A compartment is one, and so is each endpoint. `way` is only asked for towards a compartment.
     pub(crate) async fn places(
         &self,
+        part: usize,
         way: impl FnOnce() -> io::Result<Way>,
-    ) -> io::Result<Vec<Place>> {
+    ) -> Option<io::Result<Vec<Place>>> {
         match self {
-            Far::Inside(_) => Ok(Place::inside(&way()?)),
+            Far::Inside(_) if part > 0 => None,
+            Far::Inside(_) => Some(way().map(|way| Place::inside(&way))),
             Far::Outside(outside) => {
-                let found = endpoint::addresses(&outside.targets).await?;
-                let place = |(endpoint, to)| Place {
+                let target = outside.targets.get(part)?;
+                let place = |to| Place {
                     to,
                     from: None,
-                    endpoint: Some(endpoint),
+                    endpoint: Some(part),
                 };
-                Ok(found.into_iter().map(place).collect())
+                let found = target.addresses().await;
+                Some(found.map(|all| all.into_iter().map(place).collect()))
             }
         }
     }

@@ -137,7 +137,8 @@ impl Pool {
                     self.listens.store(index as u8, Ordering::Relaxed);
                     return Ok(stream);
                 }
-                // Something listens there and does not answer: a second listener would be another program.
+                // Something listens there and does not answer: a second listener would be another program. Or there is
+                // no socket, for another place as little.
                 Err(cause) if cause.kind() == io::ErrorKind::TimedOut => return Err(cause),
                 Err(cause) => last = cause,
             }
@@ -191,9 +192,8 @@ impl Pool {
             // What was ordered did not come: order it anew rather than wait for it for ever.
             shelf.stock().ordered = 0;
             self.low.notify_one();
-            io::Error::other(format!(
-                "the launcher made no inbound socket within {INBOUND_WAIT:?}"
-            ))
+            let what = format!("the launcher made no inbound socket within {INBOUND_WAIT:?}");
+            io::Error::new(io::ErrorKind::TimedOut, what)
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use e2e_support::{BINARY, PYTHON, serve, workdir};
 use ringfence_model::{FlowRecord, Outcome, RecordKind};
-use ringfence_testbed::{Node, NodeOptions, Running};
+use ringfence_testbed::{Caller, Node, NodeOptions, Running};
 use serde_json::{Value, json};
 
 const ESTATE: &str = r#"
@@ -221,12 +221,14 @@ impl Puppet {
     }
 }
 
-fn start() -> Node {
+fn options() -> NodeOptions {
     NodeOptions::new(BINARY)
         .file("estate.yaml", ESTATE)
         .file("policy.yaml", POLICY)
-        .start()
-        .unwrap()
+}
+
+fn start() -> Node {
+    options().start().unwrap()
 }
 
 fn echo(node: &Node) -> Running {
@@ -246,6 +248,65 @@ fn flows_to(node: &Node, name: &str, kind: RecordKind) -> Vec<FlowRecord> {
         r.kind == kind && r.destination == name && r.protocol == "udp"
     })
     .unwrap()
+}
+
+#[test]
+fn whoever_runs_the_node_datagrams_pass_both_ways() {
+    for caller in Caller::available() {
+        let node = options().caller(caller).start().unwrap();
+        let _echo = echo(&node);
+        let mut agent = Puppet::start(&node, "agent");
+        for v6 in [false, true] {
+            let ip = agent.address("echo", v6);
+            agent.tell(json!(["sock", "a", ip]));
+            let heard = agent.tell(json!(["ask", "a", [ip, 5000], "hello"]));
+            assert_eq!(
+                heard,
+                json!({ "heard": "hello", "from": [ip, 5000] }),
+                "{caller:?}"
+            );
+        }
+        let status = node.status().unwrap().1;
+        assert_eq!(status["degraded"], json!([]), "{status}");
+    }
+}
+
+/// A name server that knows one thing; with it, that a port other than 53 is a service like any other.
+const NAMES: &str = r#"
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 5000))
+print("is serving", flush=True)
+while True:
+    query, who = s.recvfrom(4096)
+    end = query.index(bytes(1), 12) + 5
+    head = query[:2] + bytes.fromhex("84000001000100000000")
+    s.sendto(head + query[12:end] + bytes.fromhex("c00c000100010000003c0004cb007107"), who)
+"#;
+
+#[test]
+fn dig_and_a_shell_speak_to_services() {
+    let node = start();
+    let names = serve(&node, "echo", NAMES);
+    let words = [
+        "dig",
+        "+notcp",
+        "+tries=1",
+        "-p",
+        "5000",
+        "@echo",
+        "www.example.org",
+        "A",
+        "+short",
+    ];
+    let answer = node.run("agent", &words).unwrap().ok();
+    assert_eq!(answer.stdout.trim(), "203.0.113.7");
+    drop(names);
+    let _echo = echo(&node);
+    // Bash connects its socket.
+    let script = "exec 3<>/dev/udp/echo/5000; printf hello >&3; head -c 5 <&3";
+    let answer = node.run("agent", &["bash", "-c", script]).unwrap().ok();
+    assert_eq!(answer.stdout, "hello");
 }
 
 #[test]

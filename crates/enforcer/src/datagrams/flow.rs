@@ -90,13 +90,19 @@ impl Flow<'_> {
         loop {
             let wake = self.last.as_ref().map(|(_, until)| *until);
             let wake = wake.map_or(self.clock.end(), |until| until.min(self.clock.end()));
-            // Only waiting happens inside: a branch that loses is dropped, and must not have begun anything.
+            // Only waiting happens inside: a branch that loses is dropped, and must not have begun anything. Neither
+            // direction comes before the other.
+            let next = async {
+                tokio::select! {
+                    datagram = self.mail.next() => Next::There(datagram),
+                    ready = self.reach.readable() => Next::Back(ready),
+                    () = sleep_until(wake) => Next::Quiet,
+                }
+            };
             let next = tokio::select! {
                 biased;
                 _kept_by_the_connection = &mut stop => return revoked(),
-                datagram = self.mail.next() => Next::There(datagram),
-                ready = self.reach.readable() => Next::Back(ready),
-                () = sleep_until(wake) => Next::Quiet,
+                next = next => next,
             };
             match next {
                 Next::There(datagram) => {

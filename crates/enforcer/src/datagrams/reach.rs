@@ -50,7 +50,10 @@ impl Place {
 /// The way of one flow to its receiver.
 pub(super) struct Reach<'c> {
     connection: &'c Connection,
+    /// Those that were found up to now: a host name is not asked for before it is needed.
     places: Vec<Place>,
+    /// Parts of the far end that were asked for their places.
+    parts: usize,
     /// Index of the place that was tried last.
     at: usize,
     socket: Option<Socket>,
@@ -69,6 +72,7 @@ impl<'c> Reach<'c> {
         Self {
             connection,
             places: Vec::new(),
+            parts: 0,
             at: 0,
             socket: None,
         }
@@ -77,25 +81,40 @@ impl<'c> Reach<'c> {
     /// Sends `payload` whole to the place in use, or, where nobody listens, to the next that somebody does at. An
     /// error is the last place's: none has taken it. At most one place does.
     pub(super) async fn send(&mut self, payload: &[u8]) -> io::Result<()> {
-        if self.places.is_empty() {
-            self.places = self.connection.places().await?;
+        if let Some(&place) = self.places.get(self.at)
+            && self.send_to(place, payload).await.is_ok()
+        {
+            return Ok(());
         }
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        let order = std::iter::once(self.at).chain(0..self.places.len());
-        for at in order {
-            match self.send_to(at, payload).await {
-                Ok(()) => return Ok(()),
-                Err(cause) => last = cause,
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
+        let mut at = 0;
+        loop {
+            while let Some(&place) = self.places.get(at) {
+                self.at = at;
+                match self.send_to(place, payload).await {
+                    Ok(()) => return Ok(()),
+                    // No socket came, for another place as little.
+                    Err(cause) if cause.kind() == io::ErrorKind::TimedOut => return Err(cause),
+                    Err(cause) => last = cause,
+                }
+                at += 1;
             }
+            match self.connection.places(self.parts).await {
+                Some(Ok(more)) => self.places.extend(more),
+                Some(Err(cause)) => last = cause,
+                // The next datagram finds what may have changed by then.
+                None => {
+                    if self.places.is_empty() {
+                        self.parts = 0;
+                    }
+                    return Err(last);
+                }
+            }
+            self.parts += 1;
         }
-        Err(last)
     }
 
-    async fn send_to(&mut self, at: usize, payload: &[u8]) -> io::Result<()> {
-        let Some(&place) = self.places.get(at) else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
-        self.at = at;
+    async fn send_to(&mut self, place: Place, payload: &[u8]) -> io::Result<()> {
         self.connect(place).await?;
         let Some(Socket { socket, .. }) = &self.socket else {
             return Err(io::ErrorKind::NotConnected.into());
@@ -126,13 +145,6 @@ impl<'c> Reach<'c> {
                 *other = None;
                 *other = Some(Socket::new(connection, place).await?);
             }
-        }
-        if let Some(socket) = &self.socket
-            && socket.socket.local_addr()? == to
-        {
-            // A port without a listener, drawn as its own source: it would answer itself.
-            self.socket = None;
-            return Err(io::ErrorKind::ConnectionRefused.into());
         }
         if let (Some(endpoint), Some(far)) = (place.endpoint, connection.far()) {
             far.chose_endpoint(endpoint);
@@ -171,9 +183,18 @@ impl Socket {
                 } else {
                     Kind::Udp6
                 };
-                let born_inside = compartment.inbound.take(kind).await?;
-                rustix::net::bind(&born_inside, &SocketAddr::new(from, 0))?;
-                let socket = std::net::UdpSocket::from(born_inside);
+                let mut drawn = Vec::new();
+                let socket = loop {
+                    let born_inside = compartment.inbound.take(kind).await?;
+                    rustix::net::bind(&born_inside, &SocketAddr::new(from, 0))?;
+                    let socket = std::net::UdpSocket::from(born_inside);
+                    // The port is the workload's to listen on. And with nobody there, the socket would hear itself.
+                    if socket.local_addr()?.port() != place.to.port() {
+                        break socket;
+                    }
+                    // Held until another is found, so that it is not drawn again.
+                    drawn.push(socket);
+                };
                 let own = compartment.inbound.note_own(socket.local_addr()?);
                 (socket, Some(own))
             }

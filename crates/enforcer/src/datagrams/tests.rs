@@ -1,4 +1,5 @@
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ringfence_compartment::datagram::{DATAGRAM_MAX, Received};
@@ -697,6 +698,57 @@ async fn endpoints_are_tried_in_order_until_one_is_not_refused() {
     assert_eq!(close.outcome(), Outcome::Deny);
     assert!(close.reason.contains("no longer found"), "{close:?}");
     assert_eq!(close.destination_instance, "");
+}
+
+#[tokio::test]
+async fn an_endpoint_that_answers_does_not_wait_for_the_name_of_the_next() {
+    let (port, _callers) = echo_on("127.0.0.1:0").await;
+    let endpoints = format!(
+        r#", endpoints: [{{ address: "127.0.0.1:{port}" }}, {{ address: "no-such-name.invalid:9" }}]{EXEMPT}"#
+    );
+    let Some(mut client) = Client::new(&estate(9, &endpoints)).await else {
+        return;
+    };
+    client.timeouts = SHORT;
+    client.send(client.world.at(2, 9), b"x");
+    client.hear().await;
+    let close = client.closed().await;
+    assert_eq!(close.outcome(), Outcome::Allow, "{close:?}");
+    // The other way about it is asked, in vain.
+    let turned = format!(
+        r#", endpoints: [{{ address: "no-such-name.invalid:9" }}, {{ address: "127.0.0.1:{port}" }}]{EXEMPT}"#
+    );
+    client.world.load(2, &estate(9, &turned));
+    client.send(client.world.at(2, 9), b"x");
+    client.hear().await;
+}
+
+#[tokio::test]
+async fn answers_are_not_held_up_by_questions_that_keep_coming() {
+    let (port, _callers) = echo_on("127.0.0.1:0").await;
+    let Some(client) = Client::new(&estate(port, "")).await else {
+        return;
+    };
+    let _service = client.world.running("echo");
+    let to = client.world.at(2, port);
+    // There is always one more question in the queue.
+    let going = Arc::new(AtomicBool::new(true));
+    let asking = std::thread::spawn({
+        let (going, answers) = (Arc::clone(&going), Arc::clone(&client.answers));
+        let (node, home) = (Arc::clone(&client.world.node), Arc::clone(&client.home));
+        let key = client.key(to);
+        client.send(to, b"x");
+        move || {
+            while going.load(Ordering::Relaxed) {
+                receive(&node, &home, &answers, key, b"x", Timeouts::STANDARD);
+            }
+        }
+    });
+    for _ in 0..500 {
+        client.hear().await;
+    }
+    going.store(false, Ordering::Relaxed);
+    asking.join().unwrap();
 }
 
 #[tokio::test]
