@@ -36,7 +36,8 @@ A flow record asks about its source, destination and operation; its answer says 
 
 Without --config, RINGFENCE_CONFIG names the directory, or else the node is asked which one it reads.
 
-Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.";
+Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.
+docs/policy.md says how it is decided.";
 
 /// Say whether an operation is allowed, and which rule decides
 ///

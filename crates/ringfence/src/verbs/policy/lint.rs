@@ -25,7 +25,7 @@ Examples:
 A finding is let stand by a comment on its line or just above it:
   # ringfence: allow RF1104 it is public, see ADR 12
 
-Exit code: 0; 1 when the configuration does not load; 4 when a finding reaches the threshold.";
+Exit code: 0; 1 when the configuration does not load; 4 when a finding reaches the threshold. docs/lint has a page for every code.";
 
 /// Check the resource files, run the policies' tests, and tell what is probably not meant
 ///

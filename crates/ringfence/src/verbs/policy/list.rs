@@ -26,7 +26,9 @@ Examples:
   ringfence policy list --config estate -o csv > reach.csv
 
 A row is what both ends allow today (UTC), and no guardrail forbids. WHEN must hold beside; a guardrail that is named
-forbids a part of the row, or all of it while its condition holds.";
+forbids a part of the row, or all of it while its condition holds. docs/policy.md says who decides.
+
+Exit code: 0; 1 when the configuration does not load.";
 
 /// List who may reach what, as both ends and guardrails leave it
 #[derive(Debug, clap::Args)]

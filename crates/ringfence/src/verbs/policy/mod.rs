@@ -42,8 +42,19 @@ impl Asked {
     }
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  ringfence policy lint --config estate                     errors, and what is probably not meant
+  ringfence policy test --config estate                     what the policies' own tests say
+  ringfence policy explain --config estate --from assistant --to library --op 'GET /books/1'
+
+Each asks the files as a node would read them, and changes nothing. docs/policy.md says how they are written.
+
+Exit codes: 0 ok or allow, 1 the configuration does not load, 2 usage, 3 policy says no or a test failed, 4 findings.";
+
 /// Asks the resource files.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     verb: PolicyVerb,

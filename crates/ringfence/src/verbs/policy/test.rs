@@ -24,7 +24,7 @@ A test is {to: NAME, allow: OPERATION} or {from: NAME, deny: OPERATION} among th
   metadata: { name: nobody-deletes }
   spec: { from: assistant, to: library, deny: \"DELETE /books/1\" }
 
-Exit code: 0 all hold, 3 one does not; 1 when the configuration does not load for another reason.";
+Exit code: 0 all hold, 3 one does not; 1 when the configuration does not load for another reason. docs/policy.md says how tests are written.";
 
 /// Run the tests of policies and of `kind: Test`, and tell how each does
 ///
