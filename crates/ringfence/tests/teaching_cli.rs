@@ -66,12 +66,20 @@ fn estate() -> (TempDir, PathBuf) {
     (root, directory)
 }
 
+/// That estate as one text.
+fn whole(estate: &Path) -> String {
+    let read = |name| fs::read_to_string(estate.join(name)).unwrap();
+    ["services.yaml", "agents.yaml", "policies.yaml"]
+        .map(read)
+        .join("\n---\n")
+}
+
 #[test]
 fn every_verb_teaches() {
     let verbs = verbs();
     assert!(verbs.len() >= 10, "{verbs:?}");
     let mut silent = Vec::new();
-    for verb in verbs.into_iter().filter(|verb| verb[0] != "policy") {
+    for verb in verbs {
         let mut args: Vec<&str> = verb.iter().map(String::as_str).collect();
         args.push("--help");
         let output = run(&args);
@@ -320,7 +328,7 @@ fn a_dry_run_changes_nothing() {
     let config = estate.to_str().unwrap();
     let fresh = root.join("state");
     let fresh = fresh.to_str().unwrap();
-    let used = Place::new(&fs::read_to_string(estate.join("services.yaml")).unwrap());
+    let used = Place::new(&whole(&estate));
     let node = used.up();
     node.signal("-TERM");
     assert_eq!(node.end().0, Some(0));
@@ -376,7 +384,7 @@ fn a_dry_run_of_up_finds_what_would_refuse_it() {
         (output.status.code().unwrap(), err(&output))
     };
     // Files that are rejected, first with nothing to fall back on.
-    let place = Place::new(&fs::read_to_string(estate.join("services.yaml")).unwrap());
+    let place = Place::new(&whole(&estate));
     place.save("kind: Service\nmetadata: {nam: x}\n");
     let (code, said) = rehearse(&place.config(), &place.state());
     assert_eq!(code, 1);
@@ -385,7 +393,7 @@ fn a_dry_run_of_up_finds_what_would_refuse_it() {
         "{said}"
     );
     assert!(said.contains("help: mend them"), "{said}");
-    place.save(&fs::read_to_string(estate.join("services.yaml")).unwrap());
+    place.save(&whole(&estate));
     let node = place.up();
     // In use.
     let (code, said) = rehearse(&place.config(), &place.state());
@@ -397,6 +405,18 @@ fn a_dry_run_of_up_finds_what_would_refuse_it() {
         )),
         "{said}"
     );
+    // Unless it is to be replaced; it serves on.
+    let takeover = run(&[
+        "up",
+        "--takeover",
+        "--dry-run",
+        "--config",
+        place.config().to_str().unwrap(),
+        "--state",
+        place.state().to_str().unwrap(),
+    ]);
+    assert_eq!(takeover.status.code(), Some(0), "{}", err(&takeover));
+    assert_eq!(place.status().1["pid"], node.child.id());
     node.signal("-TERM");
     node.end();
     place.save("kind: Service\nmetadata: {nam: x}\n");
@@ -469,12 +489,7 @@ fn a_slip_of_the_keyboard_is_answered_with_the_near_word() {
 #[test]
 fn the_command_below_a_denial_answers_from_the_nodes_own_files() {
     let (_root, files) = estate();
-    let mut text = String::new();
-    for name in ["services.yaml", "agents.yaml", "policies.yaml"] {
-        text += &fs::read_to_string(files.join(name)).unwrap();
-        text += "\n---\n";
-    }
-    let place = Place::new(text.trim_end_matches("---\n"));
+    let place = Place::new(&whole(&files));
     let node = place.up();
     node.signal("-TERM");
     assert_eq!(node.end().0, Some(0));
