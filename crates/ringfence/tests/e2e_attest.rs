@@ -592,3 +592,62 @@ fn on_a_node_of_ones_own_it_keeps_out_mistakes_and_says_so() {
         notes(&node)
     );
 }
+
+/// Looks, as fast as it can, for a way into compartments that are being built: says through whose process it found one.
+const INTRUDER: &str = r#"
+import os, sys
+own = os.readlink("/proc/self/ns/net")
+print("looking", flush=True)
+found = set()
+os.set_blocking(0, False)
+while True:
+    try:
+        if os.read(0, 1) == b"":
+            break
+    except BlockingIOError:
+        pass
+    for pid in os.listdir("/proc"):
+        if pid.isdigit():
+            try:
+                if os.readlink(f"/proc/{pid}/ns/net") != own:
+                    found.add(os.path.basename(os.readlink(f"/proc/{pid}/exe")))
+            except OSError:
+                pass
+print("found:", *sorted(found), flush=True)
+"#;
+
+#[test]
+fn the_user_gets_into_nothing_before_the_program_runs() {
+    if !root() {
+        return;
+    }
+    let node = start();
+    let id = USER.to_string();
+    let words = [
+        "setpriv",
+        "--reuid",
+        &id,
+        "--regid",
+        &id,
+        "--clear-groups",
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        INTRUDER,
+    ];
+    let mut intruder = node.host().start_as_root(words).unwrap();
+    intruder
+        .wait_stdout("looking", std::time::Duration::from_secs(20))
+        .unwrap();
+    for _ in 0..20 {
+        run(&node, USER, "plain", &["sleep", "0.2"]).ok();
+    }
+    intruder.close_stdin();
+    let found = intruder
+        .wait(std::time::Duration::from_secs(20))
+        .unwrap()
+        .ok()
+        .stdout;
+    // What runs is that user's to look into; what builds it is not.
+    assert!(found.contains("found: sleep\n"), "{found}");
+}

@@ -56,12 +56,10 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     let control = setup.control.as_fd();
     rustix::process::setsid().or_refuse("init's session", FIX)?;
     close_the_rest(setup).or_refuse("the closing of descriptors", FIX)?;
-    // The launcher is closed to others, and this is its copy: the launcher itself must reach it for a moment.
-    sys::prctl(libc::PR_SET_DUMPABLE, [1, 0, 0, 0]).or_refuse("the user namespace", FIX)?;
-    say(setup, &FromInit::Born, &[])?;
-    if !matches!(hear(setup)?, Some(ToInit::Mapped)) {
-        return Ok(());
-    }
+    // The launcher is closed to others, and so is this copy of it: nobody else could open this.
+    let network = std::fs::File::open("/proc/self/ns/net").or_refuse("the keeper", FIX)?;
+    say(setup, &FromInit::Born, &[network.as_fd()])?;
+    drop(network);
     privileges::become_user(setup.identity.uid, setup.identity.gid)
         .or_refuse("the user of the workload", FIX)?;
     privileges::close_to_others().or_refuse("init, closed to others", FIX)?;

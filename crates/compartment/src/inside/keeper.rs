@@ -19,21 +19,12 @@ pub(crate) struct Keeper {
     pub(crate) channel: OwnedFd,
 }
 
-/// The namespaces a keeper enters, opened while the compartment's init still lets itself be looked at.
+/// The namespaces a keeper enters.
 pub(crate) struct Namespaces {
-    user: OwnedFd,
-    network: OwnedFd,
-}
-
-impl Namespaces {
-    /// Those of process `pid`.
-    pub(crate) fn of(pid: i32) -> io::Result<Self> {
-        let open = |kind| std::fs::File::open(format!("/proc/{pid}/ns/{kind}")).map(OwnedFd::from);
-        Ok(Self {
-            user: open("user")?,
-            network: open("net")?,
-        })
-    }
+    /// The compartment's.
+    pub(crate) user: OwnedFd,
+    /// As its init opened it.
+    pub(crate) network: OwnedFd,
 }
 
 /// Starts one. `id` is what it runs as, inside the user namespace.

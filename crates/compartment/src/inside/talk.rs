@@ -9,7 +9,7 @@ use crate::link::Socket;
 /// Launcher to init.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) enum ToInit {
-    /// The id maps are written.
+    /// The id maps are written. Said to what stands in for init when a machine is probed.
     Mapped,
     /// The enforcer is armed: the workload may start.
     Start,
@@ -29,7 +29,7 @@ pub(crate) enum ToInit {
 /// Init to launcher.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum FromInit {
-    /// Cloned; open to the parent until the maps are written.
+    /// There. Descriptor beside, from init: its network namespace.
     Born,
     /// Descriptors beside: the sockets in this order, then the firewall's log.
     Doors(Vec<Socket>),

@@ -1,11 +1,12 @@
 //! `ringfence run`: one workload, from the request to its exit code.
 //!
 //! The launcher stays outside the compartment for as long as the workload lives. Reading order: this file (the life),
-//! `streams` and `terminal` (what the caller gave), `node` and `shown` (claim and grant), `start` (clone, maps, doors, walls),
+//! `streams` and `terminal` (what the caller gave), `node` and `shown` (claim and grant), `birth` and `start` (namespaces, doors, walls),
 //! `watch` and `events` (the loop, and what each event does), `link` (the enforcer: armed or away), `away`, `spool`, `drops` and `refused` (attempts that
 //! no enforcer saw). `trial` is the same way without a node, for `probe`. It runs in one thread, without a runtime: it forks.
 
 mod away;
+mod birth;
 mod drops;
 mod environment;
 mod events;

@@ -11,7 +11,7 @@ use super::node::{Claimed, answer};
 use super::pump::Pump;
 use super::streams::Streams;
 use super::terminal::Terminal;
-use super::{LaunchRequest, hints};
+use super::{LaunchRequest, birth};
 use crate::doors::DOORS;
 use crate::error::{OrRefuse, Refusal};
 use crate::inside::init::{self, Setup};
@@ -25,7 +25,7 @@ use crate::{channel, privileges, seccomp, sys};
 /// User and group inside for a caller who is root outside: nobody is root inside.
 const INSIDE_ID: u32 = 1000;
 
-/// What one `clone` makes.
+/// All that a compartment is made of, in one `clone`: for a machine that is probed.
 pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNET
     | libc::CLONE_NEWNS
@@ -111,21 +111,20 @@ pub(super) fn start(
     if setup.command.is_empty() {
         return Err(Refusal::new("no program is named", "give one after --"));
     }
-    let init = match sys::clone_process(NAMESPACES).map_err(|cause| hints::clone_refused(&cause))? {
-        sys::Cloned::Child => init::run(&setup),
-        sys::Cloned::Parent { pid, pidfd } => Init {
-            pid,
-            process: pidfd,
-            control,
-        },
+    let users = birth::user_namespace(|pid| ids.write_maps(pid), signals)?;
+    let pid = birth::process_1(&users, || init::run(&setup))?;
+    let init = Init {
+        pid,
+        process: birth::descriptor(pid).or_refuse("process 1", FIX)?,
+        control,
     };
     // The child's ends, and what is the workload's alone.
     let Setup { plan, .. } = setup;
 
-    expect_born(&init, signals)?;
-    ids.write_maps(init.pid)?;
-    let namespaces = Namespaces::of(init.pid).or_refuse("the keeper", FIX)?;
-    tell(&init, ToInit::Mapped)?;
+    let namespaces = Namespaces {
+        user: users,
+        network: expect_born(&init, signals)?,
+    };
     let keeper = keeper::start(&namespaces, ids.inside).or_refuse("the keeper", FIX)?;
     drop(namespaces);
 
@@ -193,7 +192,7 @@ pub(super) fn start(
     })
 }
 
-const FIX: &str = "report this with the kernel's version (`uname -r`)";
+pub(super) const FIX: &str = "report this with the kernel's version (`uname -r`)";
 
 /// Who the workload is, inside and outside.
 pub(crate) struct Ids {
@@ -282,10 +281,12 @@ fn out_of_turn(message: &FromInit) -> Refusal {
     )
 }
 
-fn expect_born(init: &Init, signals: &OwnedFd) -> Result<(), Refusal> {
-    match hear(init, signals)?.message {
-        FromInit::Born => Ok(()),
-        other => Err(out_of_turn(&other)),
+/// Its network namespace.
+fn expect_born(init: &Init, signals: &OwnedFd) -> Result<OwnedFd, Refusal> {
+    let mut packet = hear(init, signals)?;
+    match (packet.message, packet.descriptors.pop()) {
+        (FromInit::Born, Some(network)) => Ok(network),
+        (other, _) => Err(out_of_turn(&other)),
     }
 }
 
