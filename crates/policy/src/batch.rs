@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::{Moment, Seen};
 use crate::explain::Explanation;
 use crate::snapshot::Snapshot;
+use crate::verdict::Ruled;
 
 /// Longest line of input, in bytes without its line feed. A longer one is answered `deny` and skipped to its end.
 /// Every record of the flow log fits.
@@ -194,6 +195,14 @@ fn answer_record(snapshot: &Snapshot, record: &FlowRecord, now: Timestamp) -> Op
         }
     }
     let (from, to) = (record.source.as_str(), record.destination.as_str());
+    // The door tells everyone in the estate its own name; policy is asked about others.
+    if record.protocol == "dns" && from == to && snapshot.find(from).is_some() {
+        return Some(Explanation {
+            allowed: true,
+            ruled: Ruled::Allow,
+            ..Explanation::denied("its own name".to_owned())
+        });
+    }
     Some(if to.is_empty() {
         Explanation::denied("it went to no workload, and what is nobody's is denied".to_owned())
     } else {
