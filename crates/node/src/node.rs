@@ -119,7 +119,13 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     let run_mode = if owner.0 == 0 { 0o666 } else { 0o600 };
     let run = listen(&sockets, RUN_SOCKET, run_mode)?;
     let admin = listen(&sockets, ADMIN_SOCKET, 0o600)?;
-    let monitors = monitors(&sockets, options.metrics, options.metrics_gid, owner)?;
+    let monitors = monitors(
+        &sockets,
+        options.metrics,
+        options.metrics_gid,
+        owner,
+        predecessor.is_some(),
+    )?;
     if let (Some(making), Some(parent)) = (making, sockets.parent()) {
         drop(making);
         if let Err(error) = sweep::sweep(parent) {
@@ -211,6 +217,7 @@ fn monitors(
     port: Option<Loopback>,
     gid: Option<u32>,
     owner: Owner,
+    took_over: bool,
 ) -> Result<Monitors, NodeError> {
     let path = sockets.join(METRICS_SOCKET);
     let fault = |what: String, error, fix: &str| NodeError::io(what, error, fix);
@@ -244,25 +251,30 @@ fn monitors(
             })?;
     }
     let mut addresses = vec![path.display().to_string()];
-    let port = match port {
-        None => None,
-        Some(port) => {
-            let address = port.socket_addr();
-            let listener = std::net::TcpListener::bind(address)
-                .and_then(|listener| {
-                    addresses.push(format!("http://{}/metrics", listener.local_addr()?));
-                    Ok(listener)
-                })
-                .map_err(|error| {
-                    let what = format!("serve metrics on {address}");
-                    fault(what, error, "name another port with `--metrics`")
-                })?;
-            Some(listener)
+    let mut listener = None;
+    if let Some(port) = port {
+        let address = port.socket_addr();
+        let bound = std::net::TcpListener::bind(address)
+            .and_then(|bound| Ok((bound.local_addr()?, bound)))
+            .map_err(|error| {
+                let what = format!("serve metrics on {address}");
+                fault(what, error, "name another port with `--metrics`")
+            });
+        match bound {
+            Ok((address, bound)) => {
+                addresses.push(format!("http://{address}/metrics"));
+                listener = Some(bound);
+            }
+            // The node before has ended for this one: whoever monitors must not keep it from serving.
+            Err(error) if took_over => {
+                crate::say::warn(&format!("{error}; it serves without that port"));
+            }
+            Err(error) => return Err(error),
         }
-    };
+    }
     Ok(Monitors {
         unix,
-        port,
+        port: listener,
         addresses,
     })
 }

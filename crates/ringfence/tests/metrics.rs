@@ -308,6 +308,41 @@ fn counters_agree_with_the_log_and_a_foreign_parser_accepts_them() {
 }
 
 #[test]
+fn a_node_that_takes_over_serves_on_the_same_port_and_serves_policy_even_without_it() {
+    let mut node = options()
+        .up_arguments(&["--metrics", PORT])
+        .start()
+        .unwrap();
+    let started = |page: &str| {
+        let samples = parse("prometheus", page);
+        sum(&samples, "process_start_time_seconds", &[])
+    };
+    let before = started(&scrape(&node, &[]));
+    let (process, pid_file) = node.start_up(&["--takeover"]).unwrap();
+    node.serves(process, &pid_file).unwrap();
+    assert!(started(&scrape(&node, &[])) > before);
+
+    // A port that is somebody else's refuses a start, but not one for which another node has ended already.
+    let mut node = options().start().unwrap();
+    let other = "import socket, time; s = socket.create_server(('127.0.0.1', 9464)); print('mine', flush=True); time.sleep(600)";
+    let other = node.host().start_as_root([PYTHON, "-c", other]).unwrap();
+    other.wait_stdout("mine", PATIENCE).unwrap();
+    let (process, pid_file) = node.start_up(&["--takeover", "--metrics", PORT]).unwrap();
+    node.serves(process, &pid_file).unwrap();
+    let (code, status) = node.status().unwrap();
+    assert_eq!(
+        (code, status["metrics"].as_array().unwrap().len()),
+        (0, 1),
+        "{status:#}"
+    );
+    assert!(
+        node.messages().contains("serves without that port"),
+        "{}",
+        node.messages()
+    );
+}
+
+#[test]
 fn a_workload_cannot_reach_the_port() {
     let node = options()
         .up_arguments(&["--metrics", PORT])
