@@ -410,9 +410,7 @@ fn ask(mut stream: impl Read + Write, request: &[u8]) -> String {
 fn an_address_that_others_could_reach_is_refused() {
     let place = Place::new(ESTATE);
     for address in ["0.0.0.0:9464", "[::]:9464", "192.0.2.1:9464", "9464"] {
-        let output = up(&place, &["--metrics", address])
-            .wait_with_output()
-            .unwrap();
+        let output = refused(up(&place, &["--metrics", address]));
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{address}: {said}");
         assert!(said.contains("127.0.0.1:PORT"), "{address}: {said}");
