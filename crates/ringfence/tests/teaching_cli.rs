@@ -19,12 +19,20 @@ use place::{Place, RINGFENCE};
 use ringfence_model::flow::Outcome;
 use tempfile::TempDir;
 
+/// In a directory of its own, so that a name that is taken for a path leaves nothing behind.
 fn run(args: &[&str]) -> Output {
-    Command::new(RINGFENCE)
+    let here = tempfile::tempdir().unwrap();
+    let output = Command::new(RINGFENCE)
+        .current_dir(here.path())
         .args(args)
         .stdin(Stdio::null())
         .output()
-        .unwrap()
+        .unwrap();
+    if args.contains(&"--dry-run") {
+        let left = fs::read_dir(here.path()).unwrap().count();
+        assert_eq!(left, 0, "{args:?}");
+    }
+    output
 }
 
 fn out(output: &Output) -> String {
