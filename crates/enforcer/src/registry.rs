@@ -72,6 +72,22 @@ impl Registry {
         Ok(())
     }
 
+    /// Enters a compartment of the tests' own, all of which are in one namespace.
+    #[cfg(test)]
+    pub(crate) fn enter_beside_others(
+        &self,
+        compartment: &Arc<Compartment>,
+        namespace: NamespaceCookie,
+    ) {
+        let mut members = self.members();
+        let member = Member {
+            namespace,
+            compartment: Arc::clone(compartment),
+        };
+        members.insert(compartment.instance.clone(), member);
+        self.publish(&members);
+    }
+
     /// Strikes a compartment out, unless its instance has been entered anew since.
     pub(crate) fn strike(&self, compartment: &Arc<Compartment>) {
         let mut members = self.members();

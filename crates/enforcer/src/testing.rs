@@ -99,11 +99,15 @@ impl World {
 
     /// A compartment of service `name` that connections can be made into.
     pub(crate) fn running(&self, name: &str) -> Arc<Compartment> {
-        let compartment = self.compartment(Kind::Service, name);
+        self.running_as(Kind::Service, name)
+    }
+
+    /// The same, of an agent or a service.
+    pub(crate) fn running_as(&self, kind: Kind, name: &str) -> Arc<Compartment> {
+        let compartment = self.compartment(kind, name);
         self.node
             .registry
-            .enter(&compartment, own_namespace().unwrap())
-            .unwrap();
+            .enter_beside_others(&compartment, own_namespace().unwrap());
         for _ in 0..20 {
             compartment
                 .inbound

@@ -421,9 +421,11 @@ fn media_type(headers: &[(&str, &[u8])]) -> Result<(), &'static str> {
         (found.next(), found.next().is_some())
     };
     const WRONG: &str = "is not declared as application/json";
-    let (encoding, _) = one("content-encoding");
-    if encoding.is_some_and(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-        return Err("is encoded");
+    // A second field adds to the first, so that only a single `identity` means none.
+    match one("content-encoding") {
+        (None, _) => {}
+        (Some(encoding), false) if encoding.eq_ignore_ascii_case(b"identity") => {}
+        _ => return Err("is encoded"),
     }
     let (Some(declared), false) = one("content-type") else {
         return Err(WRONG);

@@ -49,7 +49,12 @@ fn read(answer: &[u8]) -> (u8, Option<&[u8]>) {
     (code, Some(&answer[at + 10..at + 10 + length]))
 }
 
-fn ask(world: &World, home: &Compartment, name: &str, kind: u16) -> (u8, Option<Vec<u8>>) {
+pub(super) fn ask(
+    world: &World,
+    home: &Compartment,
+    name: &str,
+    kind: u16,
+) -> (u8, Option<Vec<u8>>) {
     let server = "8.8.8.8:53".parse().map(OriginalDst::new).unwrap();
     let bytes = answer(
         &world.node,

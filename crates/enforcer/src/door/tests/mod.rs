@@ -1,8 +1,11 @@
 //! What workloads see at their doors, and what the log says about it.
 
+mod conditions;
 mod dns;
 mod http;
+mod scene;
 mod tcp;
+mod time;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
