@@ -144,7 +144,7 @@ server.serve_forever()
 
 /// An agent that takes one JSON command a line on stdin and answers each with one line.
 pub(crate) const PUPPET: &str = r#"
-import json, socket, sys, http.client
+import json, socket, sys, time, http.client
 
 kept = {}
 
@@ -207,6 +207,14 @@ def until_refused(path, limit):
         except (OSError, http.client.HTTPException) as error:
             return {"served": number, "error": type(error).__name__}
     return {"served": limit}
+
+def until_served(path, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        told = get("GET", path)
+        if told.get("status") == 200:
+            return told
+    return told
 
 print("ready", flush=True)
 for line in sys.stdin:

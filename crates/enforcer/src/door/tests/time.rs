@@ -56,7 +56,7 @@ async fn a_download_ends_with_its_rule() {
     let stage = Stage::new(&web(&rule), "").await;
     stage.world.node.clock.set_ahead(to_the_end_of(day));
     let mut neighbour = under_way(&stage, OTHER).await;
-    under_way(&stage, LONG).await.is_cut(IN_TIME).await;
+    under_way(&stage, LONG).await.ends_in_a_reset(IN_TIME).await;
     let (outcome, reason) = last_close(&stage);
     assert_eq!(outcome, Outcome::Deny);
     assert!(
@@ -79,7 +79,10 @@ async fn opaque_and_idle_connections_end_with_their_rule() {
     let idle = stage.web().await;
     let mut opaque = stage.echo().await;
     opaque.until("!").await;
-    tokio::join!(idle.is_cut(IN_TIME), opaque.is_cut(IN_TIME));
+    tokio::join!(
+        idle.ends_in_a_reset(IN_TIME),
+        opaque.ends_in_a_reset(IN_TIME)
+    );
     assert_eq!(stage.closes().len(), 2);
     assert!(
         stage
@@ -101,7 +104,7 @@ async fn a_download_ends_when_a_condition_on_the_clock_turns() {
     let mut neighbour = under_way(&stage, OTHER).await;
     under_way(&stage, LONG)
         .await
-        .is_cut(IN_TIME + Duration::from_secs(3))
+        .ends_in_a_reset(IN_TIME + Duration::from_secs(3))
         .await;
     let after = Timestamp::now();
     assert!(after >= end, "{after} {end}");
@@ -125,7 +128,7 @@ async fn a_download_ends_when_a_guardrail_on_the_clock_begins_to_forbid() {
     let stage = Stage::new(&web(r#""GET /**""#), &guardrail).await;
     under_way(&stage, LONG)
         .await
-        .is_cut(IN_TIME + Duration::from_secs(3))
+        .ends_in_a_reset(IN_TIME + Duration::from_secs(3))
         .await;
     let (_, reason) = last_close(&stage);
     assert!(
@@ -147,7 +150,10 @@ async fn what_only_a_mode_let_pass_ends_with_it() {
     let mut opaque = stage.echo().await;
     opaque.until("!").await;
     let learnt = under_way(&stage, LONG).await;
-    tokio::join!(learnt.is_cut(IN_TIME), opaque.is_cut(IN_TIME));
+    tokio::join!(
+        learnt.ends_in_a_reset(IN_TIME),
+        opaque.ends_in_a_reset(IN_TIME)
+    );
     assert!(stage.closes().iter().all(|close| {
         close
             .reason
@@ -170,7 +176,7 @@ async fn an_exemption_that_lapses_ends_what_rests_on_it() {
     // By name: `agent` 1, `echo` 2, `outside` 3.
     let (stream, serving) = super::knock(&stage.world, &stage.home, stage.world.at(3, 700)).await;
     let (_inside, _) = service.accept().await.unwrap();
-    Client { stream, serving }.is_cut(IN_TIME).await;
+    Client { stream, serving }.ends_in_a_reset(IN_TIME).await;
     let (_, reason) = last_close(&stage);
     assert!(
         reason.starts_with("its time is over: the exemption of service outside"),
@@ -193,7 +199,7 @@ async fn a_clock_that_is_set_forward_ends_what_has_ended() {
         .node
         .clock
         .set_ahead(to_the_end_of(day) + 100_000);
-    client.is_cut(IN_TIME).await;
+    client.ends_in_a_reset(IN_TIME).await;
 }
 
 #[tokio::test]
@@ -211,11 +217,11 @@ async fn a_clock_that_is_set_back_is_noticed() {
     let stage = Stage::new(&web(&rule), "").await;
     let mut client = under_way(&stage, LONG).await;
     stage.world.node.clock.set_ahead(-10);
-    client.is_cut(IN_TIME).await;
+    client.ends_in_a_reset(IN_TIME).await;
     let stage = Stage::new(&policy, "").await;
     client = under_way(&stage, LONG).await;
     stage.world.node.clock.set_ahead(-86_400);
-    client.is_cut(IN_TIME).await;
+    client.ends_in_a_reset(IN_TIME).await;
 }
 
 #[tokio::test]
@@ -236,7 +242,7 @@ async fn a_request_under_way_is_decided_again_with_all_it_carried() {
     stage.load(&web(r#""* /**""#), "");
     lives(&mut client).await;
     stage.load(&rule("body.amount < 5"), "");
-    client.is_cut(IN_TIME).await;
+    client.ends_in_a_reset(IN_TIME).await;
     let (_, reason) = last_close(&stage);
     assert!(
         reason.starts_with("revoked by generation 6: condition of rule POST /long is false"),
@@ -260,7 +266,7 @@ async fn what_was_not_kept_cannot_be_asked_and_denies() {
             &web(r#"{ allow: "POST /long", when: "body.amount < 10" }"#),
             "",
         );
-        client.is_cut(IN_TIME).await;
+        client.ends_in_a_reset(IN_TIME).await;
         let (outcome, told) = last_close(&stage);
         assert_eq!(outcome, Outcome::Deny);
         assert!(told.contains(reason), "{told}");

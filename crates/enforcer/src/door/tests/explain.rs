@@ -1,0 +1,666 @@
+//! What people are told is what happens: random estates, real requests through a live door, and `explain` beside them.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseResult, TestRunner};
+use ringfence_model::Kind as WorkloadKind;
+use ringfence_model::flow::{Flow, Kind};
+use ringfence_policy::{Explanation, Moment, Ruled};
+use serde_json::{Value, json};
+
+use super::scene::{Client, Reached, serve, serve_opaque};
+use super::*;
+
+/// Estates tried, each with [`TRIES`] attempts.
+const CASES: u32 = 160;
+const TRIES: usize = 14;
+const WORKLOADS: usize = 5;
+
+#[derive(Clone, Debug)]
+struct Workload {
+    agent: bool,
+    /// `None`: serves nothing (agents only).
+    http: Option<bool>,
+    team: &'static str,
+    has_policy: bool,
+    /// With `until`.
+    mode: (&'static str, &'static str),
+    initiate: Vec<(usize, Vec<Rule>)>,
+    receive: Option<Vec<(usize, Vec<Rule>)>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    pattern: String,
+    when: Option<&'static str>,
+    until: Option<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+struct Guardrail {
+    from: Option<usize>,
+    to: Option<usize>,
+    deny: bool,
+    pattern: String,
+    when: Option<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+struct Try {
+    from: usize,
+    to: usize,
+    method: &'static str,
+    path: &'static str,
+    query: &'static [(&'static str, &'static str)],
+    header: &'static [&'static str],
+    /// Content type and content.
+    body: Option<(&'static str, &'static str)>,
+    chunked: bool,
+    long_name: bool,
+}
+
+/// Conditions on any attempt.
+const ON_BOTH: [&str; 7] = [
+    r#"source.labels.team == "red""#,
+    r#"destination.labels.team == "red""#,
+    r#"source.kind == "service""#,
+    r#"destination.kind == "agent" || source.name == "w1""#,
+    r#"now < timestamp("2000-01-01T00:00:00Z")"#,
+    r#"now > timestamp("2000-01-01T00:00:00Z")"#,
+    r#"source.labels.size == "large""#,
+];
+
+/// Conditions on requests.
+const ON_REQUESTS: [&str; 10] = [
+    r#"request.query.q == "1""#,
+    "int(request.query.n) < 5",
+    "10 / int(request.query.n) > 2",
+    r#"!has(request.query.q) || request.query.q != "2""#,
+    r#"request.headers["x-h"] == "1""#,
+    r#"request.host.endsWith("internal")"#,
+    r#"request.method == "GET" || request.path == "/a""#,
+    "body.n < 5",
+    r#"body.n < 5 || request.headers["x-h"] == "1""#,
+    r#"path.x0 == "a""#,
+];
+
+fn when() -> impl Strategy<Value = Option<&'static str>> {
+    let both = prop::sample::select(ON_BOTH.as_slice());
+    let requests = prop::sample::select(ON_REQUESTS.as_slice());
+    prop_oneof![4 => Just(None), 1 => both.prop_map(Some), 3 => requests.prop_map(Some)]
+}
+
+fn pattern() -> impl Strategy<Value = String> {
+    let segment = prop_oneof![3 => Just("a"), 2 => Just("b"), 2 => Just("*"), 3 => Just("{x}")];
+    let method = prop_oneof![2 => Just("GET"), 2 => Just("POST"), 3 => Just("*")];
+    let end = prop_oneof![4 => Just(""), 1 => Just("/"), 3 => Just("/**")];
+    let segments = prop::collection::vec(segment, 0..=2);
+    (method, segments, end).prop_map(|(method, segments, end)| {
+        let mut path = String::new();
+        for (index, segment) in segments.into_iter().enumerate() {
+            match segment {
+                "{x}" => write!(path, "/{{x{index}}}").unwrap(),
+                other => write!(path, "/{other}").unwrap(),
+            }
+        }
+        path.push_str(end);
+        if path.is_empty() {
+            path.push('/');
+        }
+        format!("{method} {path}")
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let until =
+        prop_oneof![8 => Just(None), 1 => Just(Some("2020-01-31")), 1 => Just(Some("2999-01-31"))];
+    (pattern(), when(), until).prop_map(|(pattern, when, until)| Rule {
+        pattern,
+        when,
+        until,
+    })
+}
+
+fn rules() -> impl Strategy<Value = Vec<(usize, Vec<Rule>)>> {
+    prop::collection::vec((0..WORKLOADS, prop::collection::vec(rule(), 1..4)), 1..9)
+}
+
+fn workload(soon: &'static str) -> impl Strategy<Value = Workload> {
+    let mode = prop::sample::select(vec![
+        ("enforce", ""),
+        ("enforce", ""),
+        ("enforce", ""),
+        ("learn", soon),
+        ("shadow", soon),
+        ("shadow", "2020-01-31"),
+    ]);
+    (
+        any::<bool>(),
+        0u8..8,
+        prop::sample::select(vec!["red", "blue"]),
+        prop::bool::weighted(0.9),
+        mode,
+        rules(),
+        prop::option::of(rules()),
+    )
+        .prop_map(
+            |(agent, serves, team, has_policy, mode, initiate, receive)| Workload {
+                agent,
+                http: match serves {
+                    0 if agent => None,
+                    1 => Some(false),
+                    _ => Some(true),
+                },
+                team,
+                has_policy,
+                mode,
+                initiate,
+                receive,
+            },
+        )
+}
+
+fn guardrail() -> impl Strategy<Value = Guardrail> {
+    let who = || prop::option::weighted(0.6, 0..WORKLOADS);
+    (who(), who(), prop::bool::weighted(0.7), pattern(), when()).prop_map(
+        |(from, to, deny, pattern, when)| Guardrail {
+            from,
+            to,
+            deny,
+            pattern,
+            when,
+        },
+    )
+}
+
+fn attempt() -> impl Strategy<Value = Try> {
+    const QUERIES: [&[(&str, &str)]; 8] = [
+        &[],
+        &[],
+        &[("q", "1")],
+        &[("q", "2"), ("n", "3")],
+        &[("n", "9")],
+        &[("n", "0")],
+        &[("q", "1"), ("q", "1")],
+        &[("n", "x"), ("q", "1")],
+    ];
+    const HEADERS: [&[&str]; 5] = [&[], &["1"], &["1"], &["2"], &["1", "1"]];
+    const JSON: &str = "application/json";
+    const BODIES: [Option<(&str, &str)>; 6] = [
+        None,
+        Some((JSON, "{\"n\":3}")),
+        Some((JSON, "{\"n\":9}")),
+        Some((JSON, "{\"n\":3,\"n\":9}")),
+        Some(("text/plain", "{\"n\":3}")),
+        Some((JSON, "{\"n\":\"3\"}")),
+    ];
+    (
+        0..WORKLOADS,
+        0..WORKLOADS,
+        prop::sample::select(vec!["GET", "POST", "PUT"]),
+        prop::sample::select(vec!["/", "/a", "/a", "/b", "/a/b", "/b/a", "/a/", "/c/c/c"]),
+        prop::sample::select(QUERIES.as_slice()),
+        prop::sample::select(HEADERS.as_slice()),
+        prop::sample::select(BODIES.as_slice()),
+        any::<[bool; 2]>(),
+    )
+        .prop_map(
+            |(from, to, method, path, query, header, body, [chunked, long_name])| Try {
+                from,
+                to,
+                method,
+                path,
+                query,
+                header,
+                body,
+                chunked,
+                long_name,
+            },
+        )
+}
+
+impl Try {
+    fn host(&self) -> String {
+        let end = if self.long_name {
+            ".ringfence.internal"
+        } else {
+            ""
+        };
+        format!("w{}{end}", self.to)
+    }
+
+    /// As it is sent.
+    fn request(&self) -> String {
+        let query: Vec<_> = self
+            .query
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let mut text = format!(
+            "{} {}{mark}{} HTTP/1.1\r\nHost: {}\r\n",
+            self.method,
+            self.path,
+            query.join("&"),
+            self.host()
+        );
+        for value in self.header {
+            write!(text, "X-H: {value}\r\n").unwrap();
+        }
+        let Some((kind, body)) = self.body else {
+            return text + "\r\n";
+        };
+        let (length, half) = (body.len(), body.len() / 2);
+        write!(text, "Content-Type: {kind}\r\n").unwrap();
+        if self.chunked {
+            let (one, two) = body.split_at(half);
+            write!(
+                text,
+                "Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
+                one.len(),
+                two.len()
+            )
+            .unwrap();
+        } else {
+            write!(text, "Content-Length: {length}\r\n\r\n{body}").unwrap();
+        }
+        text
+    }
+
+    /// As somebody would write it for `explain --with`.
+    fn with(&self) -> Value {
+        let mut query: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (name, value) in self.query {
+            query.entry(name).or_default().push(value);
+        }
+        let mut headers = json!({});
+        if !self.header.is_empty() {
+            headers["x-h"] = json!(self.header);
+        }
+        // What is no JSON, or not there, is nothing that a condition can read.
+        let body = match self.body {
+            Some(("application/json", text)) if text.matches("\"n\"").count() == 1 => {
+                serde_json::from_str(text).unwrap()
+            }
+            _ => Value::Null,
+        };
+        json!({ "request": { "host": self.host(), "query": query, "headers": headers }, "body": body })
+    }
+}
+
+/// The estate as people write it.
+struct Written<'a> {
+    workloads: &'a [Workload],
+    guardrails: &'a [Guardrail],
+    ports: &'a [u16],
+}
+
+impl Written<'_> {
+    fn yaml(&self) -> String {
+        let mut text = String::new();
+        for (index, workload) in self.workloads.iter().enumerate() {
+            let (port, team) = (self.ports[index], workload.team);
+            let protocol = if workload.http == Some(true) {
+                "http"
+            } else {
+                "tcp"
+            };
+            let (kind, spec) = match (workload.agent, workload.http) {
+                (true, None) => ("Agent", String::new()),
+                (true, Some(_)) => (
+                    "Agent",
+                    format!("serves: {{ protocol: {protocol}, port: {port} }}"),
+                ),
+                (false, _) => ("Service", format!("protocol: {protocol}, port: {port}")),
+            };
+            self.document(
+                &mut text,
+                kind,
+                &format!("name: w{index}, labels: {{ team: {team} }}"),
+                &spec,
+            );
+            // Of a service without policy it stands in the service, which is written above without one.
+            if !workload.has_policy {
+                continue;
+            }
+            let subject = if workload.agent { "agent" } else { "service" };
+            let (mode, until) = workload.mode;
+            let until = if until.is_empty() {
+                String::new()
+            } else {
+                format!(", until: {until}")
+            };
+            let mut spec = format!("{subject}: w{index}, mode: {mode}{until}");
+            write!(
+                spec,
+                ", initiate: [{}]",
+                self.list(index, &workload.initiate, true)
+            )
+            .unwrap();
+            if let Some(receive) = &workload.receive
+                && workload.http.is_some()
+            {
+                write!(spec, ", receive: [{}]", self.list(index, receive, false)).unwrap();
+            }
+            self.document(&mut text, "Policy", &format!("name: w{index}"), &spec);
+        }
+        for (index, guardrail) in self.guardrails.iter().enumerate() {
+            let who = |who: Option<usize>| who.map_or("\"*\"".to_owned(), |who| format!("w{who}"));
+            let targets: Vec<_> = match guardrail.to {
+                Some(to) => vec![self.workloads[to].http],
+                None => self
+                    .workloads
+                    .iter()
+                    .map(|workload| workload.http)
+                    .collect(),
+            };
+            let http = targets.contains(&Some(true));
+            if !http && !targets.contains(&Some(false)) {
+                continue;
+            }
+            let operation = if http { &guardrail.pattern } else { "connect" };
+            let mut spec = format!(
+                "owner: us, reason: tried out, from: [{}], to: [{}], {}: [\"{operation}\"]",
+                who(guardrail.from),
+                who(guardrail.to),
+                if guardrail.deny { "deny" } else { "only" }
+            );
+            if let Some(when) = guardrail.when.filter(|when| usable(when, http, "")) {
+                write!(spec, ", when: '{when}'").unwrap();
+            }
+            self.document(&mut text, "Guardrail", &format!("name: g{index}"), &spec);
+        }
+        text
+    }
+
+    fn document(&self, text: &mut String, kind: &str, metadata: &str, spec: &str) {
+        write!(
+            text,
+            "---\napiVersion: ringfence.dev/v1alpha1\nkind: {kind}\nmetadata: {{ {metadata} }}\n"
+        )
+        .unwrap();
+        if !spec.is_empty() {
+            writeln!(text, "spec: {{ {spec} }}").unwrap();
+        }
+    }
+
+    /// Entries of one list; those that could not be loaded are left out.
+    fn list(&self, subject: usize, rules: &[(usize, Vec<Rule>)], initiate: bool) -> String {
+        let mut out = Vec::new();
+        for (peer, rules) in rules {
+            let callee = if initiate { *peer } else { subject };
+            let Some(http) = self.workloads[callee].http else {
+                continue;
+            };
+            if *peer == subject {
+                continue;
+            }
+            let kind = if self.workloads[*peer].agent {
+                "agent"
+            } else {
+                "service"
+            };
+            let operations: Vec<_> = rules
+                .iter()
+                .map(|rule| {
+                    let pattern = if http { &rule.pattern } else { "connect" };
+                    let mut text = format!("{{ allow: \"{pattern}\"");
+                    if let Some(when) = rule.when.filter(|when| usable(when, http, pattern)) {
+                        write!(text, ", when: '{when}'").unwrap();
+                    }
+                    if let Some(until) = rule.until {
+                        write!(text, ", until: {until}").unwrap();
+                    }
+                    text + " }"
+                })
+                .collect();
+            out.push(format!(
+                "{{ {kind}: w{peer}, operations: [{}] }}",
+                operations.join(", ")
+            ));
+        }
+        out.join(", ")
+    }
+}
+
+/// Whether a condition can be loaded there: one may only ask for what there is.
+fn usable(when: &str, http: bool, pattern: &str) -> bool {
+    (http || ON_BOTH.contains(&when)) && (!when.contains("path.x0") || pattern.contains("{x0}"))
+}
+
+/// How often what was seen.
+type Tally = Mutex<HashMap<String, usize>>;
+
+fn count(tally: &Tally, what: &str) {
+    *tally.lock().unwrap().entry(what.to_owned()).or_default() += 1;
+}
+
+async fn case(
+    workloads: &[Workload],
+    guardrails: &[Guardrail],
+    tries: &[Try],
+    tally: &Tally,
+) -> TestCaseResult {
+    let mut ports = Vec::new();
+    let mut reached: Vec<Reached> = Vec::new();
+    let mut servers = tokio::task::JoinSet::new();
+    for workload in workloads {
+        let (listening, port) = listener().await;
+        let seen = Reached::default();
+        match workload.http {
+            Some(true) => servers.spawn(serve(listening, Arc::clone(&seen))),
+            _ => servers.spawn(serve_opaque(listening)),
+        };
+        ports.push(port);
+        reached.push(seen);
+    }
+    let yaml = Written {
+        workloads,
+        guardrails,
+        ports: &ports,
+    }
+    .yaml();
+    let world = World::new(&yaml);
+    let homes: Vec<_> = workloads
+        .iter()
+        .enumerate()
+        .map(|(index, workload)| {
+            let kind = if workload.agent {
+                WorkloadKind::Agent
+            } else {
+                WorkloadKind::Service
+            };
+            world.running_as(kind, &format!("w{index}"))
+        })
+        .collect();
+    for attempt in tries {
+        let Try { from, to, .. } = *attempt;
+        let Some(http) = workloads[to].http else {
+            continue;
+        };
+        if from == to {
+            continue;
+        }
+        let context = || format!("{attempt:?}\n{yaml}");
+        let with = attempt.with();
+        let operation = if http {
+            format!("{} {}", attempt.method, attempt.path)
+        } else {
+            "connect".to_owned()
+        };
+        let explain = |operation: &str| -> Explanation {
+            let force = world.node.current.load();
+            let moment = Moment::supplied(with.as_object(), Timestamp::now()).unwrap();
+            force
+                .snapshot
+                .explain_text(&format!("w{from}"), &format!("w{to}"), operation, &moment)
+        };
+        let told = explain(&operation);
+        let before = world.flows().len();
+        let address = world.at(u8::try_from(to + 1).unwrap(), ports[to]);
+        let (stream, serving) = knock(&world, &homes[from], address).await;
+        let mut client = Client { stream, serving };
+        let passed = if http {
+            let arrived = reached[to].lock().unwrap().len();
+            let answer = client.answer(&attempt.request()).await;
+            let now = reached[to].lock().unwrap().len() - arrived;
+            prop_assert!(
+                now <= 1 && (now == 1) == answer.starts_with("HTTP/1.1 200 "),
+                "{answer}{}",
+                context()
+            );
+            prop_assert!(
+                now == 1 || answer.is_empty() || answer.starts_with("HTTP/1.1 403 "),
+                "{answer}{}",
+                context()
+            );
+            now == 1
+        } else {
+            !client.answer("").await.is_empty()
+        };
+        let flows = world.flows();
+        let last = flows.last().map(|flow| &flow.reason);
+        prop_assert_eq!(
+            passed,
+            told.allowed,
+            "{}\n{:?}\n{}",
+            told.reason,
+            last,
+            context()
+        );
+        let news: Vec<&Flow> = flows[before..]
+            .iter()
+            .filter(|flow| flow.kind() != Kind::Close)
+            .collect();
+        prop_assert!(news[0].kind() == Kind::Connection);
+        let decided = news.last().unwrap();
+        // What was let in as a connection is decided as a request; what was not, could be allowed by no request.
+        prop_assert_eq!(
+            news.len(),
+            if http && decided.kind() == Kind::Operation {
+                2
+            } else {
+                1
+            }
+        );
+        if decided.kind() == Kind::Operation || !http {
+            let told = (
+                told.ruled.as_str(),
+                told.rule.map(|at| at.to_string()).unwrap_or_default(),
+                told.mode,
+            );
+            let recorded = (
+                decided
+                    .outcome()
+                    .as_str_name()
+                    .to_ascii_lowercase()
+                    .replace("outcome_", "")
+                    .replace('_', "-"),
+                decided.rule.clone(),
+                decided.mode.as_str(),
+            );
+            prop_assert_eq!(
+                (recorded.0.as_str(), recorded.1, recorded.2),
+                told,
+                "{}\n{}",
+                decided.reason,
+                context()
+            );
+        } else {
+            prop_assert_eq!(told.ruled, Ruled::Deny, "{}", context());
+        }
+        count(tally, told_as(decided));
+        count(
+            tally,
+            if workloads[to].agent {
+                "to agents"
+            } else {
+                "to services"
+            },
+        );
+        count(
+            tally,
+            if workloads[from].agent {
+                "from agents"
+            } else {
+                "from services"
+            },
+        );
+        if attempt.body.is_some() && decided.reason.contains("body") {
+            count(tally, "on bodies");
+        }
+    }
+    Ok(())
+}
+
+/// The sort of a decision, for the tally.
+fn told_as(flow: &Flow) -> &'static str {
+    use ringfence_model::flow::Outcome;
+    let says = |text: &str| flow.reason.contains(text);
+    match flow.outcome() {
+        Outcome::Allow => "allowed",
+        Outcome::WouldDeny => "would be denied",
+        _ if says("guardrail") && says("could not be evaluated") => "guardrail errs",
+        _ if says("guardrail") => "guardrail",
+        _ if says("could not be evaluated") => "condition errs",
+        _ if says("is false") => "condition false",
+        _ if says(" ended at ") => "rule ended",
+        _ => "no rule",
+    }
+}
+
+#[test]
+fn what_people_are_told_is_what_happens() {
+    let soon = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date()
+        + jiff::Span::new().days(5);
+    let soon: &'static str = Box::leak(soon.to_string().into_boxed_str());
+    let strategy = (
+        prop::collection::vec(workload(soon), WORKLOADS),
+        prop::collection::vec(guardrail(), 0..3),
+        prop::collection::vec(attempt(), TRIES),
+    );
+    let tally = Tally::default();
+    let mut runner = TestRunner::new(Config {
+        cases: CASES,
+        failure_persistence: None,
+        max_shrink_iters: 300,
+        ..Config::default()
+    });
+    let ran = runner.run(&strategy, |(workloads, guardrails, tries)| {
+        // One for each case: whatever a case has left running, and its sockets, end with it.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(case(&workloads, &guardrails, &tries, &tally))
+    });
+    if let Err(failure) = ran {
+        panic!("{failure}");
+    }
+    // A sample in which everything is denied, or nothing is, tells nothing.
+    let tally = tally.into_inner().unwrap();
+    for (what, least) in [
+        ("allowed", 150),
+        ("would be denied", 50),
+        ("guardrail", 50),
+        ("guardrail errs", 5),
+        ("condition errs", 20),
+        ("condition false", 20),
+        ("rule ended", 5),
+        ("no rule", 200),
+        ("on bodies", 10),
+        ("to agents", 200),
+        ("to services", 200),
+        ("from agents", 200),
+        ("from services", 200),
+    ] {
+        let seen = tally.get(what).copied().unwrap_or(0);
+        assert!(seen >= least, "{what}: {seen} of {tally:#?}");
+    }
+}
