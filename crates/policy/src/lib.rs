@@ -9,7 +9,8 @@
 //! no guardrail forbids.
 //!
 //! Start reading at [`Snapshot::decide`] in `decide.rs`; `compile.rs` says where its tables come from, `trie.rs` how an
-//! operation is matched, `condition` how a `when` is asked, `space.rs` what two sets of operations share, `explain.rs` how a verdict becomes words.
+//! operation is matched, `condition` how a `when` is asked, `space.rs` what two sets of operations share, `explain.rs` how a verdict becomes words, `lint` what is
+//! probably not meant, `listing.rs` who may reach what.
 #![forbid(unsafe_code)]
 
 mod batch;

@@ -1,4 +1,4 @@
-//! `ringfence policy test` and `policy list` as a user runs them.
+//! `ringfence policy test`, `list` and `schema` as a user runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
@@ -283,5 +283,41 @@ fn a_softened_policy_is_said_to_reach_further() {
     assert!(
         String::from_utf8_lossy(&output.stderr)
             .contains("policy assistant is in mode shadow until"),
+    );
+}
+
+#[test]
+fn the_schema_is_what_init_writes_and_the_files_name_it() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .args(["policy", "schema"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        printed["$schema"],
+        "https://json-schema.org/draft/2020-12/schema"
+    );
+    let root = tempfile::tempdir().unwrap();
+    let made = Command::new(env!("CARGO_BIN_EXE_ringfence"))
+        .arg("init")
+        .arg(root.path())
+        .output()
+        .unwrap();
+    assert_eq!(made.status.code(), Some(0));
+    let written = fs::read(root.path().join("ringfence.schema.json")).unwrap();
+    assert_eq!(serde_json::from_slice::<Value>(&written).unwrap(), printed);
+    for file in ["services.yaml", "agents.yaml", "policies.yaml"] {
+        let text = fs::read_to_string(root.path().join(file)).unwrap();
+        assert!(
+            text.starts_with("# yaml-language-server: $schema=ringfence.schema.json\n"),
+            "{file}"
+        );
+    }
+    assert_eq!(
+        policy("lint", &root, &["--failure-threshold", "info"])
+            .status
+            .code(),
+        Some(0)
     );
 }

@@ -347,7 +347,7 @@ fn a_dry_run_changes_nothing() {
     let new = root.join("new/one");
     let output = run(&["init", "--dry-run", new.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
-    assert_eq!(out(&output).matches("would write").count(), 3);
+    assert_eq!(out(&output).matches("would write").count(), 4);
     assert_eq!(
         run(&["init", "--dry-run", config]).status.code(),
         Some(1),

@@ -2,7 +2,8 @@
 
 use super::common::Reference;
 use super::cross::{Draft, Offer};
-use super::fields::{Reader, Shape};
+use super::fields::Reader;
+use super::shapes;
 use super::tree::{Mark, Node};
 use crate::Name;
 use crate::resource::{Agent, Labels, Serves};
@@ -22,11 +23,9 @@ impl Reader<'_> {
         };
         let mut offer = Offer::Nothing;
         let mut hosts = Vec::new();
-        let shape = Shape {
-            known: &["purpose", "owner", "serves", "hosts", "attest"],
-            later: &["task", "tasks"],
-        };
-        if let Some(fields) = spec.and_then(|spec| self.fields(spec, "the agent's spec", &shape)) {
+        if let Some(fields) =
+            spec.and_then(|spec| self.fields(spec, "the agent's spec", &shapes::AGENT))
+        {
             agent.purpose = self.optional_words(&fields, "purpose");
             agent.owner = self.optional_words(&fields, "owner");
             agent.attest = self.attest(&fields);
@@ -55,11 +54,7 @@ impl Reader<'_> {
     }
 
     fn serves(&mut self, node: &Node) -> Option<Serves> {
-        let shape = Shape {
-            known: &["protocol", "port", "paths"],
-            later: &[],
-        };
-        let fields = self.fields(node, "serves", &shape)?;
+        let fields = self.fields(node, "serves", &shapes::SERVES)?;
         let protocol = fields
             .need(self, "protocol", "`protocol: http`")
             .and_then(|node| self.protocol(node));

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use jiff::civil::Date;
 
-use super::fields::{Fields, Reader, Shape};
+use super::fields::{Fields, Reader};
+use super::shapes;
 use super::tree::{Mark, Node, Value};
 use super::{CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
 use crate::attest::{Attest, NotAUnit};
@@ -212,11 +213,7 @@ impl Reader<'_> {
         if let Some(protocol @ (Protocol::Tcp | Protocol::Udp)) = protocol {
             self.error(node.at, format!("{protocol} has no paths"), "remove paths");
         }
-        let shape = Shape {
-            known: &["accept"],
-            later: &[],
-        };
-        let Some(fields) = self.fields(node, "paths", &shape) else {
+        let Some(fields) = self.fields(node, "paths", &shapes::PATHS) else {
             return out;
         };
         let Some(node) = fields.need(self, "accept", "`accept: [encoded-slash]`") else {
@@ -243,12 +240,8 @@ impl Reader<'_> {
     /// Who may claim the name, and by starting what.
     pub(super) fn attest(&mut self, fields: &Fields<'_>) -> Option<Attest> {
         let node = fields.get(self, "attest")?;
-        let shape = Shape {
-            known: &["uid", "exe", "sha256", "unit"],
-            later: &[],
-        };
-        let fields = self.fields(node, "attest", &shape)?;
-        if !shape.known.iter().any(|key| fields.key_at(key).is_some()) {
+        let fields = self.fields(node, "attest", &shapes::ATTEST)?;
+        if !shapes::ATTEST.names().any(|key| fields.has(key)) {
             let help =
                 "add `uid: 1001`, the user who may claim the name, or `exe`, `sha256`, `unit`";
             self.error(node.at, "attest asks for nothing", help);
@@ -318,11 +311,7 @@ impl Reader<'_> {
         what: &'static str,
         references: &mut Vec<Reference>,
     ) -> Option<Entry> {
-        let shape = Shape {
-            known: &["agent", "service", "operations", "until"],
-            later: &["when", "with"],
-        };
-        let fields = self.fields(node, "the entry", &shape)?;
+        let fields = self.fields(node, "the entry", &shapes::ENTRY)?;
         let until = fields.get(self, "until");
         let until = match until.map(|node| self.date(node, "until")) {
             // An end that cannot be read is no end.
@@ -402,11 +391,7 @@ impl Reader<'_> {
         let Value::Map(_) = node.value else {
             return self.plain_operation(node);
         };
-        let shape = Shape {
-            known: &["allow", "when", "until"],
-            later: &["with"],
-        };
-        let fields = self.fields(node, "the operation", &shape)?;
+        let fields = self.fields(node, "the operation", &shapes::RULE)?;
         let text = fields.need(self, "allow", "`allow: \"GET /customers/*\"`")?;
         let mut operation = self.plain_operation(text)?;
         // What narrows and cannot be read must not be left out.

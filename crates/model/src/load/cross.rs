@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use super::API_VERSION;
 use super::common::Reference;
-use super::fields::{Fields, Reader, Shape};
+use super::fields::{Fields, Reader};
 use super::report::{Report, Text, position};
+use super::shapes;
 use super::tree::{self, Mark, Node, Value};
 use crate::path::Allowances;
 use crate::resource::{Agent, Guardrail, Labels, Policy, Service, Test};
 use crate::{Diagnostics, Estate, HostName, Kind, Name, Position, Protocol};
-
-const KINDS: [&str; 5] = ["Service", "Agent", "Policy", "Guardrail", "Test"];
 
 /// One resource, with what is needed to check it against the others.
 pub(super) struct Draft<T> {
@@ -123,11 +122,7 @@ impl<'a> Loader<'a> {
             file,
             report: &mut self.report,
         };
-        let shape = Shape {
-            known: &["apiVersion", "kind", "metadata", "spec"],
-            later: &["status"],
-        };
-        let Some(fields) = reader.fields(node, "the document", &shape) else {
+        let Some(fields) = reader.fields(node, "the document", &shapes::DOCUMENT) else {
             return false;
         };
         let example = format!("`apiVersion: {API_VERSION}`");
@@ -233,10 +228,14 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<&'static str> {
         "`kind: Service`, `kind: Agent`, `kind: Policy`, `kind: Guardrail` or `kind: Test`",
     )?;
     let written = reader.text(node, "kind")?;
-    let known = KINDS.into_iter().find(|kind| *kind == written);
+    let known = shapes::KINDS
+        .into_iter()
+        .map(|(kind, _)| kind)
+        .find(|kind| *kind == written);
     if known.is_none() {
-        let otherwise = format!("it is one of {}", KINDS.join(", "));
-        let help = crate::suggest::help(written, KINDS, &otherwise);
+        let kinds = shapes::KINDS.map(|(kind, _)| kind);
+        let otherwise = format!("it is one of {}", kinds.join(", "));
+        let help = crate::suggest::help(written, kinds, &otherwise);
         let message = format!("{written:?} is not a kind of resource");
         reader.error(node.at, message, help);
     }
@@ -246,11 +245,7 @@ fn kind(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<&'static str> {
 /// The name, where it stands, and the labels.
 fn metadata(reader: &mut Reader<'_>, fields: &Fields<'_>) -> Option<(Name, Mark, Labels)> {
     let node = fields.need(reader, "metadata", "`metadata: {name: payments}`")?;
-    let shape = Shape {
-        known: &["name", "labels"],
-        later: &["annotations"],
-    };
-    let fields = reader.fields(node, "metadata", &shape)?;
+    let fields = reader.fields(node, "metadata", &shapes::METADATA)?;
     let labels = fields
         .get(reader, "labels")
         .map(|node| reader.labels(node))

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::report::{Report, position};
+use super::shapes::Shape;
 use super::tree::{Mark, Node, Value};
 use crate::Position;
 
@@ -35,19 +36,20 @@ impl Reader<'_> {
         what: &'static str,
         shape: &Shape,
     ) -> Option<Fields<'n>> {
+        let known = || shape.names().collect::<Vec<_>>().join(", ");
         let Value::Map(entries) = &node.value else {
             self.wrong(
                 node,
                 what,
                 "a mapping",
-                &format!("write its fields: {}", shape.known.join(", ")),
+                &format!("write its fields: {}", known()),
             );
             return None;
         };
-        let all = || shape.known.iter().chain(shape.later).copied();
+        let all = || shape.names().chain(shape.later.iter().copied());
         for (key, _) in entries {
             let name = key.text.as_str();
-            if shape.known.contains(&name) || name.is_empty() {
+            if shape.names().any(|known| known == name) || name.is_empty() {
                 continue;
             }
             if shape.later.contains(&name) {
@@ -63,11 +65,7 @@ impl Reader<'_> {
                     "write the fields out",
                 );
             } else {
-                let help = crate::suggest::help(
-                    name,
-                    all(),
-                    &format!("it takes {}", shape.known.join(", ")),
-                );
+                let help = crate::suggest::help(name, all(), &format!("it takes {}", known()));
                 self.error(key.at, format!("{what} has no field {name:?}"), help);
             }
         }
@@ -172,13 +170,6 @@ impl Reader<'_> {
             }
         }
     }
-}
-
-/// Which keys a mapping may have.
-pub(super) struct Shape {
-    pub(super) known: &'static [&'static str],
-    /// Of versions to come: refused, never ignored.
-    pub(super) later: &'static [&'static str],
 }
 
 /// A mapping whose keys have been checked.

@@ -2,15 +2,11 @@
 
 use super::common::Reference;
 use super::cross::{Draft, Offer};
-use super::fields::{Fields, Reader, Shape};
+use super::fields::{Fields, Reader};
+use super::shapes;
 use super::tree::{Mark, Node, Value};
 use crate::Name;
 use crate::resource::{Forbids, Guardrail, OperationPattern, Selector};
-
-const SHAPE: Shape = Shape {
-    known: &["owner", "reason", "from", "to", "deny", "only", "when"],
-    later: &["until", "reviewBy"],
-};
 
 const SELECT: &str = "write names, such as [payments, ledger], or [\"*\"] for all";
 
@@ -28,7 +24,7 @@ impl Reader<'_> {
                 .push(at, format!("guardrail {name} has no spec"), help.to_owned());
             return None;
         };
-        let fields = self.fields(spec, "the guardrail's spec", &SHAPE)?;
+        let fields = self.fields(spec, "the guardrail's spec", &shapes::GUARDRAIL)?;
         let owner = fields
             .need(self, "owner", "`owner: security-team`")
             .and_then(|node| self.words(node, "owner"));

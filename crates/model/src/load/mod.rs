@@ -4,7 +4,7 @@
 //! line and column, show the text and say what to do. Never a part of an estate.
 //!
 //! The way: `files.rs` reads the directory within bounds and never blocks · `tree.rs` makes a tree with positions of each
-//! document · `fields.rs` takes a mapping apart · `service.rs`, `agent.rs`, `policy.rs`,
+//! document · `fields.rs` takes a mapping apart by the tables of `shapes.rs`, of which `schema.rs` makes the JSON Schema · `service.rs`, `agent.rs`, `policy.rs`,
 //! `guardrail.rs` and `test.rs` read one kind each · `cross.rs` puts the documents together, `checks.rs` checks what needs more than one of them.
 
 mod agent;
@@ -16,7 +16,9 @@ mod files;
 mod guardrail;
 mod policy;
 mod report;
+mod schema;
 mod service;
+mod shapes;
 mod test;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,8 @@ mod tree;
 use std::path::Path;
 
 pub use files::{Digest, Sources, is_resource, read};
+
+pub use schema::schema;
 
 use crate::{Diagnostics, Estate};
 

@@ -2,26 +2,11 @@
 
 use super::common::Reference;
 use super::cross::{Draft, Offer};
-use super::fields::{Fields, Reader, Shape};
+use super::fields::{Fields, Reader};
+use super::shapes;
 use super::tree::{Mark, Node};
 use crate::Name;
 use crate::resource::{Filesystem, Mode, ModeKind, Policy};
-
-const SHAPE: Shape = Shape {
-    known: &[
-        "agent",
-        "service",
-        "mode",
-        "until",
-        "owner",
-        "reviewBy",
-        "initiate",
-        "receive",
-        "tests",
-        "filesystem",
-    ],
-    later: &["when", "limits"],
-};
 
 impl Reader<'_> {
     pub(super) fn policy(
@@ -37,7 +22,7 @@ impl Reader<'_> {
                 .push(at, format!("policy {name} has no spec"), help.to_owned());
             return None;
         };
-        let fields = self.fields(spec, "the policy's spec", &SHAPE)?;
+        let fields = self.fields(spec, "the policy's spec", &shapes::POLICY)?;
         let mut references = Vec::new();
         let subject = self.workload(&fields, "the policy");
         if let Some((subject, mark)) = &subject {
@@ -124,11 +109,7 @@ impl Reader<'_> {
     }
 
     fn filesystem(&mut self, node: &Node) -> Option<Filesystem> {
-        let shape = Shape {
-            known: &["read", "write", "sockets"],
-            later: &["exec"],
-        };
-        let fields = self.fields(node, "filesystem", &shape)?;
+        let fields = self.fields(node, "filesystem", &shapes::FILESYSTEM)?;
         let mut paths = |name: &'static str| {
             let Some(node) = fields.get(self, name) else {
                 return Vec::new();

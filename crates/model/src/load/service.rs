@@ -4,27 +4,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use super::cross::{Draft, Offer};
-use super::fields::{Fields, Reader, Shape};
+use super::fields::{Fields, Reader};
+use super::shapes;
 use super::tree::{Mark, Node};
 use crate::resource::{
     ClientCert, Endpoint, EndpointHost, EndpointTls, Exemption, Labels, Service, TrustAnchors,
 };
 use crate::{HostName, Name, Protocol};
-
-const SHAPE: Shape = Shape {
-    known: &[
-        "protocol",
-        "port",
-        "hosts",
-        "owner",
-        "paths",
-        "endpoints",
-        "mutualAuth",
-        "receive",
-        "attest",
-    ],
-    later: &["record", "durability"],
-};
 
 /// What an endpoint without mutual authentication needs.
 const PROVE: &str = "give it `tls: {clientCert: {cert, key}}`, or say \
@@ -48,7 +34,7 @@ impl Reader<'_> {
                 .push(at, format!("service {name} has no spec"), help.to_owned());
             return None;
         };
-        let fields = self.fields(spec, "the service's spec", &SHAPE)?;
+        let fields = self.fields(spec, "the service's spec", &shapes::SERVICE)?;
         let protocol = fields
             .need(self, "protocol", "`protocol: http`")
             .and_then(|node| self.protocol(node));
@@ -124,11 +110,7 @@ impl Reader<'_> {
     }
 
     fn exemption(&mut self, node: &Node) -> Option<Exemption> {
-        let shape = Shape {
-            known: &["exempt", "until"],
-            later: &[],
-        };
-        let fields = self.fields(node, "mutualAuth", &shape)?;
+        let fields = self.fields(node, "mutualAuth", &shapes::EXEMPTION)?;
         let reason = fields
             .need(self, "exempt", "`exempt: \"why\"`")
             .and_then(|node| self.words(node, "exempt"));
@@ -158,11 +140,7 @@ impl Reader<'_> {
     }
 
     fn endpoint(&mut self, node: &Node, base: Option<&Path>) -> Option<Endpoint> {
-        let shape = Shape {
-            known: &["address", "tls"],
-            later: &[],
-        };
-        let fields = self.fields(node, "the endpoint", &shape)?;
+        let fields = self.fields(node, "the endpoint", &shapes::ENDPOINT)?;
         let address = fields
             .need(self, "address", "`address: \"db.internal:5432\"`")
             .and_then(|node| self.address(node));
@@ -200,11 +178,7 @@ impl Reader<'_> {
         host: Option<&EndpointHost>,
         base: Option<&Path>,
     ) -> Option<EndpointTls> {
-        let shape = Shape {
-            known: &["ca", "name", "clientCert"],
-            later: &[],
-        };
-        let fields = self.fields(node, "tls", &shape)?;
+        let fields = self.fields(node, "tls", &shapes::TLS)?;
         let ca = match fields.get(self, "ca") {
             None => TrustAnchors::System,
             Some(node) => match self.file(node, "ca", base)? {
@@ -247,11 +221,7 @@ impl Reader<'_> {
     }
 
     fn client_cert(&mut self, node: &Node, base: Option<&Path>) -> Option<ClientCert> {
-        let shape = Shape {
-            known: &["cert", "key"],
-            later: &[],
-        };
-        let fields = self.fields(node, "clientCert", &shape)?;
+        let fields = self.fields(node, "clientCert", &shapes::CLIENT_CERT)?;
         let mut file = |name: &'static str, example| {
             let node = fields.need(self, name, example)?;
             self.file(node, name, base)

@@ -2,7 +2,8 @@
 
 use super::common::Reference;
 use super::cross::{Draft, Offer};
-use super::fields::{Fields, Reader, Shape};
+use super::fields::{Fields, Reader};
+use super::shapes;
 use super::tree::{Mark, Node, Value};
 use crate::Name;
 use crate::resource::{PolicyTest, Test, TestCase, TestPeer, With};
@@ -14,8 +15,6 @@ struct Claim {
     with: Option<With>,
     at: crate::Position,
 }
-
-const LATER: &[&str] = &["unreachable", "hops", "when"];
 
 impl Reader<'_> {
     pub(super) fn test_resource(
@@ -34,11 +33,7 @@ impl Reader<'_> {
         let mut references = Vec::new();
         let many = matches!(&spec.value, Value::Map(entries) if entries.iter().any(|(key, _)| key.text == "tests"));
         let cases = if many {
-            let shape = Shape {
-                known: &["tests"],
-                later: &[],
-            };
-            let fields = self.fields(spec, "the test's spec", &shape)?;
+            let fields = self.fields(spec, "the test's spec", &shapes::TESTS)?;
             let node = fields.get(self, "tests")?;
             let items = self.list(node, "tests")?;
             if items.is_empty() {
@@ -62,11 +57,7 @@ impl Reader<'_> {
     }
 
     fn case(&mut self, node: &Node, references: &mut Vec<Reference>) -> Option<TestCase> {
-        let shape = Shape {
-            known: &["from", "to", "allow", "deny", "with"],
-            later: LATER,
-        };
-        let fields = self.fields(node, "the test", &shape)?;
+        let fields = self.fields(node, "the test", &shapes::CASE)?;
         let (from, to) = (
             fields.need(self, "from", "`from: NAME`, who starts it"),
             fields.need(self, "to", "`to: NAME`, who is called"),
@@ -97,11 +88,7 @@ impl Reader<'_> {
     }
 
     fn test(&mut self, node: &Node, references: &mut Vec<Reference>) -> Option<PolicyTest> {
-        let shape = Shape {
-            known: &["to", "from", "allow", "deny", "with"],
-            later: LATER,
-        };
-        let fields = self.fields(node, "the test", &shape)?;
+        let fields = self.fields(node, "the test", &shapes::OWN_TEST)?;
         let direction = self.one_of(&fields, "to", "from");
         let peer = direction.and_then(|direction| {
             let node = fields.get(self, direction)?;
@@ -187,7 +174,8 @@ impl Reader<'_> {
     }
 }
 
-fn json(node: &Node) -> serde_json::Value {
+/// As JSON, in which plain numbers and truth values are what they look like.
+pub(super) fn json(node: &Node) -> serde_json::Value {
     use serde_json::Value as Json;
     match &node.value {
         Value::Null => Json::Null,

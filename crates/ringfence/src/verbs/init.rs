@@ -15,10 +15,15 @@ use crate::shell;
 const REVIEW_BY: &str = "2027-06-30";
 
 /// What is written, by file name.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 4] = [
     ("services.yaml", include_str!("estate/services.yaml")),
     ("agents.yaml", include_str!("estate/agents.yaml")),
     ("policies.yaml", include_str!("estate/policies.yaml")),
+    // What `policy schema` prints. Editors find it by the first line of the others.
+    (
+        "ringfence.schema.json",
+        include_str!("../../../../docs/schema/ringfence.dev-v1alpha1.json"),
+    ),
 ];
 
 const EXAMPLES: &str = "\

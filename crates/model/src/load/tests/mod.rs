@@ -1,6 +1,7 @@
 //! What loads, what is told, and where.
 
 mod fields;
+mod schema;
 mod yaml;
 
 use std::fmt::Write as _;
@@ -74,7 +75,15 @@ spec: { service: customer-data, receive: [] }
 "#;
 
 fn load(text: &str) -> Result<Estate, Diagnostics> {
-    documents(&[("a.yaml", text.as_bytes())])
+    let loaded = documents(&[("a.yaml", text.as_bytes())]);
+    match &loaded {
+        Ok(_) => schema::takes(text),
+        Err(Diagnostics(errors)) => {
+            let messages: Vec<String> = errors.iter().map(|it| it.message.clone()).collect();
+            schema::refuses(text, &messages);
+        }
+    }
+    loaded
 }
 
 /// `LINE:COLUMN message` of each error.

@@ -8,6 +8,7 @@ mod list;
 mod sarif;
 mod test;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -65,6 +66,10 @@ enum PolicyVerb {
     Lint(lint::LintArgs),
     Test(test::TestArgs),
     List(list::ListArgs),
+    /// Print the JSON Schema of resource files, for editors
+    ///
+    /// A first line `# yaml-language-server: $schema=FILE` in a resource file makes editors check it while it is written.
+    Schema,
     Explain(explain::ExplainArgs),
 }
 
@@ -74,6 +79,7 @@ pub(crate) fn run(args: PolicyArgs) -> ExitCode {
         PolicyVerb::Lint(args) => lint::lint(&args),
         PolicyVerb::Test(args) => test::test(&args),
         PolicyVerb::List(args) => list::list(&args),
+        PolicyVerb::Schema => schema(),
         PolicyVerb::Explain(args) => explain::explain(&args),
     })
 }
@@ -90,6 +96,13 @@ fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnos
     let snapshot = Snapshot::compile(Generation(0), zone, &estate, &addresses)
         .map_err(|errors| sources.quote(errors))?;
     Ok((estate, snapshot))
+}
+
+fn schema() -> Result<ExitCode, Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(ringfence_model::load::schema().as_bytes())?;
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says that nothing is answered, because nothing loads.
