@@ -89,6 +89,12 @@ while True:
     if data == b"count":
         s.sendto(str(seen).encode(), who)
         continue
+    if data == b"burst":
+        # UDP_SEGMENT: ten of 500 bytes and one of 3, by one call.
+        s.setsockopt(17, 103, 500)
+        s.sendto(b"b" * 5003, who)
+        s.setsockopt(17, 103, 0)
+        continue
     seen += 1
     s.sendto(who[0].encode() if data == b"who" else data, who)
 "#,
@@ -381,6 +387,9 @@ fn large_and_empty_datagrams_pass_whole_and_boundaries_are_kept() {
         assert_eq!(heard["heard"], "65507 of L", "{ip}");
         let heard = agent.tell(json!(["ask", "a", to, "", 0]));
         assert_eq!(heard["heard"], "", "{ip}");
+        let heard = agent.tell(json!(["ask", "a", to, "burst"]));
+        assert_eq!(heard["heard"], "500 of b", "{ip}");
+        assert_eq!(agent.tell(json!(["drain", "a"]))["drained"], 10, "{ip}");
         let lengths = agent.tell(json!(["segments", "a", to, 1000, 20_007]));
         assert_eq!(
             lengths["lengths"],

@@ -139,8 +139,20 @@ impl Flow<'_> {
         }
     }
 
-    /// One datagram to the receiver, whole or not at all.
+    /// One datagram to the receiver, and before it the one that turns out to have reached nobody.
     async fn there(&mut self, datagram: Datagram) {
+        if self.last.is_some()
+            && self.reach.was_refused()
+            && let Some((earlier, _)) = self.last.take()
+        {
+            self.sent -= earlier.len();
+            self.forward(earlier).await;
+        }
+        self.forward(datagram).await;
+    }
+
+    /// One datagram to the receiver, whole or not at all.
+    async fn forward(&mut self, datagram: Datagram) {
         self.last = None;
         match self.reach.send(&datagram.payload).await {
             Ok(()) => {

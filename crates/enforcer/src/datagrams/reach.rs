@@ -114,6 +114,15 @@ impl<'c> Reach<'c> {
         }
     }
 
+    /// Whether word has come that nobody listened for what was sent before. Said once.
+    pub(super) fn was_refused(&self) -> bool {
+        let said = self
+            .socket
+            .as_ref()
+            .map(|socket| socket.socket.take_error());
+        matches!(said, Some(Ok(Some(_)) | Err(_)))
+    }
+
     async fn send_to(&mut self, place: Place, payload: &[u8]) -> io::Result<()> {
         self.connect(place).await?;
         let Some(Socket { socket, .. }) = &self.socket else {
