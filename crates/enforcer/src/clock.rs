@@ -65,7 +65,8 @@ impl Clock {
         } else {
             at
         };
-        Some(self.awaited().entry(at?).or_default().subscribe())
+        let second = at?;
+        Some(self.awaited().entry(second).or_default().subscribe())
     }
 
     /// Looks at the clock for as long as the enforcer lives.
