@@ -93,7 +93,7 @@ impl Snapshot {
             return false;
         }
         self.conditionals(from, to)
-            .any(|(_, rule)| self.rule_at(rule).is_some_and(|rule| rule.when.is_some()))
+            .any(|rule| self.rule_at(rule).is_some_and(|rule| rule.when.is_some()))
             || self
                 .guards(from, to)
                 .any(|guardrail| guardrail.when.is_some())
@@ -104,12 +104,20 @@ impl Snapshot {
         let (Some(_), Some(target)) = (self.get(from), self.get(to)) else {
             return false;
         };
-        let rules = self.conditionals(from, to).any(|(pattern, rule)| {
-            let body = self
-                .rule_at(rule)
-                .and_then(|rule| rule.when.as_ref())
-                .is_some_and(|when| when.needs().body);
-            body && matches(pattern, operation)
+        let pair = self.pairs.get(&pair_key(from.index, to.index));
+        let mut lists = pair
+            .into_iter()
+            .flat_map(|pair| [pair.initiate, pair.receive])
+            .flatten();
+        let rules = lists.any(|list| {
+            // As in `side`: where a rule without condition matches, no other is asked.
+            self.tries.find(list.root, operation).is_none()
+                && self.conditional_of(&list).iter().any(|conditional| {
+                    let rule = self.rule_at(conditional.rule);
+                    rule.and_then(|rule| rule.when.as_ref())
+                        .is_some_and(|when| when.needs().body)
+                        && matches(&conditional.pattern, operation)
+                })
         });
         let Some((protocol, _)) = target.serves else {
             return false;
@@ -123,18 +131,14 @@ impl Snapshot {
             })
     }
 
-    /// Conditional rules of both sides.
-    fn conditionals(
-        &self,
-        from: WorkloadIx,
-        to: WorkloadIx,
-    ) -> impl Iterator<Item = (&Pattern, RuleRef)> {
+    /// Rules of both sides that have a condition or an end.
+    fn conditionals(&self, from: WorkloadIx, to: WorkloadIx) -> impl Iterator<Item = RuleRef> {
         let pair = self.pairs.get(&pair_key(from.index, to.index));
         pair.into_iter()
             .flat_map(|pair| [pair.initiate, pair.receive])
             .flatten()
             .flat_map(|list| self.conditional_of(&list))
-            .map(|conditional| (&conditional.pattern, conditional.rule))
+            .map(|conditional| conditional.rule)
     }
 
     fn conditional_of(&self, list: &List) -> &[Conditional] {

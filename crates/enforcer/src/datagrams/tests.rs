@@ -443,6 +443,32 @@ async fn a_change_of_policy_cuts_a_live_flow_at_once() {
 }
 
 #[tokio::test]
+async fn a_flow_ends_with_its_rule() {
+    let (port, _callers) = echo_on("127.0.0.1:0").await;
+    let day = jiff::Timestamp::now()
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .date();
+    let until = format!("operations: [{{ allow: send, until: {day} }}]");
+    let estate = estate(port, "").replace("operations: [send]", &until);
+    let Some(client) = Client::new(&estate).await else {
+        return;
+    };
+    let _service = client.world.running("echo");
+    let over = day.tomorrow().unwrap().to_zoned(jiff::tz::TimeZone::UTC);
+    let left = over.unwrap().timestamp().as_second() - jiff::Timestamp::now().as_second();
+    client.world.node.clock.set_ahead(left - 2);
+    let to = client.world.at(2, port);
+    client.send(to, b"before");
+    client.hear().await;
+    let close = client.closed().await;
+    assert_eq!(close.outcome(), Outcome::Deny);
+    let why = "its time is over: rule send ended at ";
+    assert!(close.reason.starts_with(why), "{close:?}");
+    client.send(to, b"later");
+    client.hears_nothing().await;
+}
+
+#[tokio::test]
 async fn the_end_of_either_compartment_ends_the_flow() {
     let (port, _callers) = echo_on("127.0.0.1:0").await;
     for caller_ends in [true, false] {

@@ -161,6 +161,31 @@ async fn a_body_is_judged_whole_and_goes_on_byte_for_byte() {
 }
 
 #[tokio::test]
+async fn a_body_is_waited_for_only_where_its_condition_would_be_asked() {
+    let stage = Stage::new(
+        &web(r#""POST /up/**", { allow: "POST /*/refund", when: "body.amount <= 100" }"#),
+        "",
+    )
+    .await;
+    let head =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: web\r\nContent-Length: 3\r\n\r\n");
+    // Another rule allows it whatever it holds: it is decided, and goes on as it comes.
+    let mut client = stage.web().await;
+    client.say(&head("/up/refund")).await;
+    stage.world.flows_when(2).await;
+    assert_eq!(stage.operations()[0].outcome(), Outcome::Allow);
+    client.ask("abc").await;
+    let mut waiting = stage.web().await;
+    waiting.say(&head("/down/refund")).await;
+    let heard = tokio::time::timeout(
+        std::time::Duration::from_millis(300),
+        waiting.stream.readable(),
+    );
+    assert!(heard.await.is_err());
+    assert_eq!(stage.operations().len(), 1);
+}
+
+#[tokio::test]
 async fn the_record_is_there_before_a_judged_body_moves() {
     let stage = Stage::new(
         &web(r#"{ allow: "POST /refund", when: "body.amount <= 100" }"#),
