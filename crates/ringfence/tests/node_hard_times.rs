@@ -38,6 +38,19 @@ fn spawn(place: &Place) -> std::process::Child {
     up.spawn().unwrap()
 }
 
+/// Its output and its end, which must come.
+fn ended(mut child: std::process::Child) -> std::process::Output {
+    let end = std::time::Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if std::time::Instant::now() > end {
+            child.kill().unwrap();
+            panic!("it goes on: {:?}", child.wait_with_output().unwrap());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap()
+}
+
 fn hangs(status: &Value) -> bool {
     let reasons = status["degraded"].as_array().unwrap();
     reasons
@@ -191,7 +204,7 @@ fn a_stopped_node_keeps_its_state_and_a_killed_one_does_not() {
     let place = Place::new(ESTATE);
     let mut node = place.up();
     node.signal("-STOP");
-    let refused = spawn(&place).wait_with_output().unwrap();
+    let refused = ended(spawn(&place));
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("in use"));
     node.child.kill().unwrap();
@@ -232,7 +245,7 @@ fn a_state_of_a_newer_format_is_left_alone() {
         all
     };
     let before = files(&place);
-    let refused = spawn(&place).wait_with_output().unwrap();
+    let refused = ended(spawn(&place));
     let err = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(1));
     assert!(
@@ -246,8 +259,13 @@ fn a_state_of_a_newer_format_is_left_alone() {
 #[test]
 fn a_node_whose_state_is_moved_away_ends() {
     let place = Place::new(ESTATE);
-    let node = place.up();
+    let mut node = place.up();
     fs::rename(place.state(), place.temp.path().join("moved")).unwrap();
+    let end = std::time::Instant::now() + PATIENCE;
+    while node.child.try_wait().unwrap().is_none() {
+        assert!(std::time::Instant::now() < end, "it goes on");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     let (code, _, err) = node.end();
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("was moved away"), "{err}");
