@@ -28,9 +28,9 @@ pub const DESCRIPTORS_MAX: usize = 64;
 ///
 /// A field that the other side may pass over, and that has a default where it is missing, makes no new version. A
 /// message, a kind of socket, or anything in a grant that a launcher must not pass over does.
-pub const LINK_VERSION: u32 = 1;
+pub const LINK_VERSION: u32 = 2;
 /// The oldest version that a node of this build speaks: launchers outlive an upgrade with what they were started with.
-pub const LINK_OLDEST: u32 = 1;
+pub const LINK_OLDEST: u32 = 2;
 
 /// Launcher to node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -302,4 +302,34 @@ pub enum ToNode {
         #[serde(default)]
         figures: Box<Figures>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a launcher of version 2 may send. A kind more, or less, is another version: raise [`LINK_VERSION`], and
+    /// [`LINK_OLDEST`] with it unless the enforcer still takes the earlier kinds.
+    #[test]
+    fn kinds_of_sockets_belong_to_their_version() {
+        let name = |socket: Socket| match socket {
+            Socket::TcpDoor4 => "tcp-door4",
+            Socket::TcpDoor6 => "tcp-door6",
+            Socket::UdpDoor4 => "udp-door4",
+            Socket::UdpDoor6 => "udp-door6",
+            Socket::Answer4 => "answer4",
+            Socket::Answer6 => "answer6",
+            Socket::Inbound4 => "inbound4",
+            Socket::Inbound6 => "inbound6",
+            Socket::InboundUdp4 => "inbound-udp4",
+            Socket::InboundUdp6 => "inbound-udp6",
+        };
+        for socket in [Socket::TcpDoor4, Socket::Answer6, Socket::InboundUdp4] {
+            let said = serde_json::to_string(&socket).unwrap();
+            assert_eq!(said, format!("\"{}\"", name(socket)));
+        }
+        assert_eq!((LINK_OLDEST, LINK_VERSION), (2, 2));
+        // What version 1 handed over is not taken for anything else.
+        assert!(serde_json::from_str::<Socket>("\"dns-reply4\"").is_err());
+    }
 }

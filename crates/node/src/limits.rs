@@ -85,6 +85,8 @@ pub const PROGRAMS_AT_A_TIME: usize = 4;
 pub const ENFORCER_WAIT: Duration = Duration::from_secs(10);
 /// Connections to `run.sock` that have claimed nothing yet, per user. The next one is closed at once.
 pub const UNCLAIMED_PER_USER: usize = 64;
+/// How long a running instance may be without doors that the enforcer watches before the node is degraded by it.
+pub const UNARMED_SAID: Duration = Duration::from_secs(12);
 /// Processes whose claims could not be read or were of another version, remembered so that each is told of once.
 /// Beyond it they are forgotten, and told of again.
 pub const STRANGERS_MAX: usize = 256;

@@ -136,6 +136,8 @@ pub(crate) struct Supervisor {
     instances: Instances,
     links: BTreeMap<InstanceId, launchers::Link>,
     waiting: Vec<launchers::Waiting>,
+    /// Since when running instances have no doors with the enforcer.
+    unarmed: BTreeMap<InstanceId, Instant>,
     /// User and process of those who were told of already.
     strangers: BTreeSet<(u32, i32)>,
     /// Places for looking at programs.
@@ -176,6 +178,7 @@ impl Supervisor {
             instances,
             links: BTreeMap::new(),
             waiting: Vec::new(),
+            unarmed: BTreeMap::new(),
             strangers: BTreeSet::new(),
             looks: Arc::new(Semaphore::new(PROGRAMS_AT_A_TIME)),
             events: VecDeque::new(),
@@ -237,6 +240,7 @@ impl Supervisor {
         self.check_state();
         self.keep_again();
         self.steady();
+        self.note_unarmed();
         self.check_deadlines();
         self.expire_claims();
         self.sweep_instances();

@@ -348,3 +348,18 @@ fn a_launcher_of_another_version_is_refused_in_words_to_both_sides() {
         .filter(|(_, reason)| reason.contains("speaks version"));
     assert_eq!(told.count(), 1);
 }
+
+#[test]
+fn an_instance_without_doors_makes_the_node_degraded() {
+    let place = Place::new(ESTATE);
+    let _node = place.up();
+    let (launcher, grant) = place.granted("clerk", None);
+    let unreached = |status: &Value| {
+        let said = status["degraded"].to_string();
+        said.contains(&*grant.instance.0) && said.contains("cannot be reached")
+    };
+    assert!(!unreached(&place.status().1));
+    place.until("said", unreached);
+    assert_eq!(place.status().0, 5);
+    drop(launcher);
+}

@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use super::policy::count;
 use super::{Supervisor, attest};
 use crate::generation::Origin;
-use crate::limits::{ADMIN_WITHIN, KILLED_AFTER, NOTES_UNBOUNDED};
+use crate::limits::{ADMIN_WITHIN, KILLED_AFTER, NOTES_UNBOUNDED, UNARMED_SAID};
 use crate::metrics::Readings;
 use crate::status::{
     Declared, Degraded, EnforcerState, EnforcerStatus, LogStatus, Policy, Status, Workload,
 };
 use ringfence_compartment::link::FromNode;
 use ringfence_model::resource::ModeKind;
-use ringfence_model::{Kind, Name};
+use ringfence_model::{InstanceId, Kind, Name};
 
 /// An operator who waits for fresh figures from the enforcer.
 pub(super) struct Question {
@@ -288,6 +288,22 @@ impl Supervisor {
             .collect()
     }
 
+    /// An instance that is not armed is closed in. For a moment that is how it starts; for longer, somebody should know.
+    pub(super) fn note_unarmed(&mut self) {
+        let armed = &self.child.told.armed;
+        let without: BTreeSet<InstanceId> = self
+            .instances
+            .iter()
+            .map(|(id, _)| id)
+            .filter(|id| !armed.contains_key(id))
+            .cloned()
+            .collect();
+        self.unarmed.retain(|id, _| without.contains(id));
+        for id in without {
+            self.unarmed.entry(id).or_insert_with(Instant::now);
+        }
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
         if self.fixed.owner.0 != 0 {
@@ -369,6 +385,23 @@ impl Supervisor {
                     "see all of it with `ringfence policy lint --config {}`, and mend it; it is picked up when saved",
                     self.fixed.config.display()
                 ),
+            ));
+        }
+        let unarmed = self.unarmed.iter();
+        let mut unarmed = unarmed.filter(|(_, since)| since.elapsed() >= UNARMED_SAID);
+        if self.child.is_loaded()
+            && let Some((first, _)) = unarmed.next()
+        {
+            let more = match unarmed.count() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            reasons.push(Degraded::new(
+                format!(
+                    "{first}{more} cannot be reached by the enforcer: everything tried there is reset"
+                ),
+                "`ringfence observe` says why (`compartment put out`, `claim refused`); a workload that an earlier version \
+                 started may have to be started again",
             ));
         }
         if let Some(trouble) = &self.unkept {
