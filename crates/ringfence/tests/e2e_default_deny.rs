@@ -26,6 +26,15 @@ fn arrived(service: &Running) -> usize {
         .count()
 }
 
+/// Waits until it has said so many; its words come through a pipe, a little later than its answers.
+fn arrives(service: &Running, count: usize) -> usize {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while arrived(service) < count && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    arrived(service)
+}
+
 fn is_attempt(record: &FlowRecord) -> bool {
     matches!(record.kind, RecordKind::Connection | RecordKind::Operation)
 }
@@ -204,7 +213,7 @@ fn a_policy_that_was_rejected_gives_nothing_that_it_names() {
         ),
         (0, Some(200))
     );
-    assert_eq!(arrived(&web), 2);
+    assert_eq!(arrives(&web, 2), 2);
 }
 
 #[test]
@@ -236,7 +245,7 @@ fn an_enforcer_that_comes_before_its_policy_denies() {
         .unwrap();
     assert_eq!(
         allowed.len(),
-        arrived(&web),
+        arrives(&web, allowed.len()),
         "what arrived and what was allowed"
     );
     assert!(
@@ -320,7 +329,7 @@ fn a_new_agent_that_races_its_policy_reaches_nothing_before_it() {
         .iter()
         .filter(|r| r.protocol == "http" && r.kind == RecordKind::Operation)
         .count();
-    assert_eq!((requests, arrived(&web)), (1, 1));
+    assert_eq!((requests, arrives(&web, 1)), (1, 1));
     // Its own generation came first, then the policy's: nothing was allowed under a mixture.
     assert!(
         node.flows_where(0, |r| r.source == "agent" && r.outcome == Outcome::Deny)
@@ -372,7 +381,7 @@ fn a_new_agent_starts_only_once_it_is_known() {
         );
         assert!(Instant::now() < deadline, "{output:?}");
     }
-    assert_eq!(arrived(&web), 1);
+    assert_eq!(arrives(&web, 1), 1);
 }
 
 #[test]
