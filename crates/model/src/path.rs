@@ -231,6 +231,12 @@ impl CanonicalPath {
         &self.0
     }
 
+    /// This path as a server reads it that decodes the escapes of `:`, `@` and sub-delimiters too, as most do; `None` if
+    /// it has none of those. RFC 3986 (2.2) tells such spellings apart, so this is for comparing only, never for sending.
+    pub fn plain(&self) -> Option<Self> {
+        plain(&self.0).map(Self)
+    }
+
     /// What stands between the slashes; a trailing slash gives a last, empty one. `/` is one empty segment.
     pub fn segments(&self) -> std::str::Split<'_, char> {
         self.0[1..].split('/')
@@ -241,6 +247,27 @@ impl fmt::Display for CanonicalPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// `text`, of a path in canonical form, with the escapes of all decoded that may stand raw; `None` if it has none.
+pub fn plain(text: &str) -> Option<String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        let (before, escape) = rest.split_at(at);
+        let (escape, after) = escape.split_at_checked(3).unwrap_or((escape, ""));
+        out.push_str(before);
+        match escape
+            .get(1..)
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
+            Some(byte) if may_stand_raw(byte) => out.push(char::from(byte)),
+            _ => out.push_str(escape),
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    (out != text).then_some(out)
 }
 
 /// Checks one finished segment; `more` when a slash follows it.

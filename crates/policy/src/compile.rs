@@ -17,7 +17,7 @@ use ringfence_model::{
 };
 
 use crate::condition::{self, Allowed, CompileError, Condition};
-use crate::guardrail::{Dialect, Guardrail, Members};
+use crate::guardrail::{self, Dialect, Guardrail, Members};
 use crate::names::endpoint_key;
 use crate::snapshot::{AddressBook, Conditional, List, Others, Rule, Snapshot, pair_key};
 use crate::source::{Source, day_after, soft};
@@ -489,6 +489,7 @@ impl<'a> Compiler<'a> {
                         .operations
                         .iter()
                         .filter_map(|it| Pattern::parse(&it.text, protocol, allowances).ok())
+                        .flat_map(guardrail::readings)
                         .collect();
                     let root = self.snapshot.tries.add(&patterns);
                     self.patterns.insert(root, patterns);

@@ -1,12 +1,14 @@
 //! Guardrails, compiled: what nobody may do, whatever policies say.
 
-use ringfence_model::path::Allowances;
+use ringfence_model::CanonicalPath;
+use ringfence_model::operation::{Pattern, Segment};
+use ringfence_model::path::{self, Allowances};
 use ringfence_model::resource::Forbids;
 use ringfence_model::{Name, Position, Protocol};
 
 use crate::condition::{About, Asked, Condition, Moment};
 use crate::trie::{Root, Tries};
-use crate::verdict::Recheck;
+use crate::verdict::{Operation, Recheck};
 
 /// How the operations of a receiver are read.
 pub(crate) type Dialect = (Protocol, Allowances);
@@ -66,18 +68,34 @@ impl Guardrail {
             .map(|(_, root)| *root)
     }
 
-    /// Whether the operation is of what it forbids, apart from its condition.
+    /// Whether the operation is of what it forbids in any reading, apart from its condition.
     pub(crate) fn hits(&self, tries: &Tries, dialect: Dialect, about: &About<'_>) -> bool {
+        let plain = plain(about.operation);
+        self.hits_read(tries, dialect, about.operation)
+            || plain.is_some_and(|(method, path)| {
+                self.hits_read(
+                    tries,
+                    dialect,
+                    Operation::Http {
+                        method,
+                        path: &path,
+                    },
+                )
+            })
+    }
+
+    fn hits_read(&self, tries: &Tries, dialect: Dialect, operation: Operation<'_>) -> bool {
         let listed = self
             .list(dialect)
-            .is_some_and(|root| tries.find(root, about.operation).is_some());
+            .is_some_and(|root| tries.find(root, operation).is_some());
         match self.forbids {
             Forbids::Listed => listed,
             Forbids::Others => !listed,
         }
     }
 
-    /// What it says to an operation between two that it [concerns](Self::concerns).
+    /// What it says to an operation between two that it [concerns](Self::concerns). Here a spelling that is missed opens,
+    /// so a path with escapes that the receiver may decode is asked about both ways.
     pub(crate) fn says(
         &self,
         tries: &Tries,
@@ -85,7 +103,35 @@ impl Guardrail {
         about: &About<'_>,
         moment: &Moment<'_>,
     ) -> Says {
-        if !self.hits(tries, dialect, about) {
+        let said = self.says_read(tries, dialect, about, moment);
+        let Says::Nothing(recheck) = said else {
+            return said;
+        };
+        let Some((method, path)) = plain(about.operation) else {
+            return Says::Nothing(recheck);
+        };
+        let operation = Operation::Http {
+            method,
+            path: &path,
+        };
+        let about = About {
+            operation,
+            ..*about
+        };
+        match self.says_read(tries, dialect, &about, moment) {
+            Says::Nothing(other) => Says::Nothing(recheck.and(other)),
+            said => said,
+        }
+    }
+
+    fn says_read(
+        &self,
+        tries: &Tries,
+        dialect: Dialect,
+        about: &About<'_>,
+        moment: &Moment<'_>,
+    ) -> Says {
+        if !self.hits_read(tries, dialect, about.operation) {
             return Says::Nothing(Recheck::NEVER);
         }
         let Some(when) = &self.when else {
@@ -100,5 +146,32 @@ impl Guardrail {
             Asked::Errored(error) => Says::Errored(error),
             Asked::Unknown => Says::Unknown,
         }
+    }
+}
+
+/// A pattern as it is compared with paths as they are, and with paths as some receivers read them.
+pub(crate) fn readings(pattern: Pattern) -> impl Iterator<Item = Pattern> {
+    let plain = match &pattern {
+        Pattern::Http(http) => {
+            let mut plain = http.clone();
+            for segment in &mut plain.segments {
+                if let Segment::Literal(text) = segment
+                    && let Some(decoded) = path::plain(text)
+                {
+                    *text = decoded.into();
+                }
+            }
+            (plain != *http).then_some(Pattern::Http(plain))
+        }
+        Pattern::Connect | Pattern::Send => None,
+    };
+    std::iter::once(pattern).chain(plain)
+}
+
+/// Method and path as a receiver reads them that decodes more than the canonical form does, if that is another path.
+fn plain(operation: Operation<'_>) -> Option<(&str, CanonicalPath)> {
+    match operation {
+        Operation::Http { method, path } => Some((method, path.plain()?)),
+        Operation::Connect | Operation::Send => None,
     }
 }

@@ -548,3 +548,41 @@ fn time_of_day_may_come_and_go() {
     );
     assert!(with.allowed);
 }
+
+/// `/x%3Apurge` is `/x:purge` to most servers.
+#[test]
+fn an_escape_does_not_carry_an_operation_past_a_guardrail() {
+    let ask = |bank: &Snapshot, op: &str| sent(bank, "tools", op, "mode=on").reason();
+    for pattern in ["POST /v1/x:purge", "POST /v1/x%3Apurge"] {
+        let deny = guarded(&format!("from: ['*'], to: [tools], deny: ['{pattern}']"));
+        let only = guarded(&format!("from: ['*'], to: [tools], only: ['{pattern}']"));
+        for path in [
+            "/v1/x:purge",
+            "/v1/x%3Apurge",
+            "/v1/x%3apurge",
+            "/v1/%78:purge",
+        ] {
+            let op = format!("POST {path}");
+            assert_eq!(ask(&deny, &op), Reason::Guardrail, "{pattern} {path}");
+            // What is read both ways has to be listed both ways.
+            let listed = !path.to_ascii_lowercase().contains("%3a") || pattern.contains('%');
+            let expected = if listed {
+                Reason::Allowed
+            } else {
+                Reason::Guardrail
+            };
+            assert_eq!(ask(&only, &op), expected, "{pattern} {path}");
+        }
+        // An escaped percent sign is another path to everybody.
+        for path in ["/v1/x%253Apurge", "/v1/x", "/v1/x:purgE"] {
+            let op = format!("POST {path}");
+            assert_eq!(ask(&deny, &op), Reason::Allowed, "{pattern} {path}");
+            assert_eq!(ask(&only, &op), Reason::Guardrail, "{pattern} {path}");
+        }
+    }
+    let bank = guarded(
+        "from: ['*'], to: [tools], deny: ['* /**'], when: \"request.path.endsWith(':purge')\"",
+    );
+    assert_eq!(ask(&bank, "POST /v1/x%3Apurge"), Reason::Guardrail);
+    assert_eq!(ask(&bank, "POST /v1/x%3Apurg"), Reason::Allowed);
+}

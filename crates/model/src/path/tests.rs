@@ -161,6 +161,21 @@ fn knows_every_byte() {
 }
 
 #[test]
+fn decodes_more_for_comparing() {
+    let plain = |raw: &str| {
+        let path = CanonicalPath::new(raw.as_bytes(), Allowances::ALL).unwrap();
+        path.plain().map(|path| path.as_str().to_owned())
+    };
+    let decoded = plain("/a%3ab/%40%21%24%26%27%28%29%2A%2B%2C%3D%3B/%20%25/%2F%5C%C3%A4");
+    assert_eq!(
+        decoded.as_deref(),
+        Some("/a:b/@!$&'()*+,=;/%20%25/%2F%5C%C3%A4")
+    );
+    assert_eq!(plain("/a%253Ab"), None);
+    assert_eq!(plain("/a:b/c"), None);
+}
+
+#[test]
 fn splits_into_segments() {
     let of = |raw: &str| {
         let path = CanonicalPath::new(raw.as_bytes(), Allowances::default()).unwrap();
