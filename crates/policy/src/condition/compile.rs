@@ -107,12 +107,18 @@ impl Checker<'_> {
         let mut cost = 1;
         let expr = match ided.expr {
             Expr::Unspecified => return wrong("when: a part of it is empty", "complete it"),
-            Expr::Literal(literal) => Expr::Literal(literal),
+            Expr::Literal(literal) => {
+                if let LiteralValue::String(text) = &literal {
+                    self.needs.members.insert(text.inner().into());
+                }
+                Expr::Literal(literal)
+            }
             Expr::Ident(name) => {
                 self.variable(&name, &[], false)?;
                 Expr::Ident(name)
             }
             Expr::Select(select) => {
+                self.needs.members.insert(select.field.as_str().into());
                 if let Some(names) = self.outer_name(&select.operand) {
                     let fields: Vec<&str> = names[1..]
                         .iter()
@@ -326,6 +332,8 @@ impl Checker<'_> {
             "body" => {
                 only_http("body")?;
                 self.needs.body = true;
+                let members = fields.iter().map(|&field| field.into());
+                self.needs.members.extend(members);
             }
             other => {
                 let otherwise = format!("it is one of {}", VARIABLES.join(", "));

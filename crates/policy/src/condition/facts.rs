@@ -14,6 +14,7 @@ use super::ConditionError;
 use super::engine::Variables;
 use super::json;
 use super::needs::{self, Keys, Needs};
+use super::spelling;
 use crate::verdict::Operation;
 
 /// Longest body that a condition reads, in bytes. A longer one makes every condition on it an error.
@@ -155,11 +156,11 @@ pub(crate) fn variables(
     }
     for (name, needed) in [("task", needs.task), ("args", needs.args)] {
         if needed {
-            variables.insert(name, supplied(name, moment)?);
+            variables.insert(name, supplied(name, needs, moment)?);
         }
     }
     if needs.body {
-        variables.insert("body", body(moment)?);
+        variables.insert("body", body(needs, moment)?);
     }
     Ok(variables)
 }
@@ -223,11 +224,11 @@ fn request(
         fields.push(("host".to_owned(), text(&host(moment)?)));
     }
     if needs.query.any() {
-        let query = pick(&needs.query, "parameter", query(moment)?)?;
+        let query = pick(&needs.query, PARAMETER, query(moment)?)?;
         fields.push(("query".to_owned(), query));
     }
     if needs.headers.any() {
-        let headers = pick(&needs.headers, "header", headers(moment)?)?;
+        let headers = pick(&needs.headers, HEADER, headers(moment)?)?;
         fields.push(("headers".to_owned(), headers));
     }
     Ok((!fields.is_empty()).then(|| map(fields)))
@@ -288,8 +289,20 @@ fn headers<'a>(moment: &Moment<'a>) -> Result<Fields<'a>, Missing> {
     }
 }
 
-/// Those of `fields` that are read. One that is sent twice or is no text is an error wherever it is read.
-fn pick(keys: &Keys, what: &str, fields: Fields<'_>) -> Result<Value, ConditionError> {
+/// What a field is called in words, and how its name folds.
+type Sort = (&'static str, fn(&str) -> String);
+
+const PARAMETER: Sort = ("parameter", spelling::parameter);
+const HEADER: Sort = ("header", spelling::header);
+
+/// Those of `fields` that are read. One that is sent twice, in two spellings or as no text is an error wherever it is
+/// read.
+fn pick(keys: &Keys, (what, fold): Sort, fields: Fields<'_>) -> Result<Value, ConditionError> {
+    // What must not be sent in another spelling: what the expression names, or else whatever was sent first.
+    let mut spelled: HashMap<String, Box<str>> = match keys {
+        Keys::These(keys) => keys.iter().map(|key| (fold(key), key.clone())).collect(),
+        Keys::None | Keys::All => HashMap::new(),
+    };
     let mut picked: HashMap<Key, Value> = HashMap::new();
     for (name, value) in fields {
         let read = match keys {
@@ -297,6 +310,20 @@ fn pick(keys: &Keys, what: &str, fields: Fields<'_>) -> Result<Value, ConditionE
             Keys::These(keys) => keys.contains(&*name),
             Keys::All => true,
         };
+        match spelled.get(&fold(&name)) {
+            Some(other) if !read => {
+                return Err(ConditionError::OtherSpelling(
+                    format!("{what} {other}").into(),
+                ));
+            }
+            Some(other) if *keys == Keys::All && **other != *name => {
+                return Err(ConditionError::OtherSpelling(format!("a {what}").into()));
+            }
+            None if read => {
+                spelled.insert(fold(&name), name.as_ref().into());
+            }
+            _ => {}
+        }
         if !read {
             continue;
         }
@@ -318,6 +345,11 @@ fn pick(keys: &Keys, what: &str, fields: Fields<'_>) -> Result<Value, ConditionE
 
 /// application/x-www-form-urlencoded, split at `&` only.
 fn parameters(query: &[u8]) -> Result<Fields<'_>, ConditionError> {
+    if query.contains(&b';') {
+        return Err(ConditionError::Evaluation(
+            "the query holds a semicolon, at which some servers split it",
+        ));
+    }
     let mut out = Vec::new();
     for part in query.split(|&b| b == b'&').filter(|part| !part.is_empty()) {
         if out.len() == PARAMETERS_MAX {
@@ -378,22 +410,23 @@ fn names(needs: &Needs, about: &About<'_>) -> Result<Value, ConditionError> {
     Ok(map(fields))
 }
 
-fn supplied(name: &str, moment: &Moment<'_>) -> Result<Value, Missing> {
+fn supplied(name: &str, needs: &Needs, moment: &Moment<'_>) -> Result<Value, Missing> {
     match moment.seen {
         Seen::Nothing => Err(Missing::Unknown),
         Seen::Connection | Seen::Request(_) => Err(ConditionError::Absent(name.into()).into()),
         Seen::Supplied(with) => {
             let value = with.get(name).ok_or(Missing::Unknown)?;
-            json::from_supplied(value).map_err(|fault| ConditionError::Evaluation(fault).into())
+            json::from_supplied(value, &needs.members)
+                .map_err(|fault| ConditionError::Evaluation(fault).into())
         }
     }
 }
 
-fn body(moment: &Moment<'_>) -> Result<Value, Missing> {
+fn body(needs: &Needs, moment: &Moment<'_>) -> Result<Value, Missing> {
     let request = match moment.seen {
         Seen::Nothing => return Err(Missing::Unknown),
         Seen::Connection => return Err(ConditionError::Absent("body".into()).into()),
-        Seen::Supplied(_) => return supplied("body", moment),
+        Seen::Supplied(_) => return supplied("body", needs, moment),
         Seen::Request(request) => request,
     };
     let fault = |words| Missing::Error(ConditionError::Body(words));
@@ -408,7 +441,7 @@ fn body(moment: &Moment<'_>) -> Result<Value, Missing> {
         Body::Bytes(bytes) => bytes,
     };
     media_type(request.headers).map_err(fault)?;
-    json::parse(bytes).map_err(fault)
+    json::parse(bytes, &needs.members).map_err(fault)
 }
 
 /// Whether the body says that it is JSON, in UTF-8, as it is.
@@ -416,9 +449,11 @@ fn media_type(headers: &[(&str, &[u8])]) -> Result<(), &'static str> {
     let one = |wanted: &str| {
         let mut found = headers
             .iter()
-            .filter(|(name, _)| name.eq_ignore_ascii_case(wanted))
-            .map(|(_, value)| *value);
-        (found.next(), found.next().is_some())
+            .filter(|(name, _)| spelling::header(name) == wanted);
+        let one = found.next();
+        // In another spelling, it is not the one that everybody reads.
+        let odd = one.is_some_and(|(name, _)| !name.eq_ignore_ascii_case(wanted));
+        (one.map(|(_, value)| *value), odd || found.next().is_some())
     };
     const WRONG: &str = "is not declared as application/json";
     // A second field adds to the first, so that only a single `identity` means none.
@@ -433,13 +468,16 @@ fn media_type(headers: &[(&str, &[u8])]) -> Result<(), &'static str> {
     let declared = std::str::from_utf8(declared).map_err(|_| WRONG)?;
     let mut parts = declared.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    let json = essence == "application/json"
-        || (essence.starts_with("application/") && essence.ends_with("+json"));
-    let charset = parts.all(|parameter| match parameter.split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
-        }
-        _ => true,
+    // Of several types in one value, some read the first.
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c);
+    let json = essence.strip_prefix("application/").is_some_and(|subtype| {
+        subtype.chars().all(token) && (subtype == "json" || subtype.ends_with("+json"))
+    });
+    let charset = parts.all(|parameter| {
+        let parameter = parameter.to_ascii_lowercase();
+        // `charset*` and its like are other ways to say it.
+        !parameter.contains("charset")
+            || matches!(parameter.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
     });
     if json && charset { Ok(()) } else { Err(WRONG) }
 }

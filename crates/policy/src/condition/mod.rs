@@ -5,13 +5,15 @@
 //! No word of an error repeats what a request holds: requests carry secrets, and errors stand in the log.
 //!
 //! `compile.rs` checks an expression and finds what it reads (`needs.rs`); `facts.rs` finds that in a request or in what
-//! people supply; `json.rs` reads bodies; `engine.rs` holds functions and bounds.
+//! people supply; `spelling.rs` knows which names some receiver takes for them;
+//! `json.rs` reads bodies; `engine.rs` holds functions and bounds.
 
 mod compile;
 mod engine;
 mod facts;
 mod json;
 mod needs;
+mod spelling;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -51,6 +53,9 @@ pub enum ConditionError {
     /// A header or parameter was sent more than once, so that two readers could see different values.
     #[error("{0} is sent more than once")]
     SentTwice(Box<str>),
+    /// A header or parameter is sent in a spelling that some receivers take for the name that is read.
+    #[error("{0} is sent in another spelling, which some servers take for it")]
+    OtherSpelling(Box<str>),
     /// A header or parameter is no text.
     #[error("{0} is not valid text")]
     NotText(Box<str>),

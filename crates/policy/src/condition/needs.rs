@@ -18,6 +18,8 @@ pub(crate) struct Needs {
     pub(crate) task: bool,
     pub(crate) args: bool,
     pub(crate) body: bool,
+    /// Texts of the expression that may be names of the body's members.
+    pub(crate) members: BTreeSet<Box<str>>,
 }
 
 /// Which keys of a mapping are read.

@@ -476,3 +476,5 @@ mod hostile {
         }
     }
 }
+
+mod readers;
