@@ -7,6 +7,9 @@ use super::early::Early;
 use super::gate::{Asked, Gate, Refusal, Said};
 use super::limits::{SKIP_MAX, WHAT_MAX};
 
+/// Bytes of what is no HTTP at all that stand in its record.
+const FOREIGN_SHOWN: usize = 8;
+
 /// What the relay has to remember of a request once its head is dealt with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Outline {
@@ -176,15 +179,31 @@ fn in_words(request: &RequestHead<'_>) -> String {
     ))
 }
 
-/// The start of something that is no request, for the record.
+/// The start of something that is no request, for the record: what stands where method and target belong, as far as
+/// they look like those. A query, userinfo, and what may be the body of a request before, carry secrets.
 pub(super) fn first_line(bytes: &[u8]) -> String {
     let line = bytes
-        .split(|b| matches!(b, b'\r' | b'\n'))
+        .split(|b| matches!(b, b'\r' | b'\n' | b'?' | b'#'))
         .next()
         .unwrap_or_default();
-    cut(line
+    let (method, target) = match line.iter().position(|&b| b == b' ') {
+        Some(at) => line.split_at(at + 1),
+        None => (line, &[][..]),
+    };
+    let shown = if method
+        .iter()
+        .any(|b| !b.is_ascii_alphanumeric() && !b"-_ ".contains(b))
+    {
+        // The first bytes tell TLS and HTTP/2 from others.
+        line.get(..FOREIGN_SHOWN).unwrap_or(line)
+    } else if target.starts_with(b"/") || !target.contains(&b'@') && !target.contains(&b'=') {
+        line
+    } else {
+        method
+    };
+    cut(shown
         .get(..WHAT_MAX)
-        .unwrap_or(line)
+        .unwrap_or(shown)
         .escape_ascii()
         .to_string())
 }

@@ -72,6 +72,41 @@ async fn unsound_requests_get_the_status_that_fits() {
     }
 }
 
+/// Queries, userinfo and bodies carry secrets, and the log is read by many.
+#[tokio::test]
+async fn no_secret_of_an_unreadable_request_is_recorded() {
+    const SECRET: &str = "hunter2";
+    for (sent, shown) in [
+        (
+            "GET /a?token=hunter2 HTTP/1.1\r\nHost: svc\r\n bad\r\n\r\n",
+            "GET /a",
+        ),
+        ("GET /a#hunter2 HTTP/1.1\r\nHost: svc\r\n\r\n", "GET /a"),
+        (
+            "GET http://u:hunter2@svc/a HTTP/1.1\r\nHost: svc\r\n\r\n",
+            "GET ",
+        ),
+        (
+            "GET /a HTTP/1.1\r\nHost: svc\r\nAuthorization hunter2\r\n\r\n",
+            "GET /a HTTP/1.1",
+        ),
+        ("password=hunter2&x=1\r\n\r\n", "password"),
+        ("{\"password\": \"hunter2\"}\r\n\r\n", "{\\\"passwo"),
+        ("key=zhunter2 /a HTTP/1.1\r\n\r\n", "key=zhun"),
+        ("\x16\x03\x01hunter2\r\n\r\n", "\\x16\\x03\\x01hunte"),
+    ] {
+        let mut scene = Scene::new(counting).await;
+        scene.client.say(sent).await;
+        scene.client.rest().await.1.unwrap();
+        let entries = scene.gate.entries();
+        let expected = format!("malformed {shown}: ");
+        assert!(
+            entries.len() == 1 && entries[0].starts_with(&expected) && !entries[0].contains(SECRET),
+            "{sent:?}: {entries:?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_head_cut_short_is_recorded() {
     let mut scene = Scene::new(counting).await;
