@@ -172,7 +172,7 @@ async fn read<S: AsyncRead + Unpin>(monitor: &mut S, named: bool) -> io::Result<
                     _ if named && !names_loopback(request.authority) => Asked::Wrongly(MISDIRECTED),
                     (_, path) if path != b"/metrics" => Asked::Wrongly(NOT_FOUND),
                     ("GET", _) => {
-                        let open = request.received.iter().any(|field| {
+                        let open = request.fields.iter().any(|field| {
                             let value = String::from_utf8_lossy(field.value);
                             field.is("accept") && value.contains("application/openmetrics-text")
                         });

@@ -82,7 +82,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) authority: &'a str,
     /// What followed `?`.
     pub(crate) query: Option<&'a [u8]>,
-    /// All of them, in their order.
+    /// All that the receiver will see, in their order.
     pub(crate) fields: &'a [Field<'a>],
     /// As far as it is known.
     pub(crate) body: Said<'a>,

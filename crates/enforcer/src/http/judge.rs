@@ -143,7 +143,7 @@ pub(super) fn judge<G: Gate>(
         path: &path,
         authority: request.authority,
         query: request.query,
-        fields: &request.received,
+        fields: &request.fields,
         body: match &early {
             Some(early) => early.said(),
             None if request.framing.has_body() => Said::Unread,

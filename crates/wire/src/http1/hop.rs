@@ -85,22 +85,18 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Whether `field` goes no further than here. Framing fields, Host and Expect are among them: they are written
-    /// anew from what they were understood to mean.
+    /// Whether `field` goes no further than here. Those that are written anew are among them.
     pub(super) fn ends_here(&self, field: &Field<'_>) -> bool {
-        const HOP: [&str; 9] = [
+        const HOP: [&str; 6] = [
             "connection",
             "keep-alive",
             "te",
             "upgrade",
             "http2-settings",
             "proxy",
-            "content-length",
-            "transfer-encoding",
-            "host",
         ];
         HOP.iter().any(|name| field.is(name))
-            || field.is("expect")
+            || is_rewritten(field)
             || starts_with_ignoring_case(field.name, "proxy-")
             || could_be(field.name, CLIENT_CERT)
             || self
@@ -108,6 +104,13 @@ impl<'a> Connection<'a> {
                 .iter()
                 .any(|name| field.name.eq_ignore_ascii_case(name))
     }
+}
+
+/// Whether `field` is not copied, but written anew from what it was understood to mean.
+pub(super) fn is_rewritten(field: &Field<'_>) -> bool {
+    ["content-length", "transfer-encoding", "host", "expect"]
+        .iter()
+        .any(|name| field.is(name))
 }
 
 /// `x-forwarded-…`: says who asks.

@@ -27,6 +27,9 @@ pub enum Refusal {
     /// Not a token, or longer than [`super::limits::METHOD_MAX`].
     #[error("invalid method")]
     Method,
+    /// Small letters in the method: the service could take it for the one in capitals.
+    #[error("method that is not in capitals")]
+    MethodCase,
     /// CONNECT: a tunnel would carry bytes that nobody reads.
     #[error("method CONNECT")]
     Connect,

@@ -3,7 +3,7 @@
 use super::bytes::token;
 use super::field::{parse_fields, write_field};
 use super::framing::{announced, write_framing};
-use super::hop::{CLIENT_CERT, Connection, overrides_operation};
+use super::hop::{CLIENT_CERT, Connection, is_rewritten, overrides_operation};
 use super::limits::METHOD_MAX;
 use super::target::{parse_authority, parse_target};
 use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
@@ -11,7 +11,7 @@ use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
 /// A request head with every question settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {
-    /// A token, case as sent; never CONNECT.
+    /// A token without small letters; never CONNECT.
     pub method: &'a str,
     /// The raw path: starts with `/`, holds no `?`, `#`, space or control byte. Not yet canonical.
     pub path: &'a [u8],
@@ -27,10 +27,9 @@ pub struct RequestHead<'a> {
     pub expect_continue: bool,
     /// The client may send another request after this one. Never with HTTP/1.0.
     pub keep_alive: bool,
-    /// All fields as they were received, in their order: what may be asked about. Those that end here are among them;
-    /// see [`RequestHead::onward`].
-    pub received: Vec<Field<'a>>,
-    connection: Connection<'a>,
+    /// The fields that the service will see, in their order: what may be asked about. Those that are written anew with
+    /// the same meaning are among them as they were sent, those that end here are not.
+    pub fields: Vec<Field<'a>>,
 }
 
 /// What takes the place of the client's own words on the way to the service.
@@ -69,14 +68,22 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
     let method = token(method)
         .filter(|m| m.len() <= METHOD_MAX)
         .ok_or(Refusal::Method)?;
-    if method.eq_ignore_ascii_case("CONNECT") {
+    // Some frameworks put it in capitals before they look at it. Policy compares letter by letter.
+    if method.bytes().any(|b| b.is_ascii_lowercase()) {
+        return Err(if method.eq_ignore_ascii_case("CONNECT") {
+            Refusal::Connect
+        } else {
+            Refusal::MethodCase
+        });
+    }
+    if method == "CONNECT" {
         return Err(Refusal::Connect);
     }
     if target.is_empty() || target.contains(&b'\t') {
         return Err(Refusal::RequestLine);
     }
     let target = parse_target(target, method)?;
-    let fields = parse_fields(lines)?;
+    let mut fields = parse_fields(lines)?;
     let authority = host(&fields)?;
     if target
         .authority
@@ -90,6 +97,8 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
         return Err(Refusal::Override);
     }
     let connection = Connection::read(&fields)?;
+    let close = connection.close;
+    fields.retain(|field| is_rewritten(field) || !connection.ends_here(field));
     Ok(RequestHead {
         method,
         path: target.path,
@@ -98,9 +107,8 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
         version,
         framing,
         expect_continue,
-        keep_alive: version == Version::Http11 && !connection.close,
-        received: fields,
-        connection,
+        keep_alive: version == Version::Http11 && !close,
+        fields,
     })
 }
 
@@ -128,9 +136,9 @@ impl<'a> RequestHead<'a> {
     /// The fields that are sent on as they are, in their order.
     pub fn onward(&self) -> impl Iterator<Item = &Field<'a>> {
         let chunked = self.framing == Framing::Chunked;
-        self.received
+        self.fields
             .iter()
-            .filter(move |field| !self.connection.ends_here(field))
+            .filter(|field| !is_rewritten(field))
             .filter(move |field| chunked || !field.is("trailer"))
     }
 

@@ -21,7 +21,7 @@ fn post(path: &str, fields: &str, body: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_condition_sees_the_head_as_it_was_sent() {
+async fn a_condition_sees_the_head_that_the_service_sees() {
     let stage = Stage::new(
         &web(concat!(
             r#"{ allow: "GET /team", when: 'request.headers["x-team"] == source.labels.team' }, "#,
@@ -41,7 +41,15 @@ async fn a_condition_sees_the_head_as_it_was_sent() {
             get("/team", "x-team: crm\r\nX-Team: crm\r\n"),
             Some("header x-team is sent more than once"),
         ),
-        (get("/team", "x-team: crm\r\nConnection: x-team\r\n"), None),
+        // The service would not see it.
+        (
+            get("/team", "x-team: crm\r\nConnection: x-team\r\n"),
+            Some("x-team is absent"),
+        ),
+        (
+            get("/team", "x-team: crm\r\nX_Team: root\r\n"),
+            Some("header x-team is sent in another spelling"),
+        ),
         (get("/page?limit=100&limitless=1", ""), None),
         (get("/page?limit=101", ""), Some("is false")),
         (
