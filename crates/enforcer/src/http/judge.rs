@@ -190,13 +190,11 @@ pub(super) fn first_line(bytes: &[u8]) -> String {
         Some(at) => line.split_at(at + 1),
         None => (line, &[][..]),
     };
-    let shown = if method
-        .iter()
-        .any(|b| !b.is_ascii_alphanumeric() && !b"-_ ".contains(b))
-    {
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"-_ ".contains(b);
+    let shown = if method.starts_with(b" ") || !method.iter().all(is_token) {
         // The first bytes tell TLS and HTTP/2 from others.
         line.get(..FOREIGN_SHOWN).unwrap_or(line)
-    } else if target.starts_with(b"/") || !target.contains(&b'@') && !target.contains(&b'=') {
+    } else if target.starts_with(b"/") || target.starts_with(b"http") && !target.contains(&b'@') {
         line
     } else {
         method

@@ -92,6 +92,8 @@ async fn no_secret_of_an_unreadable_request_is_recorded() {
         ),
         ("password=hunter2&x=1\r\n\r\n", "password"),
         ("{\"password\": \"hunter2\"}\r\n\r\n", "{\\\"passwo"),
+        (" 1, \"p\":\"hunter2\"}\r\n\r\n", " 1, \\\"p\\\":"),
+        ("my hunter2 is\r\n\r\n", "my "),
         ("key=zhunter2 /a HTTP/1.1\r\n\r\n", "key=zhun"),
         ("\x16\x03\x01hunter2\r\n\r\n", "\\x16\\x03\\x01hunte"),
     ] {
