@@ -13,6 +13,7 @@ use crate::condition::{Moment, Seen};
 use crate::explain::Explanation;
 use crate::snapshot::Snapshot;
 use crate::verdict::Ruled;
+use crate::with::Context;
 
 /// Longest line of input, in bytes without its line feed. A longer one is answered `deny` and skipped to its end.
 /// Every record of the flow log fits.
@@ -34,7 +35,10 @@ pub struct BatchSummary {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "an object with from, to and op")]
+#[serde(
+    deny_unknown_fields,
+    expecting = "an object with from, to and op, and perhaps with"
+)]
 struct Question<'a> {
     #[serde(borrow)]
     from: std::borrow::Cow<'a, str>,
@@ -42,6 +46,9 @@ struct Question<'a> {
     to: std::borrow::Cow<'a, str>,
     #[serde(borrow)]
     op: std::borrow::Cow<'a, str>,
+    /// What conditions may see; without it, nothing.
+    #[serde(default)]
+    with: Option<Context>,
 }
 
 /// [`Answer`](crate::Answer) without owning anything.
@@ -50,6 +57,10 @@ struct Reply<'a> {
     outcome: &'a str,
     reason: &'a str,
     rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    conditional: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    needs: &'a [String],
 }
 
 /// Whether a line means to be a flow record.
@@ -81,7 +92,8 @@ enum Asked<'a> {
 
 /// Reads lines `{"from":…,"to":…,"op":…}` and writes one [`Answer`](crate::Answer) for each, in order: also for empty lines
 /// and for those that are no such question, which are denied with the reason. Answers are flushed whenever the next
-/// question has not arrived yet. Decided as of the time each part of the input arrives.
+/// question has not arrived yet. Decided as of the time each part of the input arrives. A line may carry `with`, what
+/// its conditions see, shaped as [`Moment::supplied`] takes it.
 ///
 /// A line may also be a [`FlowRecord`]: a connection or operation is asked about as it happened then, and its answer has
 /// `seq`, `from`, `to`, `op` and `was` besides; other records are passed over.
@@ -110,8 +122,12 @@ pub fn batch(
             Err(format!("the line is longer than {BATCH_LINE_MAX} bytes"))
         };
         let allowed = match asked {
-            Ok(Asked::Question(Question { from, to, op })) => {
-                let answer = snapshot.answer_text(&from, &to, &op, &unseen(now));
+            Ok(Asked::Question(Question { from, to, op, with })) => {
+                let with = with.as_ref().map(|Context(with)| with);
+                let answer = match Moment::supplied(with, now) {
+                    Ok(moment) => snapshot.answer_text(&from, &to, &op, &moment),
+                    Err(error) => Explanation::denied(format!("{error}; {}", error.help)),
+                };
                 write_answer(&mut writer, &answer)?;
                 answer.allowed
             }
@@ -218,6 +234,8 @@ fn reply<'a>(explanation: &'a Explanation, rule: Option<&'a str>) -> Reply<'a> {
         outcome: explanation.ruled.as_str(),
         reason: &explanation.reason,
         rule,
+        conditional: explanation.conditional,
+        needs: &explanation.needs,
     }
 }
 

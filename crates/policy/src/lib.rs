@@ -31,6 +31,7 @@ mod space;
 mod testing;
 mod trie;
 mod verdict;
+mod with;
 
 pub use batch::{BATCH_LINE_MAX, BatchSummary, batch};
 pub use compile::provisional_addresses;
@@ -43,3 +44,4 @@ pub use listing::{Reach, Softened, reach, softened};
 pub use snapshot::{AddressBook, Snapshot, Workload, WorkloadIx};
 pub use testing::TestReport;
 pub use verdict::{Operation, Reason, Recheck, Ruled, Verdict};
+pub use with::read_with;

@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use common::*;
 use ringfence_model::{CanonicalPath, OriginalDst};
-use ringfence_policy::Operation;
+use ringfence_policy::{Operation, batch};
 
 #[test]
 fn decisions_and_lookups_allocate_nothing() {
@@ -56,4 +56,31 @@ fn decisions_and_lookups_allocate_nothing() {
         drop(black_box(snapshot.explain(a, api, None, &moment(now))))
     });
     assert!(counted.count_total > 0);
+}
+
+/// What a context costs is paid by those who supply one: a line without allocates for its answer's words alone.
+#[test]
+fn a_question_without_context_pays_nothing_for_those_with_one() {
+    /// A path, the words of the reason (grown as they are written), the place of the rule.
+    const PER_LINE: u64 = 10;
+    let snapshot = compile(
+        "kind: Service\nmetadata: {name: api}\nspec: {protocol: http, port: 80}\n---\n\
+         kind: Agent\nmetadata: {name: a}\n---\n\
+         kind: Policy\nmetadata: {name: a}\nspec: {agent: a, initiate: [{service: api, operations: ['GET /a/*']}]}\n",
+    );
+    let count = |line: &str| {
+        let measure = |lines: usize| {
+            let input = line.repeat(lines);
+            let counted = allocation_counter::measure(|| {
+                batch(&snapshot, input.as_bytes(), std::io::sink()).unwrap();
+            });
+            counted.count_total
+        };
+        (measure(300) - measure(200)) / 100
+    };
+    let plain = count("{\"from\":\"a\",\"to\":\"api\",\"op\":\"GET /a/1\"}\n");
+    let with =
+        count("{\"from\":\"a\",\"to\":\"api\",\"op\":\"GET /a/1\",\"with\":{\"body\":{}}}\n");
+    assert_eq!(plain, PER_LINE);
+    assert!(with > plain, "{with}");
 }

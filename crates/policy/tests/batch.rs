@@ -58,7 +58,7 @@ fn answers_every_line_in_order() {
             Some("missing field `op`"),
         ),
         (
-            br#"{"from":"clerk","to":"data","op":"GET /customers/1","with":{}}"#,
+            br#"{"from":"clerk","to":"data","op":"GET /customers/1","when":{}}"#,
             Some("unknown field"),
         ),
         (
@@ -283,4 +283,92 @@ fn records_of_the_log_are_questions() {
             passed_over: 3
         }
     );
+}
+
+fn conditional_bank() -> Snapshot {
+    compile(
+        "kind: Service\nmetadata: {name: data}\nspec: {protocol: http, port: 80}\n---\n\
+         kind: Agent\nmetadata: {name: clerk}\n---\n\
+         kind: Policy\nmetadata: {name: clerk}\nspec: {agent: clerk, initiate: [{service: data, operations: [\
+         {allow: 'POST /orders', when: 'body.amount <= 100 && request.query.dry == \"1\"'}]}]}\n",
+    )
+}
+
+/// One line, asked of a policy with a condition.
+fn ask_conditionally(line: &str) -> Answer {
+    let mut out = Vec::new();
+    batch(&conditional_bank(), line.as_bytes(), &mut out).unwrap();
+    serde_json::from_slice(&out).unwrap()
+}
+
+/// An answer that hangs on what was not supplied says so, in the same words as for a single question.
+#[test]
+fn says_what_a_condition_needs_and_takes_it() {
+    let bank = conditional_bank();
+    let question =
+        |with: &str| format!(r#"{{"from":"clerk","to":"data","op":"POST /orders"{with}}}"#);
+    let bare = ask_conditionally(&question(""));
+    let single = bank.explain_text("clerk", "data", "POST /orders", &moment(now()));
+    assert_eq!(bare, Answer::from(&single));
+    assert!(bare.conditional);
+    assert_eq!(bare.outcome, "deny");
+    for need in ["body", "request.query.dry"] {
+        assert!(
+            bare.needs.iter().any(|name| name.starts_with(need)),
+            "{:?}",
+            bare.needs
+        );
+    }
+    // A record of the log supplies nothing either.
+    let mut out = Vec::new();
+    let flow = record(7, |flow| flow.operation = "POST /orders".into());
+    batch(&bank, flow.as_bytes(), &mut out).unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    assert_eq!(told["conditional"], true, "{told}");
+    assert_eq!(told["needs"].as_array().unwrap().len(), bare.needs.len());
+
+    let supplied = |amount: u32, dry: &str| {
+        ask_conditionally(&question(&format!(
+            r#","with":{{"request":{{"query":{{"dry":{dry}}}}},"body":{{"amount":{amount}}}}}"#
+        )))
+    };
+    assert_eq!(supplied(100, r#""1""#).outcome, "allow");
+    for (amount, dry) in [(101, r#""1""#), (100, r#""0""#), (100, r#"["1","1"]"#)] {
+        let answer = supplied(amount, dry);
+        assert_eq!(
+            (&*answer.outcome, answer.conditional),
+            ("deny", false),
+            "{amount} {dry}"
+        );
+        assert_eq!(answer.needs, Vec::<String>::new());
+    }
+}
+
+/// A context that can be read in two ways, or not at all, is no context.
+#[test]
+fn denies_a_context_that_is_none() {
+    for (with, words) in [
+        (
+            r#"{"request":{"query":{"dry":"0","dry":"1"}},"body":{"amount":1}}"#,
+            "stands twice",
+        ),
+        (
+            r#"{"request":{"query":{"dry":"1"}},"body":{"amount":500,"amount":1}}"#,
+            "stands twice",
+        ),
+        (
+            r#"{"request":{"query":{"dry":"1"}},"body":[{"amount":500,"amount":1}]}"#,
+            "stands twice",
+        ),
+        (r#"{"body":{"amount":1},"requst":{}}"#, "no field"),
+        (r#"{"request":{"path":"/x"}}"#, "given by the operation"),
+        (r#"{"now":"yesterday"}"#, "not a time"),
+        (r#""body""#, "an object with request"),
+        ("[]", "an object with request"),
+    ] {
+        let line = format!(r#"{{"from":"clerk","to":"data","op":"POST /orders","with":{with}}}"#);
+        let answer = ask_conditionally(&line);
+        assert_eq!(answer.outcome, "deny", "{with}");
+        assert!(answer.reason.contains(words), "{with}: {}", answer.reason);
+    }
 }

@@ -7,10 +7,11 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
+use ringfence_model::resource::With;
 use ringfence_model::suggest::nearest;
 use ringfence_model::{HostName, Position};
 use ringfence_node::Configuration;
-use ringfence_policy::{Answer, Explanation, Moment, Seen, Snapshot, batch};
+use ringfence_policy::{Answer, Explanation, Moment, Snapshot, batch, read_with};
 
 use super::{compile, counted, json, unloadable, zone};
 use crate::output::{Colour, EXIT_DENIED, Failure, Paint, safe, say};
@@ -25,13 +26,16 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   ringfence policy explain --config estate \\
       --from assistant --to library --op 'DELETE /books/1'
+  ringfence policy explain --from assistant --to library --op 'GET /books' --with '{\"request\":{\"query\":{\"limit\":\"10\"}}}'
+                                                                   where a condition asks what is sent
   ringfence policy explain --from assistant --to library           may they meet at all, as the node's files say
   ringfence policy explain --config estate --batch - < questions.jsonl
   ringfence observe --verdict deny -o json | ringfence policy explain --batch - | jq 'select(.outcome != .was)'
                                                                    what today's policy would decide differently
 
-A question is one line: {\"from\":\"assistant\",\"to\":\"library\",\"op\":\"GET /books/1\"}
-An answer is one line: {\"outcome\":\"deny\",\"reason\":\"…\",\"rule\":null}
+A question is one line: {\"from\":\"assistant\",\"to\":\"library\",\"op\":\"GET /books/1\"}, and perhaps \"with\":{…} as for --with.
+An answer is one line: {\"outcome\":\"deny\",\"reason\":\"…\",\"rule\":null}; where it hangs on what was not supplied, \
+\"conditional\":true and \"needs\":[…] as well.
 A flow record asks about its source, destination and operation; its answer says seq, from, to, op and `was` as well.
 
 Without --config, RINGFENCE_CONFIG names the directory, or else the node is asked which one it reads.
@@ -60,6 +64,9 @@ pub(crate) struct ExplainArgs {
     /// What is done: `METHOD /path` for http, `connect` for tcp. Without it: whether they may meet at all
     #[arg(long, value_name = "OPERATION")]
     op: Option<String>,
+    /// What conditions see, as JSON: request (host, query, headers), now, task, args, body, each optional
+    #[arg(long, value_name = "JSON", value_parser = with, conflicts_with = "batch")]
+    with: Option<With>,
     /// Answer a question per line of FILE (`-`: stdin), one JSON line each, in order; flow records of `observe -o json`
     /// are questions too
     #[arg(long, value_name = "FILE", conflicts_with_all = ["from", "to", "op", "output"])]
@@ -76,6 +83,10 @@ pub(crate) struct ExplainArgs {
 enum Format {
     Text,
     Json,
+}
+
+fn with(text: &str) -> Result<With, String> {
+    read_with(text).map_err(|error| format!("{error}; {}", error.help))
 }
 
 /// Runs the verb.
@@ -100,12 +111,18 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
             from: Some(from),
             to: Some(to),
             op,
+            with,
             ..
         } => {
-            let now = Timestamp::now();
+            let moment = Moment::supplied(with.as_ref(), Timestamp::now()).map_err(|error| {
+                Failure::Usage {
+                    what: format!("--with: {error}"),
+                    fix: error.help,
+                }
+            })?;
             let explanation = match op {
-                Some(op) => snapshot.explain_text(from, to, op, &Moment::at(now, Seen::Nothing)),
-                None => snapshot.explain_meeting(from, to, now),
+                Some(op) => snapshot.explain_text(from, to, op, &moment),
+                None => snapshot.explain_meeting(from, to, moment.now),
             };
             let mut out = io::stdout().lock();
             match args.output {
