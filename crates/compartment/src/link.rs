@@ -5,7 +5,7 @@
 //! is truncated, in bytes or in descriptors, closes what came along and fails.
 //!
 //! ```text
-//!  launcher ──run.sock──▶ node          claim, grant, link (again after each restart of the enforcer)
+//!  launcher ──run.sock──▶ node          claim, grant, link (again after each restart of the enforcer); or a rehearsal
 //!  node ────socketpair──▶ enforcer      load, adopt, record, status, stop
 //!  launcher ─socketpair─▶ enforcer      doors, sockets, walls   (made by the node, one end to each)
 //! ```
@@ -27,7 +27,8 @@ pub const DESCRIPTORS_MAX: usize = 64;
 /// enforcer say to each other is of that version.
 ///
 /// A field that the other side may pass over, and that has a default where it is missing, makes no new version. A
-/// message, a kind of socket, or anything in a grant that a launcher must not pass over does.
+/// message, a kind of socket, or anything in a grant that a launcher must not pass over does. But for
+/// [`FromLauncher::Rehearse`]: whoever sends it learns from the kind of answer whether it was understood.
 pub const LINK_VERSION: u32 = 2;
 /// The oldest version that a node of this build speaks: launchers outlive an upgrade with what they were started with.
 pub const LINK_OLDEST: u32 = 2;
@@ -49,6 +50,17 @@ pub enum FromLauncher {
         /// The instance whose doors I already hold: the node has restarted.
         resume: Option<InstanceId>,
     },
+    /// What would become of a claim of `name`? The only message on its connection, with the same descriptor beside.
+    /// Nothing is granted by it.
+    ///
+    /// A message and no field of the claim: a node that does not know it grants nothing, but answers
+    /// [`ToLauncher::Refused`], which is never the answer of one that does.
+    Rehearse {
+        /// [`LINK_VERSION`].
+        version: u32,
+        /// Agent or service.
+        name: String,
+    },
 }
 
 /// Node to launcher.
@@ -64,6 +76,15 @@ pub enum ToLauncher {
     },
     /// You are `instance` of `workload`.
     Granted(Grant),
+    /// A claim would be granted.
+    WouldGrant(Rehearsal),
+    /// A claim would be refused.
+    WouldRefuse {
+        /// What is wrong.
+        reason: String,
+        /// What to do about it.
+        hint: String,
+    },
     /// One descriptor beside: your end of a fresh channel to the enforcer. Hand the doors over on it.
     Link,
 }
@@ -89,6 +110,29 @@ pub struct Grant {
     pub generation: Generation,
     /// The node looked at the file that came with the claim: it is that one that is started, or nothing.
     #[serde(default)]
+    pub pinned: bool,
+}
+
+/// What a claim would give: a [`Grant`] without anything that can be used.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rehearsal {
+    /// Whom the compartment would hold.
+    pub workload: WorkloadId,
+    /// The addresses it has already.
+    pub address: VirtualAddr,
+    /// `NAME.ZONE`.
+    pub fqdn: String,
+    /// Whether a launcher of root would get a user of its own for the workload.
+    pub own_user: bool,
+    /// What the policy adds to the built root.
+    pub filesystem: Filesystem,
+    /// Directories no compartment may be given.
+    pub forbidden: Vec<PathBuf>,
+    /// Under which policy.
+    pub generation: Generation,
+    /// What the claim was held to and met, in words.
+    pub checked: String,
+    /// The program is a part of that.
     pub pinned: bool,
 }
 

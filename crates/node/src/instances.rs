@@ -94,21 +94,7 @@ impl Instances {
 
     /// A new one, with a name that was never given before in this state directory.
     pub(crate) fn grant(&mut self, instance: Instance) -> Result<InstanceId, Refusal> {
-        let alike = self
-            .live
-            .values()
-            .filter(|other| other.workload == instance.workload)
-            .count();
-        if alike >= INSTANCES_PER_WORKLOAD || self.live.len() >= INSTANCES_MAX {
-            return Err(Refusal::new(
-                format!(
-                    "{alike} instances of {} and {} in all run already; {INSTANCES_PER_WORKLOAD} and {INSTANCES_MAX} may",
-                    instance.workload,
-                    self.live.len()
-                ),
-                "stop some of them; `ringfence status` lists them",
-            ));
-        }
+        self.room_for(&instance.workload)?;
         self.given += 1;
         let id =
             InstanceId(format!("{}-{}-{}", instance.workload.name, self.starts, self.given).into());
@@ -116,13 +102,29 @@ impl Instances {
         Ok(id)
     }
 
-    /// An uid and gid that no living compartment has.
-    pub(crate) fn outer_id(&mut self) -> Option<u32> {
-        let used: BTreeSet<u32> = self
+    /// Whether one more of `workload` may run.
+    pub(crate) fn room_for(&self, workload: &WorkloadId) -> Result<(), Refusal> {
+        let alike = self
             .live
             .values()
-            .filter_map(|instance| instance.outer_id)
-            .collect();
+            .filter(|other| other.workload == *workload)
+            .count();
+        if alike >= INSTANCES_PER_WORKLOAD || self.live.len() >= INSTANCES_MAX {
+            return Err(Refusal::new(
+                format!(
+                    "{alike} instances of {} and {} in all run already; {INSTANCES_PER_WORKLOAD} and {INSTANCES_MAX} may",
+                    workload,
+                    self.live.len()
+                ),
+                "stop some of them; `ringfence status` lists them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// An uid and gid that no living compartment has.
+    pub(crate) fn outer_id(&mut self) -> Option<u32> {
+        let used = self.outer_ids_used();
         for _ in 0..=used.len() {
             let id = OUTER_ID_FIRST + self.next_outer;
             self.next_outer = (self.next_outer + 1) % OUTER_IDS;
@@ -131,6 +133,18 @@ impl Instances {
             }
         }
         None
+    }
+
+    /// Whether [`Instances::outer_id`] would find one.
+    pub(crate) fn has_outer_id(&self) -> bool {
+        self.outer_ids_used().len() < OUTER_IDS as usize
+    }
+
+    fn outer_ids_used(&self) -> BTreeSet<u32> {
+        self.live
+            .values()
+            .filter_map(|instance| instance.outer_id)
+            .collect()
     }
 
     /// The instance `id`, when it is held by this very process, run by this user, for this workload.

@@ -63,6 +63,7 @@ pub use admin::{Request, ask_status};
 pub use error::NodeError;
 pub use generation::{Configuration, Origin, last_configuration};
 pub use node::{UpOptions, up};
+pub use program::digest;
 pub use rehearse::{Enforced, Rehearsal, rehearse};
 pub use scrape::{Loopback, NotLoopback};
 pub use state::default_dir;

@@ -73,6 +73,20 @@ pub(crate) fn look(shown: &OwnedFd, digest: bool, trusted: &[u32]) -> Result<See
     Ok(Seen { path, sha256 })
 }
 
+/// The SHA-256 of a program of at most `most` bytes, as people are shown it; nothing rests on it. Errors with the reason
+/// where it cannot be read, or is longer.
+pub fn digest(path: &Path, most: u64) -> Result<Sha256Digest, String> {
+    let file = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    let length = rustix::fs::fstat(&file)
+        .map_err(|error| error.to_string())?
+        .st_size;
+    if u64::try_from(length).is_ok_and(|length| length <= most) {
+        hash(File::from(file), path)
+    } else {
+        Err(format!("it is longer than {most} bytes"))
+    }
+}
+
 fn open(path: &Path, how: OFlags) -> Result<OwnedFd, String> {
     rustix::fs::openat2(
         rustix::fs::CWD,

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ringfence_compartment::link::{FromLauncher, Grant, ToLauncher};
+use ringfence_compartment::link::{FromLauncher, Grant, Rehearsal, ToLauncher};
 use ringfence_compartment::sockets;
 use ringfence_model::InstanceId;
 use serde_json::Value;
@@ -39,9 +39,19 @@ pub(crate) struct Claim {
     pub(crate) name: String,
     pub(crate) command: String,
     pub(crate) resume: Option<InstanceId>,
+    /// It is only asked what would become of it: nothing may be granted.
+    pub(crate) rehearsal: bool,
     /// Ends of channels to enforcers, to be passed on. Dropping it closes the connection.
     pub(crate) links: mpsc::Sender<OwnedFd>,
-    pub(crate) answer: oneshot::Sender<Result<Grant, Refusal>>,
+    pub(crate) answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// What is not refused.
+pub(crate) enum Answer {
+    /// It is.
+    Granted(Grant),
+    /// It would be granted.
+    Rehearsed(Rehearsal),
 }
 
 /// A process whose claim came to nothing before anyone could decide it.
@@ -165,13 +175,31 @@ struct Asked {
     shown: Option<OwnedFd>,
 }
 
+/// How a launcher that asked for nothing but an answer is told that it would be refused. One whose node says
+/// [`ToLauncher::Refused`] instead knows that it was not understood.
+fn refused(rehearsal: bool, refusal: Refusal) -> ToLauncher {
+    let Refusal { reason, hint, .. } = refusal;
+    if rehearsal {
+        ToLauncher::WouldRefuse { reason, hint }
+    } else {
+        ToLauncher::Refused { reason, hint }
+    }
+}
+
 impl Launcher {
     async fn serve(self, socket: OwnedFd, peer: sockets::Peer, mut place: Place) {
         // A launcher that goes away in the middle of this is its own business: nothing was granted yet.
         let Ok(channel) = Channel::new(socket) else {
             return;
         };
-        let claimed = self.claim(&channel, peer).await;
+        let Some((said, descriptors)) = hear(&channel).await else {
+            return;
+        };
+        let rehearsal = matches!(&said, Ok(said) if said["say"] == "rehearse");
+        let claimed = match said {
+            Ok(said) => self.claim(&channel, peer, said, descriptors),
+            Err(refusal) => Err(refusal),
+        };
         let (links, mut handed) = mpsc::channel(LAUNCHER_BACKLOG);
         let granted = match claimed {
             Ok(None) => return,
@@ -186,15 +214,16 @@ impl Launcher {
                 Err(refusal)
             }
         };
-        let (watched, grant) = match granted {
+        let last_word = match granted {
+            Ok((watched, Answer::Granted(grant))) => Ok((watched, grant)),
+            Ok((_, Answer::Rehearsed(rehearsal))) => Err(ToLauncher::WouldGrant(rehearsal)),
+            Err(refusal) => Err(refused(rehearsal, refusal)),
+        };
+        let (watched, grant) = match last_word {
             Ok(granted) => granted,
-            Err(Refusal { reason, hint, .. }) => {
+            Err(last_word) => {
                 // Gone before it heard: nobody is left to tell.
-                let _ = timeout(
-                    CLAIM_WITHIN,
-                    channel.send(&ToLauncher::Refused { reason, hint }, &[]),
-                )
-                .await;
+                let _ = timeout(CLAIM_WITHIN, channel.send(&last_word, &[])).await;
                 return;
             }
         };
@@ -216,24 +245,14 @@ impl Launcher {
             .await;
     }
 
-    /// Waits for the claim. `None`: the launcher said nothing, or left.
-    async fn claim(
+    /// Finds out who claims. `None`: the launcher left.
+    fn claim(
         &self,
         channel: &Channel,
         peer: sockets::Peer,
+        said: Value,
+        descriptors: Vec<OwnedFd>,
     ) -> Result<Option<Asked>, Refusal> {
-        let unread = || {
-            Refusal::new(
-                "the claim could not be read",
-                "start `ringfence run` and `ringfence up` from the same binary",
-            )
-        };
-        let (said, descriptors) = match timeout(CLAIM_WITHIN, channel.recv::<Value>()).await {
-            Ok(Ok(Some(packet))) => (packet.message, packet.descriptors),
-            Ok(Ok(None)) | Err(_) => return Ok(None),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => return Err(unread()),
-            Ok(Err(_)) => return Ok(None),
-        };
         // Before the rest of it: what another version says need not be a claim to this one.
         if let Some(version) = said["version"].as_u64() {
             check_version(version)?;
@@ -292,7 +311,7 @@ impl Launcher {
         &self,
         asked: Asked,
         links: mpsc::Sender<OwnedFd>,
-    ) -> Result<(Process, Grant), Refusal> {
+    ) -> Result<(Process, Answer), Refusal> {
         let Asked {
             claimant,
             process,
@@ -300,12 +319,15 @@ impl Launcher {
             claim,
             shown,
         } = asked;
-        let FromLauncher::Claim {
-            name,
-            mut command,
-            resume,
-            ..
-        } = claim;
+        let (name, mut command, resume, rehearsal) = match claim {
+            FromLauncher::Claim {
+                name,
+                command,
+                resume,
+                ..
+            } => (name, command, resume, false),
+            FromLauncher::Rehearse { name, .. } => (name, String::new(), None, true),
+        };
         if let Some((cut, _)) = command.char_indices().nth(COMMAND_MAX) {
             command.truncate(cut);
         }
@@ -319,17 +341,37 @@ impl Launcher {
             name,
             command,
             resume,
+            rehearsal,
             links,
             answer,
         };
         self.inputs.send(Input::Claim(claim)).await;
-        let grant = answered.await.unwrap_or_else(|_| {
+        let answer = answered.await.unwrap_or_else(|_| {
             Err(Refusal::new(
                 "the node is stopping",
                 "start it again with `ringfence up`",
             ))
         })?;
-        Ok((watched, grant))
+        Ok((watched, answer))
+    }
+}
+
+fn unread() -> Refusal {
+    Refusal::new(
+        "the claim could not be read",
+        "start `ringfence run` and `ringfence up` from the same binary",
+    )
+}
+
+/// Waits for the claim. `None`: the launcher said nothing, or left.
+async fn hear(channel: &Channel) -> Option<(Result<Value, Refusal>, Vec<OwnedFd>)> {
+    match timeout(CLAIM_WITHIN, channel.recv::<Value>()).await {
+        Ok(Ok(Some(packet))) => Some((Ok(packet.message), packet.descriptors)),
+        Ok(Ok(None)) | Err(_) => None,
+        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            Some((Err(unread()), Vec::new()))
+        }
+        Ok(Err(_)) => None,
     }
 }
 

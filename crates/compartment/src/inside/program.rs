@@ -15,7 +15,7 @@ use crate::error::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, OrRefuse, Refusal};
 /// Longest `#!` line the kernel reads, in bytes.
 const SCRIPT_LINE: usize = 256;
 /// Interpreters of interpreters followed; the kernel gives up after as many.
-const INTERPRETERS_MAX: usize = 5;
+pub(crate) const INTERPRETERS_MAX: usize = 5;
 /// Most program headers looked at in an ELF file, and the longest name of a loader in it.
 const ELF_HEADERS_MAX: usize = 256;
 const ELF_LOADER_MAX: usize = 4096;
@@ -39,7 +39,7 @@ pub(crate) struct Missing {
 }
 
 impl Missing {
-    fn new(command: &OsStr, path: &Path, cause: &io::Error) -> Self {
+    pub(crate) fn new(command: &OsStr, path: &Path, cause: &io::Error) -> Self {
         Self {
             command: command.to_owned(),
             path: path.to_owned(),
@@ -122,6 +122,16 @@ impl Pinned {
         })
     }
 
+    /// What is told when it is not this one.
+    pub(crate) fn another(program: &str) -> Refusal {
+        Refusal::new(
+            format!(
+                "{program} is another file in the compartment than on the host, where the node looked at it"
+            ),
+            "start the workload with a path that is the same inside and on the host",
+        )
+    }
+
     /// The path that `program` leads to, links followed, if this file lies there. That path is what must be executed:
     /// the node made sure that nobody can put another file at it, which says nothing about the links.
     pub(crate) fn insist(self, program: &CStr) -> Result<CString, Refusal> {
@@ -130,13 +140,7 @@ impl Pinned {
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let file = rustix::fs::open(program, flags, Mode::empty()).or_refuse(WHAT, FIX)?;
         if Self::of(&file).or_refuse(WHAT, FIX)? != self {
-            return Err(Refusal::new(
-                format!(
-                    "{} is another file in the compartment than on the host, where the node looked at it",
-                    program.to_string_lossy()
-                ),
-                "start the workload with a path that is the same inside and on the host",
-            ));
+            return Err(Self::another(&program.to_string_lossy()));
         }
         let link = format!("/proc/self/fd/{}", file.as_raw_fd());
         let path = std::fs::read_link(link).or_refuse(WHAT, FIX)?;
@@ -195,7 +199,7 @@ fn check_needs(command: &OsStr, program: &Path) -> Result<(), Missing> {
 }
 
 /// What the kernel starts in place of, or before, this program: the `#!` line's, or an ELF file's loader.
-fn interpreter(program: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn interpreter(program: &Path) -> io::Result<Option<PathBuf>> {
     let mut file = File::open(program)?;
     let mut head = vec![0; SCRIPT_LINE];
     let mut filled = 0;

@@ -325,6 +325,9 @@ impl Launcher {
                         self.node = Node::Gone(Instant::now() + RETRY_REFUSED);
                     }
                     ToLauncher::Link => self.on_fresh_link(packet.descriptors),
+                    ToLauncher::WouldGrant(_) | ToLauncher::WouldRefuse { .. } => {
+                        self.node_lost("it took this workload for a rehearsal");
+                    }
                 },
                 Ok(None) => self.node_lost("it has ended"),
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -386,7 +389,7 @@ impl Launcher {
 }
 
 /// A path as the host has it, if it is there: relative ones from where the caller is.
-fn on_host(path: &Path, workdir: Option<&Path>) -> Option<PathBuf> {
+pub(super) fn on_host(path: &Path, workdir: Option<&Path>) -> Option<PathBuf> {
     let absolute = std::path::absolute(path).ok()?;
     if !path
         .components()

@@ -3,18 +3,21 @@
 //! The launcher stays outside the compartment for as long as the workload lives. Reading order: this file (the life),
 //! `streams` and `terminal` (what the caller gave), `node` and `shown` (claim and grant), `birth` and `start` (namespaces, doors, walls),
 //! `watch` and `events` (the loop, and what each event does), `link` (the enforcer: armed or away), `away`, `spool`, `drops` and `refused` (attempts that
-//! no enforcer saw). `trial` is the same way without a node, for `probe`. It runs in one thread, without a runtime: it forks.
+//! no enforcer saw). `trial` is the same way without a node, for `probe`; `rehearse` and `foresee` say what the way would lead to,
+//! without going it. It runs in one thread, without a runtime: it forks.
 
 mod away;
 mod birth;
 mod drops;
 mod environment;
 mod events;
+mod foresee;
 mod hints;
 mod link;
 mod node;
 mod pump;
 mod refused;
+mod rehearse;
 mod shown;
 mod signals;
 mod spool;
@@ -25,12 +28,14 @@ mod trial;
 mod watch;
 
 use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::error::Refusal;
 use crate::{privileges, sys};
 
 pub(crate) use hints::{MEMORY, clone_refused, sysctl_in_the_way, unbounded};
+pub use rehearse::{Outside, Rehearsed, ShownTree, rehearse};
 pub(crate) use start::{Ids, NAMESPACES};
 pub(crate) use trial::{grant as trial_grant, trial};
 
@@ -71,6 +76,17 @@ pub fn run(request: LaunchRequest) -> u8 {
 const LEAVE_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
+    let (signals, ignored) = prepare()?;
+    hints::preconditions()?;
+    let streams = streams::Streams::examine()?;
+    let environment = environment::build(request)?;
+    let claimed = node::claim(request, &environment.path, &signals)?;
+    let started = start::start(request, claimed, streams, environment, ignored, &signals)?;
+    watch::Launcher::new(request.clone(), started, signals).run()
+}
+
+/// Makes this process one that a node can be asked from. Gives where its signals arrive, and those that were ignored.
+fn prepare() -> Result<(OwnedFd, Vec<i32>), Refusal> {
     let fix = "start `ringfence run` as a process of its own";
     let threads = sys::thread_count()
         .map_err(|cause| Refusal::wall("a launcher", &cause, "mount /proc on this host"))?;
@@ -84,12 +100,7 @@ fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
     privileges::close_to_others().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
     let ignored = signals::ignored();
     let signals = signals::catch(&ignored)?;
-    hints::preconditions()?;
-    let streams = streams::Streams::examine()?;
-    let environment = environment::build(request)?;
-    let claimed = node::claim(request, &environment.path, &signals)?;
-    let started = start::start(request, claimed, streams, environment, ignored, &signals)?;
-    watch::Launcher::new(request.clone(), started, signals).run()
+    Ok((signals, ignored))
 }
 
 /// A message for people. The terminal may be raw: lines then end with a carriage return as well.

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{LaunchRequest, shown};
 use crate::channel::{self, Packet};
 use crate::error::{OrRefuse, Refusal};
-use crate::link::{FromLauncher, Grant, LINK_VERSION, ToLauncher};
+use crate::link::{FromLauncher, Grant, LINK_VERSION, Rehearsal, ToLauncher};
 use crate::sockets::{RUN_SOCKET, connect, socket_dir};
 use crate::{privileges, sys};
 
@@ -42,13 +42,7 @@ pub(super) fn claim(
     path: &OsStr,
     signals: &OwnedFd,
 ) -> Result<Claimed, Refusal> {
-    let node = reach(request).map_err(|cause| unreachable(request, &cause))?;
-    // Whoever listens has seen the group now. Nothing is opened, and nobody started, with it.
-    privileges::give_up_group().or_refuse(
-        "the group of the launcher",
-        "report this with the kernel's version (`uname -r`)",
-    )?;
-    let program = shown::program(request, path);
+    let (node, program) = show(request, path)?;
     ask(&node, request, Asked::Anew(program.as_ref())).map_err(|cause| broken(&cause))?;
     let grant = match answer(&node, signals, "the node")? {
         Packet {
@@ -63,6 +57,10 @@ pub(super) fn claim(
             message: ToLauncher::Link,
             ..
         } => return Err(broken(&"it answered a claim with a link")),
+        Packet {
+            message: ToLauncher::WouldGrant(_) | ToLauncher::WouldRefuse { .. },
+            ..
+        } => return Err(broken(&"it answered a claim as a rehearsal")),
     };
     let link = match answer::<ToLauncher>(&node, signals, "the node")? {
         Packet {
@@ -87,6 +85,48 @@ pub(super) fn claim(
         program,
         link,
     })
+}
+
+/// Asks the node what would become of a claim of the request's name. Nothing but its own answer to that is taken for
+/// a yes: a node that does not know the question refuses it, and one that grants has mistaken it. Gives the file that it
+/// was shown as well.
+pub(super) fn rehearse(
+    request: &LaunchRequest,
+    path: &OsStr,
+    signals: &OwnedFd,
+) -> Result<(Rehearsal, Option<OwnedFd>), Refusal> {
+    let (node, program) = show(request, path)?;
+    let asked = FromLauncher::Rehearse {
+        version: LINK_VERSION,
+        name: request.name.clone(),
+    };
+    let beside: Vec<_> = program.iter().map(|program| program.as_fd()).collect();
+    channel::send(&node, &asked, &beside).map_err(|cause| broken(&cause))?;
+    match answer(&node, signals, "the node")?.message {
+        ToLauncher::WouldGrant(rehearsal) => Ok((rehearsal, program)),
+        ToLauncher::WouldRefuse { reason, hint } => Err(Refusal::new(reason, hint)),
+        ToLauncher::Refused { reason, .. } => Err(Refusal::new(
+            format!("the node is older than this `ringfence` and cannot rehearse ({reason})"),
+            format!(
+                "replace it: `ringfence up --takeover --config DIR --state {}` from this binary; or run without --dry-run",
+                request.state.display()
+            ),
+        )),
+        ToLauncher::Granted(_) | ToLauncher::Link => {
+            Err(broken(&"it took a rehearsal for a claim"))
+        }
+    }
+}
+
+/// A connection to the node, and the program that it is to be shown.
+fn show(request: &LaunchRequest, path: &OsStr) -> Result<(OwnedFd, Option<OwnedFd>), Refusal> {
+    let node = reach(request).map_err(|cause| unreachable(request, &cause))?;
+    // Whoever listens has seen the group now. Nothing is opened, and nobody started, with it.
+    privileges::give_up_group().or_refuse(
+        "the group of the launcher",
+        "report this with the kernel's version (`uname -r`)",
+    )?;
+    Ok((node, shown::program(request, path)))
 }
 
 /// A connection to the node, each side sure of the other's user.

@@ -202,15 +202,32 @@ pub(crate) struct Ids {
     pub(crate) dynamic: Option<u32>,
 }
 
+/// User and group of this process.
+pub(super) fn own_ids() -> (u32, u32) {
+    (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    )
+}
+
+/// What they are inside.
+pub(super) fn ids_inside((uid, gid): (u32, u32)) -> (u32, u32) {
+    let inside = |id| if id == 0 { INSIDE_ID } else { id };
+    (inside(uid), inside(gid))
+}
+
+pub(super) fn no_user_of_its_own() -> Refusal {
+    Refusal::new(
+        "the node gave no user of its own to a workload that root starts",
+        "use a node of root (`sudo ringfence up`), or start the workload as the node's user",
+    )
+}
+
 impl Ids {
     /// As the grant and this process's own user have it.
     pub(crate) fn decide(grant: &Grant) -> Result<Self, Refusal> {
-        let own = (
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        );
-        let inside = |id| if id == 0 { INSIDE_ID } else { id };
-        let inside = (inside(own.0), inside(own.1));
+        let own = own_ids();
+        let inside = ids_inside(own);
         if own.0 != 0 {
             return Ok(Self {
                 inside,
@@ -219,10 +236,7 @@ impl Ids {
             });
         }
         let Some(outer) = grant.outer_id.filter(|id| *id != 0) else {
-            return Err(Refusal::new(
-                "the node gave no user of its own to a workload that root starts",
-                "use a node of root (`sudo ringfence up`), or start the workload as the node's user",
-            ));
+            return Err(no_user_of_its_own());
         };
         // Root's groups would come along otherwise.
         rustix::thread::set_thread_groups(&[]).or_refuse("the dropping of groups", FIX)?;

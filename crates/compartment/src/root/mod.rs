@@ -19,4 +19,4 @@ mod work;
 pub(crate) use build::{build, harmless_device, open_terminal, own_proc};
 pub(crate) use etc::{Identity, USER};
 pub(crate) use idmap::try_on;
-pub(crate) use plan::{Access, Plan, WORK};
+pub(crate) use plan::{Access, Plan, Tree, WORK};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::OpenTreeFlags;
 
-use super::{claim::Claim, idmap, scan, work};
+use super::claim::{self, Claim};
+use super::{idmap, scan, work};
 use crate::error::{OrRefuse, Refusal};
 use crate::link::Grant;
 use crate::sys;
@@ -107,6 +108,29 @@ impl Plan {
         workdir: Option<&Path>,
         outer: Option<u32>,
     ) -> Result<Self, Refusal> {
+        let claim = |source: &Path, examined: &Examined| Claim::take(source, examined).map(Some);
+        let mut plan = Self::laid_out(grant, workdir, claim)?;
+        if let Some(outer) = outer {
+            let writable = plan.trees.iter_mut();
+            for tree in writable.filter(|tree| tree.access == Access::Write) {
+                tree.prepared = Some(idmap::mapped(&tree.source, &tree.examined, outer)?);
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The same, with nothing taken and nothing prepared: to be looked at, not to be built.
+    pub(crate) fn rehearse(grant: &Grant, workdir: Option<&Path>) -> Result<Self, Refusal> {
+        Self::laid_out(grant, workdir, |source, examined| {
+            claim::look(source, examined).map(|()| None)
+        })
+    }
+
+    fn laid_out(
+        grant: &Grant,
+        workdir: Option<&Path>,
+        claim: impl FnOnce(&Path, &Examined) -> Result<Option<Claim>, Refusal>,
+    ) -> Result<Self, Refusal> {
         let mut plan = Self {
             trees: Vec::new(),
             links: Vec::new(),
@@ -125,7 +149,7 @@ impl Plan {
         if let Some(directory) = workdir {
             let source = work::check(directory, &grant.forbidden)?;
             let examined = examine(&source)?;
-            plan.claim = Some(Claim::take(&source, &examined)?);
+            plan.claim = claim(&source, &examined)?;
             if !grant.filesystem.sockets {
                 scan::refuse_sockets(&source, &examined)?;
             }
@@ -136,11 +160,6 @@ impl Plan {
                 examined,
                 prepared: None,
             });
-        }
-        for tree in &mut writable {
-            if let Some(outer) = outer {
-                tree.prepared = Some(idmap::mapped(&tree.source, &tree.examined, outer)?);
-            }
         }
         plan.trees.extend(writable);
         // Stable: of two for one place the later stays on top, and writable trees come later.

@@ -5,19 +5,19 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ringfence_compartment::channel;
-use ringfence_compartment::link::Grant;
+use ringfence_compartment::link::{Grant, Rehearsal};
 use ringfence_model::InstanceId;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 
 use super::{Input, Supervisor};
-use crate::claim::{self, Claimant, Decision, Program, Refusal};
+use crate::claim::{self, Checked, Claimant, Claimed, Decision, Program, Refusal};
 use crate::enforcer::Epoch;
 use crate::generation::Origin;
 use crate::instances::Instance;
 use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN, STRANGERS_MAX};
 use crate::program;
-use crate::run_socket::{Claim, ConnectionId, Departure, Stranger};
+use crate::run_socket::{Answer, Claim, ConnectionId, Departure, Stranger};
 
 /// A connected launcher.
 pub(super) struct Link {
@@ -38,6 +38,8 @@ pub(super) struct Waiting {
 enum Admission {
     /// It is granted. `fresh` when the instance is a new one.
     Granted { grant: Grant, fresh: bool },
+    /// It would be granted.
+    Rehearsed(Rehearsal),
     /// The program must be looked at first, with its contents if `digest`.
     Look { digest: bool },
 }
@@ -70,7 +72,9 @@ impl Supervisor {
             .partition(|waiting: &Waiting| waiting.until.is_some_and(|until| until < now));
         self.waiting = rest;
         for Waiting { claim, .. } in late {
-            self.counts.claims_refused += 1;
+            if self.tells(&claim) {
+                self.counts.claims_refused += 1;
+            }
             refuse(
                 claim,
                 Refusal::new(
@@ -91,18 +95,29 @@ impl Supervisor {
                 self.grant(&mut claim, grant, fresh);
             }
             Ok(Admission::Look { digest }) => self.look(claim, digest),
+            // Who asked may have given up meanwhile.
+            Ok(Admission::Rehearsed(it)) => drop(claim.answer.send(Ok(Answer::Rehearsed(it)))),
             Err(refusal) => {
-                self.counts.claims_refused += 1;
-                let text = format!(
-                    "{} (uid {}, process {})",
-                    refusal.recorded(),
-                    claim.claimant.uid,
-                    claim.process.pid
-                );
-                self.record("claim refused", text, Some(claim.name.clone()), false);
+                if self.tells(&claim) {
+                    self.counts.claims_refused += 1;
+                    let text = format!(
+                        "{} (uid {}, process {}{})",
+                        refusal.recorded(),
+                        claim.claimant.uid,
+                        claim.process.pid,
+                        if claim.rehearsal { ", a rehearsal" } else { "" }
+                    );
+                    self.record("claim refused", text, Some(claim.name.clone()), false);
+                }
                 refuse(claim, refusal);
             }
         }
+    }
+
+    /// Whether a refusal of this claim counts and is recorded. Rehearsals of other users are: each tells who may be
+    /// whom. Those of root and the owner, whom everything is told anyhow, leave nothing behind.
+    fn tells(&self, claim: &Claim) -> bool {
+        !claim.rehearsal || !self.fixed.owner.trusts(claim.claimant.uid)
     }
 
     /// Has the program of a claim looked at, and decides the claim anew afterwards.
@@ -170,14 +185,15 @@ impl Supervisor {
             Decision::Look { digest } => return Ok(Admission::Look { digest }),
         };
         let pinned = checked.exe.is_some();
+        if claim.rehearsal {
+            return self.rehearse(uid, claimed, &checked);
+        }
         let (instance, outer_id, fresh) = match (&claim.resume, held) {
             (Some(id), Some(held)) => (id.clone(), held.outer_id, false),
             _ => {
                 let outer_id = if uid == 0 && self.fixed.outer_ids {
                     let id = self.instances.outer_id();
-                    Some(id.ok_or_else(|| {
-                        Refusal::new("all outer ids are in use", "stop some workloads")
-                    })?)
+                    Some(id.ok_or_else(no_outer_id)?)
                 } else {
                     None
                 };
@@ -207,6 +223,31 @@ impl Supervisor {
         Ok(Admission::Granted { grant, fresh })
     }
 
+    /// What the grant of a claim that may be would say, without giving anything away.
+    fn rehearse(
+        &self,
+        uid: u32,
+        claimed: Claimed,
+        checked: &Checked,
+    ) -> Result<Admission, Refusal> {
+        let own_user = uid == 0 && self.fixed.outer_ids;
+        if own_user && !self.instances.has_outer_id() {
+            return Err(no_outer_id());
+        }
+        self.instances.room_for(&claimed.workload)?;
+        Ok(Admission::Rehearsed(Rehearsal {
+            fqdn: format!("{}.{}", claimed.workload.name, self.fixed.zone),
+            workload: claimed.workload,
+            address: claimed.address,
+            own_user,
+            filesystem: claimed.filesystem,
+            forbidden: self.forbidden(),
+            generation: self.serving.generation,
+            checked: checked.to_string(),
+            pinned: checked.exe.is_some(),
+        }))
+    }
+
     /// What no compartment may be given: whoever writes there writes policy, or the record of what happened.
     fn forbidden(&self) -> Vec<std::path::PathBuf> {
         let fixed = &self.fixed;
@@ -226,7 +267,7 @@ impl Supervisor {
         let name = grant.workload.name.to_string();
         let (answer, _) = tokio::sync::oneshot::channel();
         let answer = std::mem::replace(&mut claim.answer, answer);
-        if answer.send(Ok(grant)).is_err() {
+        if answer.send(Ok(Answer::Granted(grant))).is_err() {
             // Its task is gone; nobody would ever report its departure.
             if fresh {
                 self.instances.remove(&id);
@@ -374,6 +415,10 @@ impl Supervisor {
             ));
         }
     }
+}
+
+fn no_outer_id() -> Refusal {
+    Refusal::new("all outer ids are in use", "stop some workloads")
 }
 
 fn refuse(claim: Claim, refusal: Refusal) {

@@ -1,13 +1,17 @@
 //! `ringfence run`: a program as an agent or service, in a compartment.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ringfence_compartment::launch::{self, LaunchRequest};
+use ringfence_compartment::launch::{self, LaunchRequest, Outside, Rehearsed};
 
-use crate::output::say;
+use crate::output::{Failure, finish, safe, say};
+
+/// A program is read for its digest up to this many bytes: more would take longer than a look should.
+const DIGEST_MAX: u64 = 64 * 1024 * 1024;
 
 /// Exit code of everything that goes wrong before the program runs, as with `timeout` and `env`.
 pub(crate) const EXIT_REFUSED: u8 = 125;
@@ -18,6 +22,7 @@ Examples:
   ringfence run assistant -- curl -sS http://library:8000/
   ringfence run assistant --workdir ./work -- python3 agent.py
   ringfence run assistant --env LOG_LEVEL=debug --env API_KEY -- bash
+  ringfence run assistant --dry-run -- python3 agent.py    may I, and what would be started
 The names are those of the estate that `ringfence init` writes.
 
 Standard streams, signals, the terminal and the exit code are the program's own. The program sees /usr, /bin, /sbin, \
@@ -25,7 +30,7 @@ Standard streams, signals, the terminal and the exit code are the program's own.
 environment it gets PATH, TERM, LANG, LC_*, TZ and what `--env` names.
 
 Exit codes: 125 ringfence refuses, 126 the program cannot be executed, 127 it is not found, 128+N it was killed by \
-signal N; else its own. docs/compartment.md says what a compartment is.";
+signal N; else its own. With --dry-run: 0 it would start, else as without. docs/compartment.md says what a compartment is.";
 
 /// Runs a program as the agent or service NAME: it reaches what its policy names, and nothing else.
 #[derive(Debug, clap::Args)]
@@ -43,13 +48,18 @@ pub(crate) struct RunArgs {
     /// Variable to pass on, with this value or the caller's; may be given several times
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
+    /// Say what would be claimed and started, and start nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Program and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     command: Vec<OsString>,
 }
 
 pub(crate) fn run(args: RunArgs) -> ExitCode {
+    let dry_run = args.dry_run;
     match request(args) {
+        Ok(request) if dry_run => rehearse(&request),
         Ok(request) => ExitCode::from(launch::run(request)),
         Err((what, fix)) => {
             say(what);
@@ -57,6 +67,100 @@ pub(crate) fn run(args: RunArgs) -> ExitCode {
             ExitCode::from(EXIT_REFUSED)
         }
     }
+}
+
+fn rehearse(request: &LaunchRequest) -> ExitCode {
+    match launch::rehearse(request) {
+        Ok(rehearsed) => {
+            let told = tell(&rehearsed);
+            finish(told.map(|()| ExitCode::SUCCESS).map_err(Failure::from))
+        }
+        Err(refusal) => {
+            say(format!(
+                "{} would not start: {}",
+                request.name, refusal.what
+            ));
+            say(format!("help: {}", refusal.fix));
+            ExitCode::from(refusal.code)
+        }
+    }
+}
+
+fn tell(it: &Rehearsed) -> io::Result<()> {
+    let claim = &it.claim;
+    let mut out = io::stdout().lock();
+    let mut line = |what: &str, text: &str| writeln!(out, "{what:<12}{}", safe(text));
+    line("would start", &claim.workload.to_string())?;
+    line(
+        "claim",
+        &format!(
+            "would be granted under generation {}; checked: {}",
+            claim.generation.0, claim.checked
+        ),
+    )?;
+    line(
+        "address",
+        &format!("{}, {}, {}", claim.fqdn, claim.address.v4, claim.address.v6),
+    )?;
+    let file = it.file.display();
+    line(
+        "program",
+        &match it.program == it.file {
+            true => file.to_string(),
+            false => format!("{} ({file})", it.program.display()),
+        },
+    )?;
+    line(
+        "sha256",
+        &match ringfence_node::digest(&it.file, DIGEST_MAX) {
+            Ok(digest) => digest.to_string(),
+            Err(why) => format!("not known: {why}"),
+        },
+    )?;
+    // Never the arguments: they hold secrets.
+    line("arguments", &it.arguments.to_string())?;
+    let outside = match it.outside {
+        Outside::OfItsOwn => "a user of its own".to_owned(),
+        Outside::Caller(uid, gid) => format!("uid {uid}, gid {gid}, as you"),
+    };
+    let (uid, gid) = it.inside;
+    line(
+        "user",
+        &format!("uid {uid}, gid {gid} inside; on the host {outside}"),
+    )?;
+    line(
+        "/work",
+        &match &it.workdir {
+            Some(directory) => directory.display().to_string(),
+            None => "an empty directory that ends with it".to_owned(),
+        },
+    )?;
+    for tree in &it.trees {
+        let how = if tree.writable {
+            "may be written"
+        } else {
+            "read-only"
+        };
+        let from = match tree.source == tree.target {
+            true => String::new(),
+            false => format!(" (the host's {})", tree.source.display()),
+        };
+        line("shown", &format!("{}{from}, {how}", tree.target.display()))?;
+    }
+    for wall in &it.walls {
+        line("wall", wall)?;
+    }
+    for words in &it.unbounded {
+        line("unbounded", words)?;
+    }
+    if let Some(doubt) = it.doubt {
+        line("doubt", doubt)?;
+    }
+    writeln!(
+        out,
+        "Nothing was granted, and nothing started. Walls are named, not tried: `ringfence check --pre` builds them."
+    )?;
+    out.flush()
 }
 
 fn request(args: RunArgs) -> Result<LaunchRequest, (String, String)> {
