@@ -8,7 +8,7 @@ mod verbs;
 use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use verbs::{check, completion, enforcer, init, man, observe, policy, run, status, up};
+use verbs::{check, completion, enforcer, init, man, names, observe, policy, run, status, up};
 
 const EXAMPLES: &str = "\
 First steps:
@@ -56,6 +56,8 @@ enum Verb {
     Completion(completion::CompletionArgs),
     Man(man::ManArgs),
     #[command(hide = true)]
+    Names(names::NamesArgs),
+    #[command(hide = true)]
     Enforcer(enforcer::EnforcerArgs),
 }
 
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Verb::Policy(args) => policy::run(args),
         Verb::Completion(args) => completion::run(args, &Cli::command()),
         Verb::Man(args) => man::run(args, Cli::command()),
+        Verb::Names(args) => names::run(args, &Cli::command()),
         Verb::Enforcer(args) => enforcer::run(args),
     }
 }

@@ -15,6 +15,7 @@ Examples:
   ringfence completion zsh > ~/.zfunc/_ringfence            with ~/.zfunc in fpath
   ringfence completion fish > ~/.config/fish/completions/ringfence.fish
 
+Names of agents and services are completed too: from --config or RINGFENCE_CONFIG, or from the node, if it is yours.
 Write it anew after an upgrade. docs/operating.md says where packages put it.
 
 Exit codes: 0 ok, 1 the output cannot be written, 2 usage.";
@@ -52,6 +53,78 @@ pub(crate) fn run(args: CompletionArgs, command: &Command) -> ExitCode {
     // Made in memory: writing to a pipe that closes is no reason to panic, as it would be there.
     let mut script = Vec::new();
     generate(shell, &mut shown, "ringfence", &mut script);
-    let written = (io::stdout().lock().write_all(&script)).and_then(|()| io::stdout().flush());
+    let script = with_names(&args.shell, &String::from_utf8_lossy(&script));
+    let script = script.as_bytes();
+    let written = (io::stdout().lock().write_all(script)).and_then(|()| io::stdout().flush());
     finish(written.map(|()| ExitCode::SUCCESS).map_err(Failure::from))
+}
+
+/// What bash asks first. An empty answer: no name may stand here, or nobody knows one.
+const BASH: &str = r#"
+_ringfence_or_name() {
+    local cur="${COMP_WORDS[COMP_CWORD]}" names=""
+    [[ "$cur" == "=" ]] && cur=""
+    case "${COMP_WORDS[1]}" in
+        run|observe|policy|-*)
+            names="$(command "$1" names -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" ;;
+    esac
+    if [[ -n "$names" ]]; then
+        COMPREPLY=( $(compgen -W "$names" -- "$cur") )
+    else
+        _ringfence "$@"
+    fi
+}
+complete -F _ringfence_or_name -o bashdefault -o default ringfence
+"#;
+
+/// The words of the line are those of its own verb by the time zsh comes here: the line itself says more.
+const ZSH: &str = r#"
+(( $+functions[_ringfence_names] )) ||
+_ringfence_names() {
+    local -a line names
+    line=(${(Q)${(z)LBUFFER}})
+    names=(${(f)"$(command ringfence names --all -- "${(@)line[2,-1]}" 2>/dev/null)"})
+    compadd -a names
+}
+"#;
+
+const FISH: &str = r#"
+function __ringfence_names
+    set -l words (commandline -opc) (commandline -ct)
+    command ringfence names -- $words[2..-1] 2>/dev/null
+end
+complete -c ringfence -n "__fish_seen_subcommand_from run" -a "(__ringfence_names)"
+complete -c ringfence -n "__fish_seen_subcommand_from observe explain list" -l from -x -a "(__ringfence_names)"
+complete -c ringfence -n "__fish_seen_subcommand_from observe explain list" -l to -x -a "(__ringfence_names)"
+"#;
+
+/// Adds the names of workloads, which no script can know, to what `script` completes.
+fn with_names(shell: &Spoken, script: &str) -> String {
+    match shell {
+        Spoken::Bash => format!("{script}{BASH}"),
+        Spoken::Fish => format!("{script}{FISH}"),
+        Spoken::Zsh => {
+            let named = |line: &str| {
+                let line_of = |start: &str| line.trim_start().starts_with(start);
+                [
+                    "'--from=[",
+                    "'*--from=[",
+                    "'--to=[",
+                    "'*--to=[",
+                    "':name -- ",
+                ]
+                .into_iter()
+                .any(line_of)
+            };
+            let lines = script.lines().map(|line| match named(line) {
+                true => line.replace(":_default'", ":_ringfence_names'"),
+                false => line.to_owned(),
+            });
+            let mut lines: Vec<String> = lines.collect();
+            // Before the last lines, which call the whole.
+            let end = lines.iter().rposition(|line| line.starts_with("if ["));
+            lines.insert(end.unwrap_or(lines.len()), ZSH.to_owned());
+            lines.join("\n") + "\n"
+        }
+    }
 }

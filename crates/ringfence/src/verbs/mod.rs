@@ -6,6 +6,7 @@ pub(crate) mod configuration;
 pub(crate) mod enforcer;
 pub(crate) mod init;
 pub(crate) mod man;
+pub(crate) mod names;
 pub(crate) mod observe;
 pub(crate) mod policy;
 pub(crate) mod run;
