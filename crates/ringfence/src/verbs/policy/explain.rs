@@ -26,8 +26,8 @@ const EXPLAIN_EXAMPLES: &str = "\
 Examples:
   ringfence policy explain --config estate \\
       --from assistant --to library --op 'DELETE /books/1'
-  ringfence policy explain --from assistant --to library --op 'GET /books' --with '{\"request\":{\"query\":{\"limit\":\"10\"}}}'
-                                                                   where a condition asks what is sent
+  ringfence policy explain --from assistant --to library --op 'GET /books' \\
+      --with '{\"body\":{\"amount\":50}}'                            where a condition asks what is sent
   ringfence policy explain --from assistant --to library           may they meet at all, as the node's files say
   ringfence policy explain --config estate --batch - < questions.jsonl
   ringfence observe --verdict deny -o json | ringfence policy explain --batch - | jq 'select(.outcome != .was)'
