@@ -414,7 +414,9 @@ fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
         let Ok(Some(packet)) = channel::recv::<FromLauncher>(&launcher) else {
             continue;
         };
-        let FromLauncher::Claim { name, resume, .. } = packet.message;
+        let FromLauncher::Claim { name, resume, .. } = packet.message else {
+            panic!("no launcher of these tests rehearses");
+        };
         let uid = sockets::peer(&launcher).unwrap().uid;
         if let Some(instance) = &resume {
             shared.resumed.lock().unwrap().push(instance.to_string());
