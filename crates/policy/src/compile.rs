@@ -4,7 +4,7 @@
 //! snapshot must never be made of one that does not hold together. Equal lists of operations share one tree, however many
 //! policies repeat them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,7 +16,7 @@ use ringfence_model::{
     VirtualAddr, WorkloadId,
 };
 
-use crate::condition::{self, Allowed, CompileError, Condition};
+use crate::condition::{self, Allowed, CompileError, Condition, names_of};
 use crate::guardrail::{self, Dialect, Guardrail, Members};
 use crate::names::endpoint_key;
 use crate::snapshot::{AddressBook, Conditional, List, Others, Rule, Snapshot, pair_key};
@@ -434,17 +434,7 @@ impl<'a> Compiler<'a> {
         protocol: Option<Protocol>,
         pattern: &Pattern,
     ) -> Option<Condition> {
-        let names = match pattern {
-            Pattern::Http(http) => http
-                .segments
-                .iter()
-                .filter_map(|segment| match segment {
-                    Segment::One(name) => name.clone(),
-                    Segment::Literal(_) => None,
-                })
-                .collect(),
-            _ => BTreeSet::new(),
-        };
+        let (_, names) = names_of(pattern);
         let allowed = Allowed {
             protocol,
             names: &names,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use cel::Env;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
+use ringfence_model::operation::{Pattern, Segment};
 use ringfence_model::{Protocol, suggest};
 
 use super::engine::{self, COST_MAX};
@@ -34,6 +35,20 @@ pub(crate) struct Allowed<'a> {
     pub(crate) protocol: Option<Protocol>,
     /// Names of segments in its rule's pattern.
     pub(crate) names: &'a BTreeSet<Box<str>>,
+}
+
+/// The protocol of a pattern, and the names of its segments.
+pub(crate) fn names_of(pattern: &Pattern) -> (Protocol, BTreeSet<Box<str>>) {
+    let http = match pattern {
+        Pattern::Connect => return (Protocol::Tcp, BTreeSet::new()),
+        Pattern::Send => return (Protocol::Udp, BTreeSet::new()),
+        Pattern::Http(http) => http,
+    };
+    let names = http.segments.iter().filter_map(|segment| match segment {
+        Segment::One(name) => name.clone(),
+        Segment::Literal(_) => None,
+    });
+    (Protocol::Http, names.collect())
 }
 
 /// What is wrong with a condition, and what to do about it.

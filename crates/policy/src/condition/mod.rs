@@ -20,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::IdedExpr;
 use cel::{ExecutionError, Value};
 
-pub(crate) use compile::{Allowed, CompileError, compile};
+pub(crate) use compile::{Allowed, CompileError, compile, names_of};
 pub(crate) use facts::{About, Party};
 pub use facts::{BODY_MAX, Body, Moment, Request, Seen, WithError};
 pub(crate) use needs::Needs;

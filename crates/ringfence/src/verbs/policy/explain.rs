@@ -11,7 +11,7 @@ use ringfence_model::resource::With;
 use ringfence_model::suggest::nearest;
 use ringfence_model::{HostName, Position};
 use ringfence_node::Configuration;
-use ringfence_policy::{Answer, Explanation, Moment, Snapshot, batch, read_with};
+use ringfence_policy::{Answer, Explanation, Moment, Ruled, Snapshot, batch, read_with};
 
 use super::{compile, counted, json, unloadable, zone};
 use crate::output::{Colour, EXIT_DENIED, Failure, Paint, safe, say};
@@ -21,6 +21,8 @@ use crate::verbs::configuration;
 const LINE_SHOWN: usize = 120;
 /// Longest line of a resource file that is looked at, in bytes.
 const LINE_READ: u64 = 64 * 1024;
+/// Longest context that is read from a file, in bytes.
+const WITH_MAX: u64 = 1024 * 1024;
 
 const EXPLAIN_EXAMPLES: &str = "\
 Examples:
@@ -64,7 +66,8 @@ pub(crate) struct ExplainArgs {
     /// What is done: `METHOD /path` for http, `connect` for tcp. Without it: whether they may meet at all
     #[arg(long, value_name = "OPERATION")]
     op: Option<String>,
-    /// What conditions see, as JSON: request (host, query, headers), now, task, args, body, each optional
+    /// What conditions see, as JSON: request (host, query, headers), now, task, args, body, each optional; or @FILE, or @- for
+    /// stdin
     #[arg(long, value_name = "JSON", value_parser = with, conflicts_with = "batch")]
     with: Option<With>,
     /// Answer a question per line of FILE (`-`: stdin), one JSON line each, in order; flow records of `observe -o json`
@@ -85,8 +88,15 @@ enum Format {
     Json,
 }
 
+/// The value of `--with`: the context itself, or `@FILE`.
 fn with(text: &str) -> Result<With, String> {
-    read_with(text).map_err(|error| format!("{error}; {}", error.help))
+    let read = match text.strip_prefix('@') {
+        None => Ok(text.to_owned()),
+        Some("-") => io::read_to_string(io::stdin().take(WITH_MAX)),
+        Some(file) => File::open(file).and_then(|file| io::read_to_string(file.take(WITH_MAX))),
+    };
+    let read = read.map_err(|error| format!("it cannot be read: {error}"))?;
+    read_with(&read).map_err(|error| format!("{error}; {}", error.help))
 }
 
 /// Runs the verb.
@@ -205,7 +215,7 @@ fn answer_batch(snapshot: &Snapshot, file: &Path) -> Result<(), Failure> {
     }
 }
 
-/// `allow` or `deny`, why, and the rule with its text.
+/// `allow`, `would-deny` or `deny`, why, and the rule with its text.
 fn print_explanation(
     out: &mut impl Write,
     question: &str,
@@ -213,16 +223,23 @@ fn print_explanation(
     config: &Path,
 ) -> Result<(), Failure> {
     let paint = Paint::stdout();
-    let verdict = if explanation.allowed {
-        paint.paint(Colour::Green, "allow")
-    } else {
-        paint.paint(Colour::Red, "deny")
+    let verdict = match explanation.ruled {
+        Ruled::Allow => paint.paint(Colour::Green, "allow"),
+        Ruled::WouldDeny => paint.paint(Colour::Yellow, "would-deny"),
+        Ruled::Deny => paint.paint(Colour::Red, "deny"),
     };
     writeln!(out, "{verdict}  {}", safe(question))?;
     writeln!(out, "  reason   {}", safe(&explanation.reason))?;
     if let Some(rule) = &explanation.rule {
         writeln!(out, "  rule     {}", safe(&rule.to_string()))?;
         print_source(out, config, rule)?;
+    }
+    if explanation.conditional {
+        writeln!(out, "  needs    {}", safe(&explanation.needs.join(", ")))?;
+        writeln!(
+            out,
+            "           give it with --with JSON: docs/conditions.md"
+        )?;
     }
     if let Some((nearest, difference)) = &explanation.nearest {
         writeln!(
