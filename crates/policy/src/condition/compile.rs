@@ -16,6 +16,12 @@ const DEPTH_MAX: usize = 48;
 /// Deepest nesting of its text, for the parser.
 const PARSE_DEPTH_MAX: u16 = 48;
 
+/// Most copies of what it reads that a value may hold. More is an error: `.map(a, a + a)` doubles a text each time it is
+/// written, whatever a step costs.
+const SIZE_MAX: u64 = 64;
+/// Steps for one element of a list or mapping that is no literal: it may copy what was sent.
+const COPY_COST: u64 = 100;
+
 const VARIABLES: [&str; 8] = [
     "request",
     "path",
@@ -92,7 +98,7 @@ pub(crate) fn compile(text: &str, allowed: &Allowed<'_>) -> Result<Condition> {
         needs: Needs::default(),
         scope: Vec::new(),
     };
-    let (expr, cost) = checker.expression(expr, 0)?;
+    let (expr, Weight { cost, .. }) = checker.expression(expr, 0)?;
     if cost > COST_MAX {
         let message = format!("when: {}", ConditionError::Cost);
         return wrong(message, "shorten it, or split the rule");
@@ -107,19 +113,28 @@ pub(crate) fn compile(text: &str, allowed: &Allowed<'_>) -> Result<Condition> {
 struct Checker<'a> {
     allowed: &'a Allowed<'a>,
     needs: Needs,
-    /// Variables of the loops around.
-    scope: Vec<String>,
+    /// Variables of the loops around, and how large they may be.
+    scope: Vec<(String, u64)>,
+}
+
+/// What an expression may come to.
+#[derive(Clone, Copy)]
+struct Weight {
+    /// Steps to evaluate it once.
+    cost: u64,
+    /// How many times it may hold what was sent: copies multiply when loops follow each other.
+    size: u64,
 }
 
 impl Checker<'_> {
-    /// The expression with its loops charged, and what it costs once.
-    fn expression(&mut self, ided: IdedExpr, depth: usize) -> Result<(IdedExpr, u64)> {
+    /// The expression with its loops charged, and what it weighs.
+    fn expression(&mut self, ided: IdedExpr, depth: usize) -> Result<(IdedExpr, Weight)> {
         if depth > DEPTH_MAX {
             let message = format!("when: it nests deeper than {DEPTH_MAX} levels");
             return wrong(message, "split it, or group it with brackets");
         }
         let id = ided.id;
-        let mut cost = 1;
+        let (mut cost, mut size) = (1, 1);
         let expr = match ided.expr {
             Expr::Unspecified => return wrong("when: a part of it is empty", "complete it"),
             Expr::Literal(literal) => {
@@ -130,6 +145,9 @@ impl Checker<'_> {
             }
             Expr::Ident(name) => {
                 self.variable(&name, &[], false)?;
+                if let Some((_, own)) = self.scope.iter().rev().find(|(own, _)| *own == name) {
+                    size = *own;
+                }
                 Expr::Ident(name)
             }
             Expr::Select(select) => {
@@ -146,7 +164,8 @@ impl Checker<'_> {
                     let mut select = select;
                     let (operand, more) = self.expression(*select.operand, depth + 1)?;
                     select.operand = Box::new(operand);
-                    cost += more;
+                    cost += more.cost;
+                    size = more.size;
                     Expr::Select(select)
                 }
             }
@@ -184,41 +203,49 @@ impl Checker<'_> {
                             id,
                             expr: Expr::Call(call),
                         },
-                        cost,
+                        Weight { cost, size },
                     ));
                 }
                 if let Some(target) = call.target.take() {
                     let (target, more) = self.expression(*target, depth + 1)?;
-                    cost += more;
+                    cost += more.cost;
                     call.target = Some(Box::new(target));
                 }
                 let mut args = Vec::with_capacity(call.args.len());
+                let mut held: u64 = 0;
                 for arg in call.args {
                     let (arg, more) = self.expression(arg, depth + 1)?;
-                    cost += more;
+                    cost += more.cost;
+                    held = held.saturating_add(more.size);
                     args.push(arg);
                 }
                 call.args = args;
+                // All others make a number, a truth value or a text out of one argument.
+                if matches!(call.func_name.as_str(), "_+_" | "_?_:_" | "_[_]" | "dyn") {
+                    size = held;
+                }
                 Expr::Call(call)
             }
             Expr::List(mut list) => {
                 let mut elements = Vec::with_capacity(list.elements.len());
+                size = 0;
                 for element in list.elements {
                     let (element, more) = self.expression(element, depth + 1)?;
-                    cost += more;
+                    self.holds(&element, more, (&mut cost, &mut size));
                     elements.push(element);
                 }
                 list.elements = elements;
                 Expr::List(list)
             }
             Expr::Map(mut map) => {
+                size = 0;
                 for entry in &mut map.entries {
                     let EntryExpr::MapEntry(entry) = &mut entry.expr else {
                         return wrong("when: it makes a structure", "write a mapping or a list");
                     };
                     for part in [&mut entry.key, &mut entry.value] {
                         let (checked, more) = self.expression(std::mem::take(part), depth + 1)?;
-                        cost += more;
+                        self.holds(&checked, more, (&mut cost, &mut size));
                         *part = checked;
                     }
                 }
@@ -228,18 +255,24 @@ impl Checker<'_> {
                 return wrong("when: it makes a structure", "write a mapping or a list");
             }
             Expr::Comprehension(mut it) => {
-                let (range, more) = self.expression(it.iter_range, depth + 1)?;
-                let (init, init_cost) = self.expression(it.accu_init, depth + 1)?;
-                cost += more + init_cost;
+                let (range, over) = self.expression(it.iter_range, depth + 1)?;
+                let (init, begun) = self.expression(it.accu_init, depth + 1)?;
+                cost += over.cost + begun.cost;
                 let outer = self.scope.len();
-                self.scope.push(it.accu_var.clone());
-                let (result, more) = self.expression(it.result, depth + 1)?;
-                cost += more;
-                self.scope.push(it.iter_var.clone());
-                self.scope.extend(it.iter_var2.clone());
+                self.scope.push((it.accu_var.clone(), begun.size));
+                self.scope.push((it.iter_var.clone(), over.size));
+                let second = it.iter_var2.clone().map(|name| (name, over.size));
+                self.scope.extend(second);
                 let (condition, a) = self.expression(it.loop_cond, depth + 1)?;
                 let (step, b) = self.expression(it.loop_step, depth + 1)?;
                 self.scope.truncate(outer);
+                // Over all rounds, each element comes in once.
+                self.scope.push((it.accu_var.clone(), b.size));
+                let (result, more) = self.expression(it.result, depth + 1)?;
+                self.scope.truncate(outer);
+                cost += more.cost;
+                size = more.size;
+                let (a, b) = (a.cost, b.cost);
                 it.iter_range = engine::charged(range, a.saturating_add(b));
                 it.accu_init = init;
                 it.loop_cond = condition;
@@ -248,13 +281,30 @@ impl Checker<'_> {
                 Expr::Comprehension(it)
             }
         };
-        Ok((IdedExpr { id, expr }, cost))
+        if size > SIZE_MAX {
+            let message = format!("when: it makes more than {SIZE_MAX} copies of what it reads");
+            return wrong(message, "make lists and texts once, outside of map");
+        }
+        Ok((IdedExpr { id, expr }, Weight { cost, size }))
+    }
+
+    /// Adds what an element of a list or mapping weighs. Literals weigh nothing beside what is sent.
+    fn holds(&self, element: &IdedExpr, more: Weight, (cost, size): (&mut u64, &mut u64)) {
+        *cost += more.cost;
+        if matches!(element.expr, Expr::Literal(_)) {
+            *size = (*size).max(1);
+        } else {
+            *cost += COPY_COST;
+            *size = size.saturating_add(more.size);
+        }
     }
 
     /// `a.b.c` and `a["b"]` as names, if `a` is a variable of ours and not of a loop.
     fn outer_name(&self, expr: &IdedExpr) -> Option<Vec<String>> {
         match &expr.expr {
-            Expr::Ident(name) if !self.scope.contains(name) => Some(vec![name.clone()]),
+            Expr::Ident(name) if !self.scope.iter().any(|(own, _)| own == name) => {
+                Some(vec![name.clone()])
+            }
             Expr::Select(select) if !select.test => {
                 let mut names = self.outer_name(&select.operand)?;
                 names.push(select.field.clone());
@@ -275,7 +325,7 @@ impl Checker<'_> {
 
     /// Notes that a variable is read, with the fields behind it. `test`: by `has(…)`.
     fn variable(&mut self, name: &str, fields: &[&str], test: bool) -> Result<()> {
-        if self.scope.iter().any(|own| own == name) {
+        if self.scope.iter().any(|(own, _)| own == name) {
             return Ok(());
         }
         let only_http = |what: &str| match self.allowed.protocol {

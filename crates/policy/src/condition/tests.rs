@@ -416,6 +416,33 @@ fn costs_are_bounded_whatever_is_sent() {
     assert!(wrong(&vec!["'a'.matches('b')"; 60].join(" || ")).contains("it costs more than"));
 }
 
+/// Each of these doubles what it holds with every few characters more.
+#[test]
+fn values_do_not_grow_out_of_bounds() {
+    for (start, step) in [
+        ("[request.query.q]", ".map(a, a + a)"),
+        ("[[request.query.q]]", ".map(a, [a, a])"),
+        ("[1]", ".map(a, {'x': a, 'y': a})"),
+        ("[body]", ".map(a, true ? a + a : a)"),
+        ("[body]", ".map(a, [a, dyn(a)][0] + a)"),
+        ("[body]", ".filter(a, true).map(a, [a].map(b, b + a)[0])"),
+    ] {
+        let grown = |times: usize| format!("size({start}{}) == 1", step.repeat(times));
+        assert!(compiled(&grown(1)).is_ok(), "{}", grown(1));
+        let message = wrong(&grown(12));
+        assert!(message.contains("copies of what it reads"), "{message}");
+    }
+    // What does not multiply may follow itself as often as it likes.
+    let plain = format!(
+        "size([body]{}) == 1",
+        ".map(a, a).filter(a, true)".repeat(8)
+    );
+    assert!(compiled(&plain).is_ok());
+    let sum = vec!["body.n"; 60].join(" + ");
+    let grouped = format!("({sum}) == 60");
+    assert!(wrong(&grouped).contains("nests deeper") || compiled(&grouped).is_ok());
+}
+
 #[test]
 fn errors_never_repeat_what_was_sent() {
     const SECRET: &str = "bearer-7f3a";
