@@ -254,14 +254,14 @@ fn host<'a>(moment: &Moment<'a>) -> Result<Cow<'a, str>, Missing> {
     }
 }
 
-/// Without port, in lower case.
-fn host_name(authority: &str) -> String {
+/// Without port, in lower case. A final dot names the same host, so it is left out.
+pub(super) fn host_name(authority: &str) -> String {
     let name = match authority.rsplit_once(':') {
         // Inside brackets it is an address.
         Some((name, port)) if !port.contains(']') => name,
         _ => authority,
     };
-    name.to_ascii_lowercase()
+    name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase()
 }
 
 fn query<'a>(moment: &Moment<'a>) -> Result<Fields<'a>, Missing> {

@@ -1,6 +1,16 @@
 //! Requests that some receiver reads otherwise than a condition does: an error wherever the condition reads that part.
 
 use super::*;
+use crate::condition::facts::host_name;
+
+#[test]
+fn a_host_has_one_spelling() {
+    for authority in ["Tools.internal", "tools.internal.", "TOOLS.INTERNAL.:8080"] {
+        assert_eq!(host_name(authority), "tools.internal", "{authority}");
+    }
+    assert_eq!(host_name("[FD00::1]:80"), "[fd00::1]");
+    assert_eq!(host_name("[fd00::1]"), "[fd00::1]");
+}
 
 fn on_query(text: &str, query: &str) -> Asked {
     let sent = Sent {
