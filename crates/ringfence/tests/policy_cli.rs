@@ -411,3 +411,68 @@ fn half_a_question_is_a_usage_error() {
         assert_eq!(explain(&directory, args).status.code(), Some(2), "{args:?}");
     }
 }
+
+/// What a condition sees, on the command line and in a line of a batch: one question, one answer.
+#[test]
+fn a_context_answers_what_a_condition_asks() {
+    let (_root, directory) = estate();
+    let rule = "apiVersion: ringfence.dev/v1alpha1\nkind: Service\nmetadata: { name: tools }\n\
+                spec: { protocol: http, port: 80, receive: [{ agent: assistant, operations: \
+                [{ allow: \"POST /refunds\", when: \"body.amount <= 100\" }] }] }\n";
+    fs::write(directory.join("tools.yaml"), rule).unwrap();
+    let policies = directory.join("policies.yaml");
+    let text = fs::read_to_string(&policies).unwrap();
+    let named = "initiate:\n    - service: tools\n      operations: [\"POST /refunds\"]\n";
+    fs::write(&policies, text.replacen("initiate:\n", named, 1)).unwrap();
+    let question = [
+        "--from",
+        "assistant",
+        "--to",
+        "tools",
+        "--op",
+        "POST /refunds",
+        "-o",
+        "json",
+    ];
+    for (with, code, conditional) in [
+        (None, 3, true),
+        (Some(r#"{"body":{"amount":50}}"#), 0, false),
+        (Some(r#"{"body":{"amount":500}}"#), 3, false),
+        (Some(r#"{"now":"2026-11-24T12:00:00Z"}"#), 3, true),
+    ] {
+        let mut args = question.to_vec();
+        args.extend(with.iter().flat_map(|with| ["--with", with]));
+        let output = explain(&directory, &args);
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{with:?}: {}",
+            stderr(&output)
+        );
+        let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!(
+            told["conditional"].as_bool().unwrap_or(false),
+            conditional,
+            "{told}"
+        );
+        let line = match with {
+            None => r#"{"from":"assistant","to":"tools","op":"POST /refunds"}"#.to_owned(),
+            Some(with) => {
+                format!(r#"{{"from":"assistant","to":"tools","op":"POST /refunds","with":{with}}}"#)
+            }
+        };
+        let one_of_many: Value =
+            serde_json::from_str(&stdout(&batch(&directory, line.as_bytes()))).unwrap();
+        assert_eq!(one_of_many, told, "{with:?}");
+    }
+    for with in ["{", "[]", r#"{"body":{},"body":{}}"#, r#"{"bdy":1}"#] {
+        let mut args = question.to_vec();
+        args.extend(["--with", with]);
+        let output = explain(&directory, &args);
+        assert_eq!(
+            (output.status.code(), &*stdout(&output)),
+            (Some(2), ""),
+            "{with}"
+        );
+    }
+}

@@ -57,7 +57,8 @@ impl View<'_> {
     /// The program for `command`, looked for in `path` (as of `PATH`) if it has no slash.
     pub(super) fn locate(&self, command: &OsStr, path: &OsStr) -> Result<Found, Missing> {
         let found = if command.as_bytes().contains(&b'/') {
-            let inside = Path::new(WORK).join(command);
+            // Without the dots of `./agent`.
+            let inside: PathBuf = Path::new(WORK).join(command).components().collect();
             let file = (self.executable(&inside))
                 .map_err(|cause| Missing::new(command, Path::new(command), &cause))?;
             Found { inside, file }
@@ -216,7 +217,10 @@ mod tests {
         write(&work.join("text"), "x", 0o644);
         for command in ["./agent", "/work/agent"] {
             let (inside, file) = look(command, Some(&work), false).unwrap();
-            assert_eq!((inside, file), ("/work/agent".into(), work.join("agent")));
+            assert_eq!(
+                (inside.to_str(), file),
+                (Some("/work/agent"), work.join("agent"))
+            );
         }
         let hidden = hidden.to_str().unwrap().to_owned();
         for command in [&*hidden, "./out", "./orphan", "./none"] {
