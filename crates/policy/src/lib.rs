@@ -35,7 +35,9 @@ mod with;
 
 pub use batch::{BATCH_LINE_MAX, BatchSummary, batch};
 pub use compile::provisional_addresses;
-pub use condition::{BODY_MAX, Body, ConditionError, Moment, Request, Seen, WithError};
+pub use condition::{
+    BODY_MAX, Body, ConditionError, Moment, Request, Seen, WithError, panic_is_contained,
+};
 pub use explain::{Answer, Explanation};
 pub use lint::{
     CODES, Code, EXEMPTION_NOTICE_DAYS, Finding, Level, MODE_NOTICE_DAYS, allowed, code, lint,

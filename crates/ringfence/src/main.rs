@@ -6,6 +6,7 @@ mod shell;
 mod verbs;
 
 use std::process::ExitCode;
+use std::sync::Once;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use verbs::{check, completion, enforcer, init, man, names, observe, policy, run, status, up};
@@ -63,11 +64,12 @@ enum Verb {
 
 fn main() -> ExitCode {
     let runs = std::env::args_os().nth(1).is_some_and(|verb| verb == "run");
-    die_of_panics(if runs {
+    let code = if runs {
         run::EXIT_REFUSED
     } else {
         output::EXIT_ERROR
-    });
+    };
+    die_of_panics(code, ringfence_policy::panic_is_contained);
     // `run` shows the group that a set-group-id binary has to the node first, and gives it up then.
     if !runs && let Err(cause) = ringfence_compartment::give_up_group() {
         output::say(format!(
@@ -136,12 +138,70 @@ fn explain(error: &clap::Error, runs: bool) -> ExitCode {
 }
 
 /// A panic on any thread ends the process: half a node, or half a data plane, would be worse than none. What depends
-/// on it fails closed and, where it is supervised, starts again.
-fn die_of_panics(code: u8) {
+/// on it fails closed and, where it is supervised, starts again. One in a condition is caught and denies one request: if it
+/// ended the process, whoever finds such a request could end it as often as they like.
+fn die_of_panics(code: u8, is_contained: fn() -> bool) {
     let report = std::panic::take_hook();
+    let contained = Once::new();
     std::panic::set_hook(Box::new(move |panic| {
+        if is_contained() {
+            // Each refusal is recorded. What the panic says may repeat what a request holds.
+            contained.call_once(|| {
+                let place = panic.location().map(ToString::to_string);
+                output::say(format!(
+                    "internal error: the evaluator of conditions broke down at {}, and what it was asked for is denied \
+                     (said once); please report it with the condition that the record names",
+                    place.unwrap_or_default()
+                ));
+            });
+            return;
+        }
         output::say("internal error; please report it with the lines below");
         report(panic);
         std::process::exit(code.into());
     }));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+mod tests {
+    use std::process::{Command, Output};
+
+    use super::*;
+
+    /// Each in a process of its own: a hook is the whole process's.
+    #[test]
+    fn a_panic_ends_the_process_unless_it_is_contained() {
+        const CHILD: &str = "RINGFENCE_TEST_CONTAINED";
+        const TEST: &str = "tests::a_panic_ends_the_process_unless_it_is_contained";
+        if let Ok(contained) = std::env::var(CHILD) {
+            die_of_panics(
+                7,
+                if contained == "yes" {
+                    || true
+                } else {
+                    || false
+                },
+            );
+            for _ in 0..2 {
+                assert!(std::panic::catch_unwind(|| panic!("words of a request")).is_err());
+            }
+            return;
+        }
+        let end = |contained: &str| -> (Option<i32>, String) {
+            let Output { status, stderr, .. } = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", TEST, "--nocapture"])
+                .env(CHILD, contained)
+                .output()
+                .unwrap();
+            (status.code(), String::from_utf8(stderr).unwrap())
+        };
+        let (code, said) = end("no");
+        assert_eq!(code, Some(7), "{said}");
+        assert!(said.contains("words of a request"), "{said}");
+        let (code, said) = end("yes");
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.matches("broke down at").count(), 1, "{said}");
+        assert!(!said.contains("words of a request"), "{said}");
+    }
 }

@@ -147,9 +147,25 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
             matches,
         ),
     ];
+    #[cfg(test)]
+    let declared = {
+        let breaks = env.add_overload(BREAKS, "breaks", Vec::new(), breaks);
+        declared.into_iter().chain([breaks]).collect::<Vec<_>>()
+    };
     debug_assert!(declared.iter().all(Result::is_ok), "{declared:?}");
     Arc::new(env)
 });
+
+/// A function of the tests' own, which no source text can spell.
+#[cfg(test)]
+pub(crate) const BREAKS: &str = "@breaks";
+
+/// Panics, provided that the panic is contained; else it is true.
+#[cfg(test)]
+fn breaks<'b, 'v>(_: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {
+    assert!(!super::panic_is_contained(), "broken on purpose");
+    Ok(CowVal::owned(CelBool::from(true)))
+}
 
 /// Takes the range of a loop and the weight of its body; gives the range back if there are steps enough.
 fn charge<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, ExecutionError> {

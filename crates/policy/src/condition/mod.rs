@@ -15,6 +15,7 @@ mod json;
 mod needs;
 mod spelling;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cel::common::ast::IdedExpr;
@@ -24,6 +25,32 @@ pub(crate) use compile::{Allowed, CompileError, compile, names_of};
 pub(crate) use facts::{About, Party};
 pub use facts::{BODY_MAX, Body, Moment, Request, Seen, WithError};
 pub(crate) use needs::Needs;
+
+thread_local! {
+    static CONTAINED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic on this thread is caught, and costs the request that is judged alone. A panic hook runs before
+/// anything is caught: one that ends the process has to let this one pass.
+pub fn panic_is_contained() -> bool {
+    CONTAINED.get()
+}
+
+/// While it lives, panics are contained.
+struct Containment;
+
+impl Containment {
+    fn new() -> Self {
+        CONTAINED.set(true);
+        Self
+    }
+}
+
+impl Drop for Containment {
+    fn drop(&mut self) {
+        CONTAINED.set(false);
+    }
+}
 
 /// One compiled condition.
 #[derive(Debug)]
@@ -91,7 +118,10 @@ impl Condition {
             Err(facts::Missing::Error(error)) => return Asked::Errored(error),
         };
         // A fault in the evaluator must cost one request, not the process.
-        let evaluated = catch_unwind(AssertUnwindSafe(|| engine::evaluate(&self.expr, variables)));
+        let evaluated = catch_unwind(AssertUnwindSafe(|| {
+            let _contained = Containment::new();
+            engine::evaluate(&self.expr, variables)
+        }));
         match evaluated {
             Ok(Ok(Value::Bool(true))) => Asked::Holds,
             Ok(Ok(Value::Bool(false))) => Asked::Fails,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use cel::common::ast::{CallExpr, Expr};
 use jiff::Timestamp;
 use ringfence_model::operation::Pattern;
 use ringfence_model::path::Allowances;
@@ -50,6 +51,10 @@ impl Default for Sent<'_> {
 
 fn ask_with(text: &str, sent: &Sent<'_>) -> Asked {
     let condition = compiled(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+    ask_compiled(&condition, sent)
+}
+
+fn ask_compiled(condition: &Condition, sent: &Sent<'_>) -> Asked {
     let path = CanonicalPath::new(b"/customers/42", Allowances::default()).unwrap();
     let pattern = Pattern::parse("GET /customers/{id}", Protocol::Http, Allowances::default());
     let Ok(Pattern::Http(pattern)) = pattern else {
@@ -368,6 +373,24 @@ fn names_what_is_needed() {
         needs("request.query.exists(k, k == 'a') && task.id == 'b'"),
         ["request.query", "task"]
     );
+}
+
+#[test]
+fn a_panic_of_the_evaluator_costs_one_request_and_is_known_to_be_contained() {
+    let breaks = CallExpr {
+        func_name: engine::BREAKS.to_owned(),
+        target: None,
+        args: Vec::new(),
+    };
+    let mut condition = compiled("request.query.limit == '10'").unwrap();
+    condition.expr.expr = Expr::Call(breaks);
+    let broke = Asked::Errored(ConditionError::Evaluation("the evaluator broke down"));
+    for _ in 0..2 {
+        assert_eq!(ask_compiled(&condition, &Sent::default()), broke);
+        // A panic of anything else is not.
+        assert!(!panic_is_contained());
+        assert_eq!(ask("request.query.limit == '10'"), Asked::Holds);
+    }
 }
 
 #[test]
