@@ -11,7 +11,8 @@ use std::os::unix::fs::MetadataExt;
 
 use ringfence_compartment::sockets::Peer;
 
-const SET_GROUP_ID: u32 = 0o2010;
+/// The bit, and the right to execute without which it means something else.
+pub(crate) const SET_GROUP_ID: u32 = 0o2010;
 
 /// The group that our own binary is set-group-id to, if the operator made it so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,8 @@ impl LauncherGroup {
         Self(found.and_then(|file| Self::of(file.uid(), file.gid(), file.mode())))
     }
 
-    fn of(uid: u32, gid: u32, mode: u32) -> Option<u32> {
+    /// The group that a file with this owner, group and mode vouches with.
+    pub(crate) fn of(uid: u32, gid: u32, mode: u32) -> Option<u32> {
         let set = mode & SET_GROUP_ID == SET_GROUP_ID;
         (set && uid == 0 && gid != 0 && mode & 0o022 == 0).then_some(gid)
     }

@@ -674,6 +674,31 @@ fn what_killed_nodes_left_is_told() {
 }
 
 #[test]
+fn root_is_told_whether_launchers_of_others_are_proven() {
+    if !is_root() {
+        eprintln!("skipped: needs root, to make a binary set-group-id");
+        return;
+    }
+    let place = tempfile::tempdir_in("/var/tmp").unwrap();
+    let binary = place.path().join("ringfence");
+    fs::copy(RINGFENCE, &binary).unwrap();
+    let found = |gid: u32, mode: u32| {
+        std::os::unix::fs::chown(&binary, Some(0), Some(gid)).unwrap();
+        fs::set_permissions(&binary, Permissions::from_mode(mode)).unwrap();
+        let state = place.path().join("state");
+        let mut command = Command::new(&binary);
+        Found::of(&run(command
+            .args(["check", "--pre", "-o", "json", "--state"])
+            .arg(state)))
+    };
+    let chmod = format!("chmod 2755 {}", binary.display());
+    found(0, 0o755).says("launcher-group", "info", &["not set-group-id", &chmod]);
+    found(54_390, 0o2755).says("launcher-group", "ok", &["54390", "no members"]);
+    found(54_390, 0o2775).says("launcher-group", "warn", &["mode 2775", &chmod]);
+    found(0, 0o2755).says("launcher-group", "warn", &["gid 0", "groupadd"]);
+}
+
+#[test]
 fn a_stopped_enforcer_fails_and_says_how_to_go_on() {
     let place = Place::new(ESTATE);
     let node = place.up();
@@ -921,6 +946,7 @@ fn every_check_has_its_section_in_the_manual() {
     let found = check(&place);
     let rare = [
         "apart",
+        "launcher-group",
         "leftovers",
         "walls",
         "degraded",

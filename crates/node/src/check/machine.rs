@@ -29,6 +29,7 @@ pub(super) fn look() -> Vec<Finding> {
         files(),
         memory(),
     ];
+    found.extend(super::launcher::look());
     found.extend(leftovers());
     found
 }

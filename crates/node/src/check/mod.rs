@@ -4,6 +4,7 @@
 //! the node that serves it. What compartments need of the kernel is tried by `ringfence_compartment::probe`.
 
 mod config;
+mod launcher;
 mod machine;
 mod running;
 mod state;
