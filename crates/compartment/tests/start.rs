@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Host, User, able, texts};
+use support::{Host, User, able, open_to_all, texts};
 
 #[test]
 fn a_workload_runs_as_root_and_as_somebody() {
@@ -28,4 +28,39 @@ fn a_workload_runs_as_root_and_as_somebody() {
         "{:?}",
         host.notes().rejected
     );
+}
+
+#[test]
+fn a_grant_for_one_program_starts_no_other() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    let tools = tempfile::tempdir_in("/opt").unwrap();
+    open_to_all(tools.path());
+    let program = |name: &str| {
+        let path = tools.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\necho {name}\n")).unwrap();
+        open_to_all(&path);
+        path
+    };
+    let (shown, other) = (program("shown"), program("other"));
+    let link = tools.path().join("link");
+    std::os::unix::fs::symlink(&shown, &link).unwrap();
+    let run = || texts(&host.run(User::Somebody, &[link.to_str().unwrap()]));
+    host.pin_and(|| {});
+    assert_eq!(run().0, "shown\n");
+    // The link leads elsewhere once the node has looked.
+    let changed = link.clone();
+    host.pin_and(move || {
+        std::fs::remove_file(&changed).unwrap();
+        std::os::unix::fs::symlink(&other, &changed).unwrap();
+    });
+    let (out, err) = run();
+    assert!(
+        out.is_empty() && err.contains("is another file in the compartment"),
+        "{out} {err}"
+    );
+    // Without a pin it is whatever is found.
+    assert_eq!(run().0, "other\n");
 }

@@ -317,13 +317,16 @@ fn a_launcher_that_the_kernel_vouches_for_proves_the_program() {
     let state = ringfence_compartment::sockets::socket_dir(node.state()).unwrap();
     let version = ringfence_compartment::link::LINK_VERSION.to_string();
     let id = USER.to_string();
-    let lie = |groups: [&str; 2]| {
-        let mut words = vec![
-            "setpriv", "--reuid", &id, "--regid", groups[0], groups[1], "--",
-        ];
+    let lie_with = |ids: &[&str]| {
         let socket_dir = state.display().to_string();
-        words.extend(["/usr/bin/python3", "-c", LIAR, &socket_dir, &version]);
+        let program = ["/usr/bin/python3", "-c", LIAR, &socket_dir, &version];
+        let words = ids.iter().copied().chain(program);
         node.host().run_as_root(words).unwrap().ok().stdout
+    };
+    let lie = |groups: [&str; 2]| {
+        lie_with(&[
+            "setpriv", "--reuid", &id, "--regid", groups[0], groups[1], "--",
+        ])
     };
     let group = GROUP.to_string();
     let member = format!("--groups={group}");
@@ -340,6 +343,13 @@ fn a_launcher_that_the_kernel_vouches_for_proves_the_program() {
         );
     }
     assert_eq!(refusals(&node, proven), before + 3);
+    // A member can lend the group to a program of his own, which then has it as ours has. He is still a member.
+    let lent = [
+        "setpriv", "--reuid", &id, "--rgid", &id, "--egid", &group, &member, "--",
+    ];
+    let answer = lie_with(&lent);
+    assert!(answer.contains("you may not run"), "{answer}");
+    assert_eq!(refusals(&node, proven), before + 4);
     // Our own program in the hands of a debugger, which could change it as it goes.
     let traced = run_through(
         &node,
@@ -349,7 +359,7 @@ fn a_launcher_that_the_kernel_vouches_for_proves_the_program() {
         &["/opt/agent"],
     );
     turned_away(&traced, "theirs");
-    assert_eq!(refusals(&node, proven), before + 4);
+    assert_eq!(refusals(&node, proven), before + 5);
     // Without the debugger it is the same command.
     started(run_through(
         &node,
@@ -404,6 +414,35 @@ fn what_was_checked_at_the_start_holds_for_a_launcher_that_comes_back() {
         checked.as_str(),
         "{status:#}"
     );
+}
+
+/// It gave the group up when it first connected, and is still the launcher that was vouched for then.
+#[test]
+fn a_launcher_that_was_vouched_for_comes_back_without_its_group() {
+    if !root() {
+        return;
+    }
+    let (_place, binary) = set_group_id();
+    let mut node = start_with(&binary, "agents.service");
+    let id = USER.to_string();
+    let run = node.workload("theirs").words(&["/opt/agent", "stay"]);
+    let mut words = vec![
+        "setpriv",
+        "--reuid",
+        &id,
+        "--regid",
+        &id,
+        "--clear-groups",
+        "--",
+    ];
+    words.extend(run.iter().map(String::as_str));
+    let running = node.host().start_as_root(words).unwrap();
+    running
+        .wait_stdout("started stay", std::time::Duration::from_secs(20))
+        .unwrap();
+    node.kill().unwrap();
+    node.up().unwrap();
+    recorded(&node, "theirs", "workload resumed", "exe /opt/agent");
 }
 
 /// Control groups of systemd's kind, removed at the end.

@@ -77,6 +77,8 @@ struct Shared {
     instances: AtomicU64,
     stop: AtomicU64,
     resumed: Mutex<Vec<String>>,
+    /// Done once between a claim and its grant, which is then for the program that was shown.
+    before_grant: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What every enforcer asks for next, and how often it was asked to.
     need: Mutex<(u64, [u32; 4])>,
 }
@@ -124,6 +126,7 @@ impl Host {
             instances: AtomicU64::new(0),
             stop: AtomicU64::new(0),
             resumed: Mutex::default(),
+            before_grant: Mutex::default(),
             need: Mutex::default(),
         });
         let host = Self {
@@ -182,6 +185,11 @@ impl Host {
 
     pub fn forbid(&self, path: &Path) {
         self.shared.forbidden.lock().unwrap().push(path.to_owned());
+    }
+
+    /// Grants the next claim for the program that it shows alone, after `change` happened.
+    pub fn pin_and(&self, change: impl FnOnce() + Send + 'static) {
+        *self.shared.before_grant.lock().unwrap() = Some(Box::new(change));
     }
 
     pub fn mood(&self, mood: Mood) {
@@ -437,7 +445,15 @@ fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
                 .then_some(2_000_000_000 + (number as u32 + std::process::id() * 64) % 100_000_000),
             filesystem: shared.filesystem.lock().unwrap().clone(),
             forbidden: shared.forbidden.lock().unwrap().clone(),
-            pinned: false,
+            pinned: shared
+                .before_grant
+                .lock()
+                .unwrap()
+                .take()
+                .is_some_and(|change| {
+                    change();
+                    true
+                }),
             generation: Generation(1),
         };
         if channel::send(&launcher, &ToLauncher::Granted(grant), &[]).is_ok()
