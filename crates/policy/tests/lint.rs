@@ -364,6 +364,25 @@ fn what_is_received_is_asked_for_by_somebody() {
 }
 
 #[test]
+fn a_rule_ends_after_its_last_day_and_only_a_condition_on_the_body_reads_it() {
+    let ended = |day: &str| {
+        let rule = format!("{{allow: GET /a, until: {day}}}");
+        found(&pair("GET /a", &rule, ""), "RF1005")
+    };
+    assert_eq!(
+        ended("2026-11-30"),
+        ["GET /a ended with 2026-11-30 and allows nothing"]
+    );
+    assert_eq!(ended("2026-12-01"), [""; 0]);
+    let reads = |when: &str| {
+        let rule = format!("{{allow: POST /a, when: {when}}}");
+        found(&pair("'* /a'", &rule, ""), "RF1010").len()
+    };
+    assert_eq!(reads("body.amount < 5"), 1);
+    assert_eq!(reads("task == 'body'"), 0);
+}
+
+#[test]
 fn methods_that_nothing_sends_are_told() {
     let ids = |method: &str| ids(&pair("'* /**'", &format!("GET /a, {method} /b"), ""));
     let long = |bytes| "M".repeat(bytes);

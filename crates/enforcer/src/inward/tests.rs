@@ -134,6 +134,28 @@ async fn writing_does_not_wait_for_room() {
 }
 
 #[tokio::test]
+async fn writing_parts_does_not_wait_for_room() {
+    let (mut inward, held, far) = connected(true).await;
+    held.set_nonblocking(false).unwrap();
+    let mut hold = far.try_clone().unwrap();
+    rescue(move || drop(io::copy(&mut hold, &mut io::sink())));
+    let (began, part) = (Instant::now(), [0; 32_768]);
+    let written = timeout(MOMENT, async {
+        for _ in 0..MORE_THAN_FITS {
+            let parts = [io::IoSlice::new(&part), io::IoSlice::new(&part)];
+            assert!(inward.write_vectored(&parts).await.unwrap() > 0);
+        }
+    });
+    let full = written.await;
+    assert!(
+        began.elapsed() < WAITED && full.is_err(),
+        "waited {:?}",
+        began.elapsed()
+    );
+    drop(far);
+}
+
+#[tokio::test]
 async fn closing_does_not_wait_for_the_other_end() {
     let (mut inward, held, far) = connected(true).await;
     // Full, and nobody reads: what is queued is never delivered.
