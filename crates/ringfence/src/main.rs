@@ -138,8 +138,8 @@ fn explain(error: &clap::Error, runs: bool) -> ExitCode {
 }
 
 /// A panic on any thread ends the process: half a node, or half a data plane, would be worse than none. What depends
-/// on it fails closed and, where it is supervised, starts again. One in a condition is caught and denies one request: if it
-/// ended the process, whoever finds such a request could end it as often as they like.
+/// on it fails closed and, where it is supervised, starts again. One in a condition is caught, and refuses the condition or
+/// denies the request: if it ended the process, whoever finds such a request could end it as often as they like.
 fn die_of_panics(code: u8, is_contained: fn() -> bool) {
     let report = std::panic::take_hook();
     let contained = Once::new();
@@ -149,8 +149,8 @@ fn die_of_panics(code: u8, is_contained: fn() -> bool) {
             contained.call_once(|| {
                 let place = panic.location().map(ToString::to_string);
                 output::say(format!(
-                    "internal error: the evaluator of conditions broke down at {}, and what it was asked for is denied \
-                     (said once); please report it with the condition that the record names",
+                    "internal error: a condition broke its evaluator at {}, and what it was about is refused (said once); \
+                     please report it with the condition, which the refusal names",
                     place.unwrap_or_default()
                 ));
             });
@@ -201,7 +201,7 @@ mod tests {
         assert!(said.contains("words of a request"), "{said}");
         let (code, said) = end("yes");
         assert_eq!(code, Some(0), "{said}");
-        assert_eq!(said.matches("broke down at").count(), 1, "{said}");
+        assert_eq!(said.matches("broke its evaluator at").count(), 1, "{said}");
         assert!(!said.contains("words of a request"), "{said}");
     }
 }

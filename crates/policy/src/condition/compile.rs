@@ -76,7 +76,7 @@ fn wrong<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T> {
 /// Parses and checks `text`.
 pub(crate) fn compile(text: &str, allowed: &Allowed<'_>) -> Result<Condition> {
     // A fault in the parser must not cost the process.
-    let parsed = std::panic::catch_unwind(|| {
+    let parsed = super::contained(|| {
         Env::stdlib()
             .with_optional_support(false)
             .parser()

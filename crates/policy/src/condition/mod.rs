@@ -30,7 +30,7 @@ thread_local! {
     static CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic on this thread is caught, and costs the request that is judged alone. A panic hook runs before
+/// Whether a panic on this thread is caught, and costs only the condition or the request it is about. A panic hook runs before
 /// anything is caught: one that ends the process has to let this one pass.
 pub fn panic_is_contained() -> bool {
     CONTAINED.get()
@@ -50,6 +50,14 @@ impl Drop for Containment {
     fn drop(&mut self) {
         CONTAINED.set(false);
     }
+}
+
+/// Runs what others wrote through code of others; `Err`: it panicked.
+fn contained<T>(run: impl FnOnce() -> T) -> std::thread::Result<T> {
+    catch_unwind(AssertUnwindSafe(|| {
+        let _while_it_runs = Containment::new();
+        run()
+    }))
 }
 
 /// One compiled condition.
@@ -118,11 +126,7 @@ impl Condition {
             Err(facts::Missing::Error(error)) => return Asked::Errored(error),
         };
         // A fault in the evaluator must cost one request, not the process.
-        let evaluated = catch_unwind(AssertUnwindSafe(|| {
-            let _contained = Containment::new();
-            engine::evaluate(&self.expr, variables)
-        }));
-        match evaluated {
+        match contained(|| engine::evaluate(&self.expr, variables)) {
             Ok(Ok(Value::Bool(true))) => Asked::Holds,
             Ok(Ok(Value::Bool(false))) => Asked::Fails,
             Ok(Ok(_)) => Asked::Errored(ConditionError::NotTruth),
