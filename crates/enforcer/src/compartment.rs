@@ -11,7 +11,8 @@ use crate::datagrams::Flows;
 use crate::fold::{Alike, Denials};
 use crate::inbound::Pool;
 use crate::limits::{
-    DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT, SAID_BYTES, SAID_TEXTS,
+    BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT, SAID_BYTES,
+    SAID_TEXTS,
 };
 use crate::node::Node;
 use crate::rate::Rate;
@@ -34,6 +35,8 @@ pub(crate) struct Compartment {
     pub(crate) flow_slots: Arc<Slots>,
     /// Those it began.
     pub(crate) flows: Flows,
+    /// Bodies of its requests that are held for a decision.
+    pub(crate) body_slots: Arc<Slots>,
     /// Its DNS connections over TCP.
     pub(crate) dns_slots: Arc<Slots>,
     /// Its DNS queries.
@@ -60,6 +63,7 @@ impl Compartment {
             slots: Slots::new(node.share()),
             flow_slots: Slots::new(FLOWS_PER_COMPARTMENT.min(node.share())),
             flows: Flows::default(),
+            body_slots: Slots::new(BODIES_PER_COMPARTMENT),
             dns_slots: Slots::new(DNS_TCP_CONNECTIONS),
             dns_rate: Rate::new(DNS_PER_SECOND),
             denials: Denials::new(Arc::clone(&node.recorder)),

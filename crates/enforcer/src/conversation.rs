@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use ringfence_model::flow::{Kind, Outcome};
@@ -14,6 +15,7 @@ use crate::http::{Asked, Gate, Refusal};
 use crate::judge::Admitted;
 use crate::record::Ruling;
 use crate::request::{self, Decided, UnderWay};
+use crate::slots::Slot;
 use crate::upstream::Upstream;
 
 /// An HTTP connection that was let in.
@@ -21,6 +23,8 @@ pub(crate) struct Conversation<'c> {
     connection: &'c Connection,
     /// `x-forwarded-client-cert`.
     caller: String,
+    /// For the body that is being read before its request is decided.
+    place: Mutex<Option<Slot>>,
 }
 
 impl<'c> Conversation<'c> {
@@ -30,7 +34,11 @@ impl<'c> Conversation<'c> {
         let zone = force.zone.as_ref();
         let by = identity(zone, connection.to());
         let caller = format!("By={by};URI={}", identity(zone, connection.from()));
-        Self { connection, caller }
+        Self {
+            connection,
+            caller,
+            place: Mutex::default(),
+        }
     }
 }
 
@@ -70,9 +78,26 @@ impl Gate for Conversation<'_> {
             let pair = connection.pair(snapshot)?;
             request::decide(snapshot, pair, asked, node.clock.now())
         });
+        let place = || self.place.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = place().take();
         let (under_way, admitted) = match judged {
-            Ok(Decided::Yes(under_way, admitted)) => (under_way, admitted),
-            Ok(Decided::BodyFirst) => return Err(Refusal::BodyFirst),
+            Ok(Decided::Yes(under_way, admitted)) => (under_way.hold(held), admitted),
+            Ok(Decided::BodyFirst) => {
+                let (subject, home) = (connection.subject(), connection.home());
+                let Some(taken) = home.body_slots.take() else {
+                    let reason = format!(
+                        "{} has {} bodies held for decisions already",
+                        home.instance,
+                        home.body_slots.limit()
+                    );
+                    let ruling = Ruling::without_rule(reason, snapshot.generation());
+                    let ruling = ruling.because(Cause::Limit);
+                    home.refused(&subject, Kind::Operation, &operation(), &ruling, 0);
+                    return Err(Refusal::Unavailable);
+                };
+                *place() = Some(taken);
+                return Err(Refusal::BodyFirst);
+            }
             Err(denied) => {
                 let (subject, home) = (connection.subject(), connection.home());
                 home.refused(&subject, Kind::Operation, &operation(), &denied.ruling, 0);

@@ -82,6 +82,9 @@ pub(crate) const DNS_PER_SECOND: u32 = 1000;
 /// Idle time after which a DNS connection over TCP is closed.
 pub(crate) const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
 
+/// Bodies of one compartment that are held because a decision rests on them, each at most twice its bound. One more
+/// request of that kind is refused.
+pub(crate) const BODIES_PER_COMPARTMENT: usize = 128;
 /// DNS connections over TCP of one compartment at once. Over it: reset and recorded.
 pub(crate) const DNS_TCP_CONNECTIONS: usize = 32;
 

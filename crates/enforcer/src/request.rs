@@ -6,6 +6,7 @@ use ringfence_policy::{Body, Moment, Operation, Request, Seen, Snapshot};
 
 use crate::http::{Asked, Said};
 use crate::judge::{self, Admitted, Denied, Pair};
+use crate::slots::Slot;
 
 /// A request that was let through, as far as it takes to decide it again.
 pub(crate) struct UnderWay {
@@ -13,6 +14,8 @@ pub(crate) struct UnderWay {
     path: CanonicalPath,
     /// Only where conditions may ask about it: most requests leave nothing behind.
     kept: Option<Box<Kept>>,
+    /// For the body in it, as long as that is held.
+    place: Option<Slot>,
 }
 
 /// What conditions may ask about.
@@ -51,6 +54,7 @@ pub(crate) fn decide(
         method: method.to_owned(),
         path: path.clone(),
         kept,
+        place: None,
     };
     if !snapshot.reads_request(pair.from, pair.to) {
         let moment = Moment::at(now, Seen::Nothing);
@@ -114,6 +118,12 @@ impl UnderWay {
         };
         let moment = Moment::at(now, Seen::Request(&request));
         judge::may(snapshot, pair, operation, &moment)
+    }
+
+    /// Keeps the place of its body until it is over.
+    pub(crate) fn hold(mut self, place: Option<Slot>) -> Self {
+        self.place = place;
+        self
     }
 
     /// Whether conditions may have asked about more than method and path.

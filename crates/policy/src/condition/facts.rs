@@ -416,8 +416,10 @@ fn supplied(name: &str, needs: &Needs, moment: &Moment<'_>) -> Result<Value, Mis
         Seen::Connection | Seen::Request(_) => Err(ConditionError::Absent(name.into()).into()),
         Seen::Supplied(with) => {
             let value = with.get(name).ok_or(Missing::Unknown)?;
-            json::from_supplied(value, &needs.members)
-                .map_err(|fault| ConditionError::Evaluation(fault).into())
+            json::from_supplied(value, &needs.members).map_err(|fault| match name {
+                "body" => ConditionError::Body(fault).into(),
+                _ => ConditionError::Evaluation(fault).into(),
+            })
         }
     }
 }

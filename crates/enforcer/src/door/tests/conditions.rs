@@ -425,3 +425,50 @@ async fn opaque_connections_have_conditions_too() {
         assert!(last.reason.contains(reason), "{}", last.reason);
     }
 }
+
+/// Slow bodies cost whoever sends them; nobody else waits, and no more than so many are held.
+#[tokio::test]
+async fn bodies_that_decisions_wait_for_are_bounded() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let stage = Stage::new(
+        &web(r#"{ allow: "POST /refund", when: "body.amount <= 100" }, "GET /free""#),
+        "",
+    )
+    .await;
+    let whole = post("/refund", "", r#"{"amount": 1}"#);
+    let (begun, rest) = whole.split_at(whole.len() - 1);
+    let mut slow = Vec::new();
+    for _ in 0..crate::limits::BODIES_PER_COMPARTMENT {
+        let mut client = stage.web().await;
+        client.stream.write_all(begun.as_bytes()).await.unwrap();
+        slow.push(client);
+    }
+    let full = async || {
+        while stage.home.body_slots.taken() < stage.home.body_slots.limit() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::scene::SOON, full())
+        .await
+        .unwrap();
+    let (status, flow) = stage.ask(&whole).await;
+    assert_eq!((status, flow.outcome()), (503, Outcome::Deny));
+    assert!(flow.reason.contains("128 bodies held"), "{}", flow.reason);
+    // Others are not held up, and the slow ones are served when they are complete.
+    assert_eq!(stage.ask(&get("/free", "")).await.0, 200);
+    let first = &mut slow[0].stream;
+    first.write_all(rest.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    // Its place is free again, though its connection lives.
+    let freed = async || {
+        while stage.home.body_slots.taken() == stage.home.body_slots.limit() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(super::scene::SOON, freed())
+        .await
+        .unwrap();
+    assert_eq!(stage.ask(&whole).await.0, 200);
+}
