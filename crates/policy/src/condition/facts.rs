@@ -10,11 +10,10 @@ use jiff::Timestamp;
 use ringfence_model::operation::{HttpPattern, Segment};
 use ringfence_model::resource::{Labels, With};
 
-use super::ConditionError;
 use super::engine::Variables;
-use super::json;
 use super::needs::{self, Keys, Needs};
-use super::spelling;
+use super::supplied::{check_supplied, scalar, supplied_fields, supplied_now};
+use super::{ConditionError, body as bodies, json, spelling};
 use crate::verdict::Operation;
 
 /// Longest body that a condition reads, in bytes. A longer one makes every condition on it an error.
@@ -130,7 +129,7 @@ impl From<ConditionError> for Missing {
     }
 }
 
-type Fields<'a> = Vec<(Cow<'a, str>, Result<Cow<'a, str>, ()>)>;
+pub(super) type Fields<'a> = Vec<(Cow<'a, str>, Result<Cow<'a, str>, ()>)>;
 
 /// Everything that `needs` names, and nothing else.
 pub(crate) fn variables(
@@ -442,139 +441,6 @@ fn body(needs: &Needs, moment: &Moment<'_>) -> Result<Value, Missing> {
         }
         Body::Bytes(bytes) => bytes,
     };
-    media_type(request.headers).map_err(fault)?;
+    bodies::declared_as_json(request.headers).map_err(fault)?;
     json::parse(bytes, &needs.members).map_err(fault)
-}
-
-/// Whether the body says that it is JSON, in UTF-8, as it is.
-fn media_type(headers: &[(&str, &[u8])]) -> Result<(), &'static str> {
-    let one = |wanted: &str| {
-        let mut found = headers
-            .iter()
-            .filter(|(name, _)| spelling::header(name) == wanted);
-        let one = found.next();
-        // In another spelling, it is not the one that everybody reads.
-        let odd = one.is_some_and(|(name, _)| !name.eq_ignore_ascii_case(wanted));
-        (one.map(|(_, value)| *value), odd || found.next().is_some())
-    };
-    const WRONG: &str = "is not declared as application/json";
-    // A second field adds to the first, so that only a single `identity` means none.
-    match one("content-encoding") {
-        (None, _) => {}
-        (Some(encoding), false) if encoding.eq_ignore_ascii_case(b"identity") => {}
-        _ => return Err("is encoded"),
-    }
-    let (Some(declared), false) = one("content-type") else {
-        return Err(WRONG);
-    };
-    let declared = std::str::from_utf8(declared).map_err(|_| WRONG)?;
-    let mut parts = declared.split(';').map(str::trim);
-    let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
-    // Of several types in one value, some read the first.
-    let token = |c: char| c.is_ascii_alphanumeric() || "!#$&-^_.+".contains(c);
-    let json = essence.strip_prefix("application/").is_some_and(|subtype| {
-        subtype.chars().all(token) && (subtype == "json" || subtype.ends_with("+json"))
-    });
-    let charset = parts.all(|parameter| {
-        let parameter = parameter.to_ascii_lowercase();
-        // `charset*` and its like are other ways to say it.
-        !parameter.contains("charset")
-            || matches!(parameter.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
-    });
-    if json && charset { Ok(()) } else { Err(WRONG) }
-}
-
-/// Numbers and truth values as requests carry them: as text.
-fn scalar(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// `{name: value}`, or `{name: [value, value]}` for one that is sent more than once.
-fn supplied_fields(value: &serde_json::Value) -> Fields<'static> {
-    let mut out: Fields<'static> = Vec::new();
-    for (name, value) in value.as_object().into_iter().flatten() {
-        let values = match value {
-            serde_json::Value::Array(values) => values.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        for value in values {
-            out.push((name.clone().into(), Ok(scalar(value).into())));
-        }
-    }
-    out
-}
-
-/// The time that `with` supplies, if it does.
-fn supplied_now(with: &With) -> Option<Timestamp> {
-    with.get("now")?.as_str()?.parse().ok()
-}
-
-/// What is wrong with the shape of a context, in words, and what to do.
-fn check_supplied(with: &With) -> Result<(), (String, String)> {
-    const FIELDS: [&str; 5] = ["request", "now", "task", "args", "body"];
-    const REQUEST: [&str; 3] = ["host", "query", "headers"];
-    for (name, value) in with {
-        match name.as_str() {
-            "request" => {
-                let Some(request) = value.as_object() else {
-                    return Err((
-                        "with.request is not a mapping".to_owned(),
-                        format!("give it {}", REQUEST.join(", ")),
-                    ));
-                };
-                for (name, value) in request {
-                    if matches!(name.as_str(), "method" | "path") {
-                        return Err((
-                            format!("with.request.{name} is given by the operation already"),
-                            "remove it".to_owned(),
-                        ));
-                    }
-                    if !REQUEST.contains(&name.as_str()) {
-                        return Err(unknown_field(name, "with.request", &REQUEST));
-                    }
-                    if name != "host" && !value.is_object() {
-                        return Err((
-                            format!("with.request.{name} is not a mapping"),
-                            "write {NAME: VALUE}, or {NAME: [VALUE, VALUE]} for one sent twice"
-                                .to_owned(),
-                        ));
-                    }
-                    if name == "headers"
-                        && let Some(upper) = value
-                            .as_object()
-                            .into_iter()
-                            .flatten()
-                            .find(|(name, _)| name.bytes().any(|b| b.is_ascii_uppercase()))
-                    {
-                        return Err((
-                            format!("header {} is written in capitals", upper.0),
-                            format!("write {}", upper.0.to_ascii_lowercase()),
-                        ));
-                    }
-                }
-            }
-            "now" => {
-                if supplied_now(with).is_none() {
-                    return Err((
-                        "with.now is not a time".to_owned(),
-                        "write it as 2027-01-31T12:00:00Z".to_owned(),
-                    ));
-                }
-            }
-            "task" | "args" | "body" => {}
-            other => return Err(unknown_field(other, "with", &FIELDS)),
-        }
-    }
-    Ok(())
-}
-
-fn unknown_field(name: &str, what: &str, known: &[&str]) -> (String, String) {
-    let otherwise = format!("it takes {}", known.join(", "));
-    (
-        format!("{what} has no field {name:?}"),
-        ringfence_model::suggest::help(name, known.iter().copied(), &otherwise),
-    )
 }

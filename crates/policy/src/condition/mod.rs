@@ -5,15 +5,17 @@
 //! No word of an error repeats what a request holds: requests carry secrets, and errors stand in the log.
 //!
 //! `compile.rs` checks an expression and finds what it reads (`needs.rs`); `facts.rs` finds that in a request or in what
-//! people supply; `spelling.rs` knows which names some receiver takes for them;
-//! `json.rs` reads bodies; `engine.rs` holds functions and bounds.
+//! people supply (`supplied.rs`); `spelling.rs` knows which names some receiver takes for them; `body.rs` and `json.rs` read
+//! bodies; `engine.rs` holds functions and bounds.
 
+mod body;
 mod compile;
 mod engine;
 mod facts;
 mod json;
 mod needs;
 mod spelling;
+mod supplied;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -120,18 +122,23 @@ impl Condition {
 
     /// Evaluates it. Never panics, never takes longer than its cost bound allows.
     pub(crate) fn ask(&self, about: &About<'_>, moment: &Moment<'_>) -> Asked {
+        // A fault in reading what was sent, or in the evaluator, must cost one request, not the process.
+        contained(|| self.evaluate(about, moment)).unwrap_or(Asked::Errored(
+            ConditionError::Evaluation("the evaluator broke down"),
+        ))
+    }
+
+    fn evaluate(&self, about: &About<'_>, moment: &Moment<'_>) -> Asked {
         let variables = match facts::variables(&self.needs, about, moment) {
             Ok(variables) => variables,
             Err(facts::Missing::Unknown) => return Asked::Unknown,
             Err(facts::Missing::Error(error)) => return Asked::Errored(error),
         };
-        // A fault in the evaluator must cost one request, not the process.
-        match contained(|| engine::evaluate(&self.expr, variables)) {
-            Ok(Ok(Value::Bool(true))) => Asked::Holds,
-            Ok(Ok(Value::Bool(false))) => Asked::Fails,
-            Ok(Ok(_)) => Asked::Errored(ConditionError::NotTruth),
-            Ok(Err(error)) => Asked::Errored(self.in_words(error)),
-            Err(_panic) => Asked::Errored(ConditionError::Evaluation("the evaluator broke down")),
+        match engine::evaluate(&self.expr, variables) {
+            Ok(Value::Bool(true)) => Asked::Holds,
+            Ok(Value::Bool(false)) => Asked::Fails,
+            Ok(_) => Asked::Errored(ConditionError::NotTruth),
+            Err(error) => Asked::Errored(self.in_words(error)),
         }
     }
 
