@@ -69,9 +69,20 @@ enum PolicyVerb {
     /// Print the JSON Schema of resource files, for editors
     ///
     /// A first line `# yaml-language-server: $schema=FILE` in a resource file makes editors check it while it is written.
+    #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,
     Explain(explain::ExplainArgs),
 }
+
+const SCHEMA_EXAMPLES: &str = "\
+Examples:
+  ringfence policy schema > estate/ringfence.schema.json      `ringfence init` writes this file and the lines that name it
+  ringfence policy schema | jq '.\"$defs\" | keys'              which mappings there are
+
+It is made of the loader's own tables (JSON Schema 2020-12). What a schema cannot say, `ringfence policy lint` does.
+
+Exit code: 0.
+docs/policy.md lists every field.";
 
 /// Runs the verb.
 pub(crate) fn run(args: PolicyArgs) -> ExitCode {
