@@ -1,10 +1,17 @@
-# First process of a host of its own: `boot.sh DIR`. Nothing outside DIR is written: /etc is an overlay, /run and /var/lib
-# are its own, and so is its hierarchy of control groups.
+# First process of a host of its own: `boot.sh DIR`. Nothing outside DIR is written: /etc is an overlay, /run, /var/lib, /tmp
+# and /var/tmp are its own, and so is its hierarchy of control groups.
 set -e
 root=$1
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 none /run
 mount -t tmpfs -o mode=755 none /var/lib
+# DIR stays where it is, over temporary directories that go with this host.
+mkdir /run/kept
+mount --bind "$root" /run/kept
+mount -t tmpfs -o mode=1777 none /tmp
+mount -t tmpfs -o mode=1777 none /var/tmp
+mkdir -p "$root"
+mount --bind /run/kept "$root"
 # Overlays cannot lie on every file system; a tmpfs always does.
 mount -t tmpfs none "$root/etc"
 mkdir "$root/etc/upper" "$root/etc/work"
