@@ -44,8 +44,6 @@ pub(crate) enum Cause {
     Guardrail,
     /// [`Reason::GuardrailErrored`].
     GuardrailErrored,
-    /// Another reason of policy.
-    Policy,
     /// The source, or either end, is not in the estate.
     NotInEstate,
     /// No workload has the address.
@@ -69,7 +67,7 @@ pub(crate) enum Cause {
 }
 
 /// Every cause, in the order of their numbers.
-pub(crate) const CAUSES: [Cause; 29] = [
+pub(crate) const CAUSES: [Cause; 28] = [
     Cause::Other,
     Cause::Allowed,
     Cause::InitiatorWithoutPolicy,
@@ -88,7 +86,6 @@ pub(crate) const CAUSES: [Cause; 29] = [
     Cause::RuleEnded,
     Cause::Guardrail,
     Cause::GuardrailErrored,
-    Cause::Policy,
     Cause::NotInEstate,
     Cause::UnknownDestination,
     Cause::UndeclaredPort,
@@ -123,7 +120,6 @@ impl Cause {
             Self::RuleEnded => "rule-ended",
             Self::Guardrail => "guardrail",
             Self::GuardrailErrored => "guardrail-errored",
-            Self::Policy => "policy",
             Self::NotInEstate => "not-in-estate",
             Self::UnknownDestination => "unknown-destination",
             Self::UndeclaredPort => "undeclared-port",
