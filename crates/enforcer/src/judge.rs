@@ -143,7 +143,7 @@ pub(crate) fn may_meet(
 ) -> Result<Admitted, Denied> {
     let verdict = snapshot.may_meet(from, to, now);
     ruled(snapshot, to, &verdict, || {
-        snapshot.explain(from, to, None, &Moment::at(now, Seen::Connection))
+        snapshot.words(from, to, None, &verdict)
     })
 }
 
@@ -156,7 +156,7 @@ pub(crate) fn may(
 ) -> Result<Admitted, Denied> {
     let verdict = snapshot.decide(pair.from, pair.to, operation, moment);
     ruled(snapshot, pair.to, &verdict, || {
-        snapshot.explain(pair.from, pair.to, Some(operation), moment)
+        snapshot.words(pair.from, pair.to, Some(operation), &verdict)
     })
 }
 
@@ -165,7 +165,7 @@ fn ruled(
     snapshot: &Snapshot,
     to: WorkloadIx,
     verdict: &Verdict,
-    explain: impl FnOnce() -> Explanation,
+    words: impl FnOnce() -> Explanation,
 ) -> Result<Admitted, Denied> {
     let generation = snapshot.generation();
     let cause = verdict.reason().into();
@@ -190,7 +190,7 @@ fn ruled(
         rule,
         nearest,
         ..
-    } = explain();
+    } = words();
     if let Some((at, differs)) = nearest {
         reason = format!("{reason}; nearest rule {at}: {differs}");
     }

@@ -20,7 +20,6 @@ use ringfence_model::{
 };
 
 use crate::condition::{self, Allowed, CompileError, Condition, names_of};
-
 use crate::names::endpoint_key;
 use crate::snapshot::{AddressBook, Conditional, List, Others, Rule, Snapshot, pair_key};
 use crate::source::{Source, day_after, soft};

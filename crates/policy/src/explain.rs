@@ -6,7 +6,7 @@ use ringfence_model::resource::ModeKind;
 use ringfence_model::{Position, Protocol};
 use serde::{Deserialize, Serialize};
 
-use crate::condition::Moment;
+use crate::condition::{Moment, Seen};
 use crate::snapshot::{Snapshot, WorkloadIx};
 use crate::verdict::{Operation, Reason, Ruled, Verdict, Which};
 
@@ -90,9 +90,21 @@ impl Snapshot {
         moment: &Moment<'_>,
     ) -> Explanation {
         let verdict = self.judge(from, to, operation, moment);
-        let mut explanation = self.in_words(from, to, operation, &verdict);
+        self.words(from, to, operation, &verdict)
+    }
+
+    /// A verdict of this snapshot in words: the one that decided, so that nothing is asked again. `operation: None` is for
+    /// a verdict of `may_meet`.
+    pub fn words(
+        &self,
+        from: WorkloadIx,
+        to: WorkloadIx,
+        operation: Option<Operation<'_>>,
+        verdict: &Verdict,
+    ) -> Explanation {
+        let mut explanation = self.in_words(from, to, operation, verdict);
         if explanation.ruled != Ruled::Allow {
-            explanation.nearest = self.nearest(from, to, operation, &verdict);
+            explanation.nearest = self.nearest(from, to, operation, verdict);
         }
         explanation
     }
@@ -131,6 +143,24 @@ impl Snapshot {
         }
     }
 
+    /// As [`Snapshot::explain_text`], before an operation is known: whether any could be allowed between the two.
+    pub fn explain_meeting(&self, from: &str, to: &str, now: Timestamp) -> Explanation {
+        match self
+            .named(from)
+            .and_then(|from| Ok((from, self.named(to)?)))
+        {
+            Ok((from, to)) => self.explain(from, to, None, &Moment::at(now, Seen::Connection)),
+            Err(reason) => Explanation::denied(reason),
+        }
+    }
+
+    /// By any name it answers to, as people write it.
+    fn named(&self, name: &str) -> Result<WorkloadIx, String> {
+        self.find(name)
+            .or_else(|| self.resolve(name))
+            .ok_or_else(|| format!("no agent or service is called {}", quoted(name)))
+    }
+
     /// The operation is `None` only where the receiver serves nothing, so that there is no protocol to read it by.
     fn read(
         &self,
@@ -138,12 +168,7 @@ impl Snapshot {
         to: &str,
         operation: &str,
     ) -> Result<(WorkloadIx, WorkloadIx, Option<Concrete>), String> {
-        let find = |name: &str| {
-            self.find(name)
-                .or_else(|| self.resolve(name))
-                .ok_or_else(|| format!("no agent or service is called {}", quoted(name)))
-        };
-        let (from, to) = (find(from)?, find(to)?);
+        let (from, to) = (self.named(from)?, self.named(to)?);
         let callee = self.workload(to);
         let Some((protocol, _)) = callee.serves else {
             return Ok((from, to, None));

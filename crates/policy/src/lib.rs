@@ -21,7 +21,6 @@ mod explain;
 mod guardrail;
 mod lint;
 mod listing;
-mod meeting;
 mod names;
 mod nearest;
 mod patterns;
