@@ -200,26 +200,25 @@ fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>, Exe
     let [text, pattern] = arguments.as_slice() else {
         return Err(ExecutionError::missing_argument_or_target());
     };
-    let owned = |value: &CowVal<'b, 'v>| {
-        value
-            .downcast_ref::<CelString<'_>>()
-            .map(|text| text.inner().to_owned())
-    };
-    let (Some(text), Some(pattern)) = (owned(text), owned(pattern)) else {
+    let (Some(text), Some(pattern)) = (
+        text.downcast_ref::<CelString<'_>>(),
+        pattern.downcast_ref::<CelString<'_>>(),
+    ) else {
         return Err(ExecutionError::missing_argument_or_target());
     };
+    let (text, pattern) = (text.inner(), pattern.inner());
     REGEXES.with_borrow_mut(|regexes| {
-        if !regexes.contains_key(pattern.as_str()) {
+        if !regexes.contains_key(pattern) {
             if regexes.len() >= REGEXES_KEPT {
                 regexes.clear();
             }
-            let compiled = regex(&pattern)
-                .map_err(|error| ExecutionError::function_error("matches", error))?;
-            regexes.insert(pattern.as_str().into(), compiled);
+            let compiled =
+                regex(pattern).map_err(|error| ExecutionError::function_error("matches", error))?;
+            regexes.insert(pattern.into(), compiled);
         }
         let found = regexes
-            .get(pattern.as_str())
-            .is_some_and(|regex| regex.is_match(&text));
+            .get(pattern)
+            .is_some_and(|regex| regex.is_match(text));
         Ok(CowVal::owned(CelBool::from(found)))
     })
 }
