@@ -28,6 +28,18 @@ pub(crate) struct Lock {
     _file: File,
 }
 
+/// Opens a file to be locked, and makes it where there is none. Nobody else may hold it against us, or lead us elsewhere.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+        .open(path)
+}
+
 /// Locks `dir`, without waiting.
 pub(crate) fn take(dir: &Path) -> Result<Lock, NodeError> {
     let path = dir.join(FILE);
@@ -50,15 +62,7 @@ pub(crate) fn take(dir: &Path) -> Result<Lock, NodeError> {
         Err(Errno::BADF | Errno::INVAL | Errno::NOTSUP | Errno::NOLCK | Errno::ISDIR) => None,
         Err(error) => return Err(cannot(error.into())),
     };
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-        .open(&path)
-        .map_err(cannot)?;
+    let file = open(&path).map_err(cannot)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(Errno::WOULDBLOCK) => return Err(taken(&path)),

@@ -3,15 +3,17 @@
 //! A directory is dead when nothing listens on the sockets in it. A node that is just starting has one like that for a
 //! moment; so each holds a [`Making`] until it listens, and a sweep holds off while anybody does.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ringfence_compartment::sockets::{ADMIN_SOCKET, METRICS_SOCKET, RUN_SOCKET};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::lock;
 
 /// Name of the lock file beside the directories.
 const LOCK: &str = ".lock";
@@ -25,26 +27,14 @@ pub(crate) struct Making(#[expect(dead_code, reason = "held, not used")] File);
 
 /// Announces that sockets are about to be made under `parent`.
 pub(crate) fn making(parent: &Path) -> io::Result<Making> {
-    let file = lock_file(parent)?;
+    let file = lock::open(&parent.join(LOCK))?;
     rustix::fs::flock(&file, FlockOperation::LockShared)?;
     Ok(Making(file))
 }
 
-fn lock_file(parent: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        // Nobody else may hold it against us.
-        .mode(0o600)
-        .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-        .open(parent.join(LOCK))
-}
-
 /// Removes what dead nodes left under `parent`. What cannot be judged or removed stays: it hinders nobody.
 pub(crate) fn sweep(parent: &Path) -> io::Result<()> {
-    let lock = lock_file(parent)?;
+    let lock = lock::open(&parent.join(LOCK))?;
     match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         // Another node starts or sweeps just now: the next start will do.
         Err(Errno::WOULDBLOCK) => return Ok(()),
