@@ -16,11 +16,15 @@
 mod error;
 mod host;
 mod launch;
+mod neighbour;
 mod node;
 mod process;
+mod vitals;
 
 pub use error::TestbedError;
 pub use host::{Caller, Host};
 pub use launch::{Launch, Running};
+pub use neighbour::{NEIGHBOUR_ESTATE, Neighbour, Phase};
 pub use node::{Node, NodeOptions};
 pub use process::{Output, Process};
+pub use vitals::Vitals;

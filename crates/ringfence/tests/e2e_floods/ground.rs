@@ -1,0 +1,168 @@
+//! The node of these tests: a neighbour with its service, and an attacker with services of its own to flood.
+
+use std::time::Duration;
+
+use ringfence_model::FlowRecord;
+use ringfence_testbed::{NEIGHBOUR_ESTATE, Neighbour, Node, NodeOptions, Phase, Running, Vitals};
+use rustix::process::{Resource, getrlimit};
+
+pub(crate) const PYTHON: &str = "/usr/bin/python3";
+
+/// Services that the attacker may use, of every protocol, and one that it may not.
+const ESTATE: &str = r#"
+apiVersion: ringfence.dev/v1alpha1
+kind: Service
+metadata: { name: mill }
+spec: { protocol: http, port: 8080 }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Service
+metadata: { name: pipe }
+spec: { protocol: tcp, port: 7000 }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Service
+metadata: { name: well }
+spec: { protocol: udp, port: 7000 }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Service
+metadata: { name: vault }
+spec: { protocol: http, port: 8080 }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: { name: attacker }
+spec: { purpose: tries to be a nuisance }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Policy
+metadata: { name: attacker }
+spec:
+  agent: attacker
+  mode: enforce
+  initiate:
+    - service: mill
+      operations: ["GET /**", "PUT /**"]
+    - service: pipe
+      operations: [connect]
+    - service: well
+      operations: [send]
+    - service: shop
+      operations: ["GET /**"]
+"#;
+
+/// What attackers share: many sockets, many threads.
+const PRELUDE: &str = r#"
+import errno, os, resource, select, socket, struct, sys, threading, time
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+"#;
+
+/// Service `pipe`, which accepts, reads nothing and says nothing.
+pub(crate) const HOLDER: &str = r#"
+listener = socket.create_server(("0.0.0.0", 7000), backlog=1024)
+print("ready", flush=True)
+kept = []
+while True:
+    kept.append(listener.accept()[0])
+"#;
+
+/// A node with the estate above.
+pub(crate) fn node() -> Node {
+    options().start().unwrap()
+}
+
+/// How many connections a node that is started here can hold, and how many one of its compartments
+/// (`CONNECTIONS_PER_COMPARTMENT`, `SHARE_OF_ONE`): fewer where the hard limit on descriptors is low.
+pub(crate) fn connections() -> (u64, u64) {
+    let descriptors = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+    let node = (descriptors - 512) / 3;
+    (node, (node / 4).min(4096))
+}
+
+pub(crate) fn options() -> NodeOptions {
+    NodeOptions::new(env!("CARGO_BIN_EXE_ringfence"))
+        .file("neighbour.yaml", NEIGHBOUR_ESTATE)
+        .file("attacker.yaml", ESTATE)
+}
+
+/// Starts a python program as `name`, and does not wait for anything it says.
+pub(crate) fn start(node: &Node, name: &str, program: &str) -> Running {
+    let work = node.host().directory(&format!("work-{name}")).unwrap();
+    let file = work.join("program.py");
+    std::fs::write(&file, format!("{PRELUDE}{program}")).unwrap();
+    node.host().own(&file).unwrap();
+    let launch = node.workload(name).workdir(&work);
+    let launch = launch.limit(Duration::from_secs(120));
+    launch.spawn(&[PYTHON, "-u", "program.py"]).unwrap()
+}
+
+/// Starts a python program as `name` and waits until it says that it is ready.
+pub(crate) fn ready(node: &Node, name: &str, program: &str) -> Running {
+    let mut running = start(node, name, program);
+    running.wait_until_it_says("ready").unwrap();
+    running
+}
+
+/// The enforcer's vitals.
+pub(crate) fn enforcer(node: &Node) -> Vitals {
+    Vitals::of(node.host(), node.enforcer().unwrap()).unwrap()
+}
+
+/// The number that a program printed behind `word`.
+pub(crate) fn number(running: &Running, word: &str) -> u64 {
+    let said = running.process.stdout();
+    let line = said.lines().find_map(|line| line.strip_prefix(word));
+    line.unwrap_or_else(|| panic!("no {word} in {said}"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// Waits until the records that `pick` picks stand for as many attempts of `source` as `wanted`, and looks once more:
+/// there must be no more either. Gives the number of records.
+pub(crate) fn await_refusals(
+    node: &Node,
+    source: &str,
+    wanted: u64,
+    pick: impl Fn(&FlowRecord) -> bool,
+) -> usize {
+    let found = |node: &Node| {
+        let found = node.flows_where(0, |record| record.source == source && pick(record))?;
+        let attempts: u64 = found.iter().map(|record| record.count).sum();
+        Ok((attempts, found.len()))
+    };
+    node.await_that("the refusals", |node| {
+        Ok((found(node)?.0 >= wanted).then_some(()))
+    })
+    .unwrap();
+    // The window of a fold is a second.
+    std::thread::sleep(Duration::from_millis(1200));
+    let (attempts, records) = found(node).unwrap();
+    println!("{attempts} attempts in {records} records");
+    assert_eq!(attempts, wanted);
+    records
+}
+
+/// Runs an attack while the neighbour is watched, and fails if it noticed. Gives what the attack returned.
+pub(crate) fn unnoticed<T>(
+    node: &Node,
+    neighbour: &Neighbour<'_>,
+    attack: impl FnOnce() -> T,
+) -> T {
+    let pid = node.enforcer().unwrap();
+    let calm = neighbour.calm().unwrap();
+    let before = enforcer(node);
+    let (kept, during) = neighbour.during(attack).unwrap();
+    tell(&calm, &during, before, enforcer(node));
+    during.held_against(&calm).unwrap();
+    assert_eq!(node.enforcer().unwrap(), pid, "it is another enforcer");
+    kept
+}
+
+/// For people who read the output of a run.
+fn tell(calm: &Phase, during: &Phase, before: Vitals, after: Vitals) {
+    println!("calm:   {calm}\nduring: {during}");
+    println!("enforcer before: {before:?}\nenforcer after:  {after:?}");
+}

@@ -1,0 +1,11 @@
+//! Floods: an attacker in one compartment, and a neighbour that must not notice.
+//!
+//! Every test has the same shape: the neighbour is watched while it is calm, then while the attack drives a bound to its
+//! edge; no request of it may fail, and none may be slow against the calm phase of the same run. What the attack was denied
+//! is on record, exactly. These tests run alone (`.config/nextest.toml`).
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod ground;
+mod idle;
+mod watcher;
