@@ -1,4 +1,4 @@
-//! `launcher STATE NAME [--workdir DIR] [--env NAME=VALUE]… -- CMD ARGS…`: the body of `ringfence run`, alone, for
+//! `launcher STATE NAME [--workdir DIR] [--root] [--env NAME=VALUE]… -- CMD ARGS…`: the body of `ringfence run`, alone, for
 //! this crate's tests.
 
 use std::ffi::OsString;
@@ -10,7 +10,9 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let mut next = || arguments.next();
     let (Some(state), Some(name)) = (next(), next()) else {
-        eprintln!("usage: launcher STATE NAME [--workdir DIR] [--env NAME=VALUE]… -- CMD ARGS…");
+        eprintln!(
+            "usage: launcher STATE NAME [--workdir DIR] [--root] [--env NAME=VALUE]… -- CMD ARGS…"
+        );
         return ExitCode::from(125);
     };
     let mut request = LaunchRequest {
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
         name: name.to_string_lossy().into_owned(),
         command: Vec::new(),
         workdir: None,
+        user: None,
         env: Vec::new(),
     };
     while let Some(argument) = next() {
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
                     .env
                     .push((OsString::from(name), OsString::from(value)));
             }
+            Some("--root") => request.user = Some((0, 0)),
             Some("--") => break,
             _ => {
                 eprintln!("unknown argument {}", argument.to_string_lossy());

@@ -62,7 +62,7 @@ fn is_root() -> bool {
     uid() == 0
 }
 
-/// Network, mount and pid namespaces with a loopback device and an empty `/run`, and a directory that is removed at the end.
+/// Network, mount, pid and ipc namespaces with a loopback device and an empty `/run`, and a directory that is removed at the end.
 pub struct Host {
     first: Child,
     pid: u32,
@@ -81,7 +81,14 @@ impl Host {
             .tempdir_in("/var/tmp")
             .map_err(TestbedError::io("a directory in /var/tmp"))?;
         let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--pid", "--fork", "--kill-child"]);
+        command.args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--ipc",
+            "--fork",
+            "--kill-child",
+        ]);
         if !is_root() {
             command.args(["--user", "--map-root-user"]);
         }
@@ -147,7 +154,14 @@ impl Host {
 
     fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.pid.to_string(), "--net", "--mount", "--pid"]);
+        command.args([
+            "-t",
+            &self.pid.to_string(),
+            "--net",
+            "--mount",
+            "--pid",
+            "--ipc",
+        ]);
         if !is_root() {
             command.args(["--user", "--preserve-credentials"]);
         }

@@ -51,6 +51,13 @@ impl<'a> Launch<'a> {
         self
     }
 
+    /// Passes `--user`.
+    #[must_use]
+    pub fn user(mut self, user: &str) -> Self {
+        self.options.extend(["--user".to_owned(), user.to_owned()]);
+        self
+    }
+
     /// Bytes for its stdin, which ends after them. Without: stdin ends at once.
     #[must_use]
     pub fn input(mut self, bytes: impl Into<Vec<u8>>) -> Self {

@@ -8,12 +8,15 @@
 //! the machine's network, and nothing survives them: the namespace's first process ends when the test's end of a pipe
 //! closes, and takes everything with it. Tests run as root and as an ordinary user ([`Caller`]).
 //!
+//! [`escape`] holds the attempts to get out of a compartment, and the house they are tried in.
+//!
 //! Start reading at [`Node`]. It never starts a container, needs no daemon, and never looks up processes by name outside
 //! of its own host.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod error;
+pub mod escape;
 mod host;
 mod launch;
 mod neighbour;

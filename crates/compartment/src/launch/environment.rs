@@ -72,6 +72,7 @@ mod tests {
             name: "a".to_owned(),
             command: vec!["true".into()],
             workdir: None,
+            user: None,
             env: vec![
                 ("TOKEN".into(), "x=y".into()),
                 ("HOME".into(), "/tmp".into()),

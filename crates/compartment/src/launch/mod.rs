@@ -50,6 +50,8 @@ pub struct LaunchRequest {
     pub command: Vec<OsString>,
     /// Directory of the host that becomes `/work`.
     pub workdir: Option<PathBuf>,
+    /// User and group that the workload sees as its own; the host sees the same one whatever they are.
+    pub user: Option<(u32, u32)>,
     /// Variables beside the standard ones, already resolved; they win over those.
     pub env: Vec<(OsString, OsString)>,
 }

@@ -98,7 +98,7 @@ pub fn rehearse(request: &LaunchRequest) -> Result<Rehearsed, Refusal> {
         program: found.inside,
         file: found.file,
         arguments: arguments.len(),
-        inside: ids_inside(own),
+        inside: ids_inside(own, request.user),
         outside: if root {
             Outside::OfItsOwn
         } else {

@@ -57,6 +57,7 @@ mod tests {
             name: "a".to_owned(),
             command: vec![command.into()],
             workdir: workdir.map(Path::to_owned),
+            user: None,
             env: Vec::new(),
         };
         let file = program(&request, OsStr::new("/nowhere:/usr/bin:/bin"))?;

@@ -22,7 +22,7 @@ use crate::link::{FromEnforcer, Grant, Socket};
 use crate::root::{Identity, Plan};
 use crate::{channel, privileges, seccomp, sys};
 
-/// User and group inside for a caller who is root outside: nobody is root inside.
+/// User and group inside for a caller who is root outside: nobody is root inside without asking for it.
 const INSIDE_ID: u32 = 1000;
 
 /// All that a compartment is made of, in one `clone`: for a machine that is probed.
@@ -76,7 +76,7 @@ pub(super) fn start(
         program,
         link,
     } = claimed;
-    let ids = Ids::decide(&grant)?;
+    let ids = Ids::decide(&grant, request.user)?;
     if let Some(outer) = ids.dynamic {
         streams.give_pipes_to(outer).or_refuse(
             "the standard streams",
@@ -210,10 +210,10 @@ pub(super) fn own_ids() -> (u32, u32) {
     )
 }
 
-/// What they are inside.
-pub(super) fn ids_inside((uid, gid): (u32, u32)) -> (u32, u32) {
+/// What they are inside, where nothing else was `asked` for.
+pub(super) fn ids_inside((uid, gid): (u32, u32), asked: Option<(u32, u32)>) -> (u32, u32) {
     let inside = |id| if id == 0 { INSIDE_ID } else { id };
-    (inside(uid), inside(gid))
+    asked.unwrap_or((inside(uid), inside(gid)))
 }
 
 pub(super) fn no_user_of_its_own() -> Refusal {
@@ -224,10 +224,10 @@ pub(super) fn no_user_of_its_own() -> Refusal {
 }
 
 impl Ids {
-    /// As the grant and this process's own user have it.
-    pub(crate) fn decide(grant: &Grant) -> Result<Self, Refusal> {
+    /// As the grant and this process's own user have it, and as it was `asked` to look inside.
+    pub(crate) fn decide(grant: &Grant, asked: Option<(u32, u32)>) -> Result<Self, Refusal> {
         let own = own_ids();
-        let inside = ids_inside(own);
+        let inside = ids_inside(own, asked);
         if own.0 != 0 {
             return Ok(Self {
                 inside,

@@ -57,6 +57,7 @@ pub(crate) fn trial(outer_id: Option<u32>, program: &str) -> Result<u8, Refusal>
         name: NAME.to_owned(),
         command: vec![program.into()],
         workdir: None,
+        user: None,
         env: Vec::new(),
     };
     let environment = environment::build(&request)?;

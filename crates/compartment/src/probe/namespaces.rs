@@ -47,7 +47,7 @@ pub(super) fn look(ids: RootIds) -> Vec<Finding> {
 fn outside(ids: RootIds, teller: &Teller) -> Option<()> {
     let grant = trial_grant(ids.workload);
     let root = rustix::process::geteuid().is_root();
-    let owner = Ids::decide(&grant).map_err(|refusal| match ids.workload {
+    let owner = Ids::decide(&grant, None).map_err(|refusal| match ids.workload {
         None if root => few_ids(),
         _ => refusal,
     });

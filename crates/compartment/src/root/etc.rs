@@ -59,6 +59,13 @@ pub(super) fn write(etc: &Path, identity: &Identity) -> io::Result<()> {
         gid,
     } = identity;
     let resolver = IpAddr::from(RESOLVER_V4);
+    // Asked to look like root, it is the only one of that number.
+    let root = if *uid == 0 {
+        ""
+    } else {
+        "root:x:0:0:root:/:/usr/sbin/nologin\n"
+    };
+    let root_group = if *gid == 0 { "" } else { "root:x:0:\n" };
     let nobody = if *uid == 65534 {
         ""
     } else {
@@ -73,10 +80,10 @@ pub(super) fn write(etc: &Path, identity: &Identity) -> io::Result<()> {
         (
             "passwd",
             format!(
-                "root:x:0:0:root:/:/usr/sbin/nologin\n{USER}:x:{uid}:{gid}:{name}:/work:/bin/sh\n{nobody}"
+                "{root}{USER}:x:{uid}:{gid}:{name}:/work:/bin/sh\n{nobody}"
             ),
         ),
-        ("group", format!("root:x:0:\n{USER}:x:{gid}:\n{nogroup}")),
+        ("group", format!("{root_group}{USER}:x:{gid}:\n{nogroup}")),
         (
             "hosts",
             format!("127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n127.0.1.1 {fqdn} {name}\n"),

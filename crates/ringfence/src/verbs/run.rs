@@ -22,6 +22,7 @@ Examples:
   ringfence run assistant -- curl -sS http://library:8000/
   ringfence run assistant --workdir ./work -- python3 agent.py
   ringfence run assistant --env LOG_LEVEL=debug --env API_KEY -- bash
+  ringfence run assistant --user 0 -- sh -c id            for a program that insists on being root
   ringfence run assistant --dry-run -- python3 agent.py    may I, and what would be started
 The names are those of the estate that `ringfence init` writes.
 
@@ -45,6 +46,10 @@ pub(crate) struct RunArgs {
     /// empty one that ends with it]
     #[arg(long, value_name = "DIR")]
     workdir: Option<PathBuf>,
+    /// User, and group, that the program sees as its own: `0` for one that insists on being root, which it then
+    /// looks like and is not [default: the caller's; 1000 where that is root]
+    #[arg(long, value_name = "UID[:GID]", value_parser = user)]
+    user: Option<(u32, u32)>,
     /// Variable to pass on, with this value or the caller's; may be given several times
     #[arg(long, value_name = "NAME[=VALUE]")]
     env: Vec<OsString>,
@@ -178,8 +183,23 @@ fn request(args: RunArgs) -> Result<LaunchRequest, (String, String)> {
         name: args.name,
         command: args.command,
         workdir: args.workdir,
+        user: args.user,
         env,
     })
+}
+
+/// `UID` or `UID:GID`. The group is the same number where none is given.
+fn user(given: &str) -> Result<(u32, u32), String> {
+    let (uid, gid) = given.split_once(':').unwrap_or((given, given));
+    let id = |text: &str| match text.parse() {
+        // The kernel's word for "no change".
+        Ok(u32::MAX) | Err(_) => Err(format!(
+            "{text:?} is no id: write a number below {}, or two as UID:GID",
+            u32::MAX
+        )),
+        Ok(id) => Ok(id),
+    };
+    Ok((id(uid)?, id(gid)?))
 }
 
 /// `NAME=VALUE`, or `NAME` with the caller's value.
@@ -214,6 +234,24 @@ fn variable(given: OsString) -> Result<(OsString, OsString), (String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_user_is_one_number_or_two() {
+        assert_eq!(user("0"), Ok((0, 0)));
+        assert_eq!(user("1000:50"), Ok((1000, 50)));
+        for bad in [
+            "",
+            "root",
+            "-1",
+            "1:",
+            ":1",
+            "1:2:3",
+            "4294967295",
+            "4294967296",
+        ] {
+            user(bad).unwrap_err();
+        }
+    }
 
     #[test]
     fn a_variable_has_a_value_of_its_own_or_the_callers() {

@@ -1,0 +1,48 @@
+//! The attacker's program, and the other parts that one binary plays.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::{Ground, Verdict, canary, subjects};
+
+/// Plays the part that the first argument names, if it names one: `attack NAME GROUND`, `canary DIRECTORY SECRET`,
+/// `neighbour NAME SECRET`, `echo`, `honest HOST`. To be called first in `main`, while there is one thread.
+pub fn play() -> Option<ExitCode> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Some(match words.as_slice() {
+        ["attack", name, ground] => attack(name, ground),
+        ["canary", directory, secret] => canary::host(directory.as_ref(), secret),
+        ["neighbour", name, secret] => canary::neighbour(name, secret),
+        ["echo"] => canary::echo(),
+        ["honest", host] => canary::honest(host),
+        _ => return None,
+    })
+}
+
+fn attack(name: &str, ground: &str) -> ExitCode {
+    let ground: Ground = match serde_json::from_str(ground) {
+        Ok(ground) => ground,
+        Err(cause) => {
+            eprintln!("the ground: {cause}");
+            return ExitCode::from(2);
+        }
+    };
+    let found = subjects()
+        .flat_map(|subject| subject.techniques)
+        .find(|technique| technique.name == name);
+    let Some(technique) = found else {
+        eprintln!("no technique is named {name}");
+        return ExitCode::from(2);
+    };
+    let (word, text) = match (technique.attempt)(&ground) {
+        Verdict::Through(evidence) => ("through", evidence),
+        Verdict::Held(why) => ("held", why),
+    };
+    // Straight to the descriptor: a technique may have done anything to the buffers.
+    let line = format!("\nverdict {word}: {}\n", text.replace('\n', " "));
+    match std::io::stdout().lock().write_all(line.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(3),
+    }
+}

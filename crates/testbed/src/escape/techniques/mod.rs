@@ -1,0 +1,78 @@
+//! All techniques, by subject.
+
+mod ipc;
+mod network;
+mod sockets;
+
+use super::Technique;
+
+/// A folder of techniques.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject {
+    /// The folder's name.
+    pub name: &'static str,
+    /// Its files.
+    pub techniques: &'static [&'static Technique],
+}
+
+/// Every subject.
+pub fn subjects() -> impl Iterator<Item = Subject> {
+    const ALL: &[(&str, &[&Technique])] = &[
+        ("ipc", ipc::ALL),
+        ("network", network::ALL),
+        ("sockets", sockets::ALL),
+    ];
+    ALL.iter()
+        .map(|&(name, techniques)| Subject { name, techniques })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Names in a folder, without `mod`.
+    fn names(folder: &str) -> BTreeSet<String> {
+        let path = format!(
+            "{}/src/escape/techniques/{folder}",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        std::fs::read_dir(path)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .map(|name| name.trim_end_matches(".rs").replace('_', "-"))
+            .filter(|name| name != "mod")
+            .collect()
+    }
+
+    #[test]
+    fn every_file_is_listed_under_its_name() {
+        let folders: BTreeSet<_> = subjects()
+            .map(|subject| subject.name.replace('_', "-"))
+            .collect();
+        assert_eq!(folders, names(""));
+        for subject in subjects() {
+            let listed: BTreeSet<_> = subject
+                .techniques
+                .iter()
+                .map(|technique| technique.name.to_owned())
+                .collect();
+            assert_eq!(listed, names(subject.name), "{}", subject.name);
+            assert_eq!(
+                listed.len(),
+                subject.techniques.len(),
+                "a name stands twice"
+            );
+        }
+    }
+
+    #[test]
+    fn no_name_stands_in_two_subjects() {
+        let mut seen = BTreeSet::new();
+        for technique in subjects().flat_map(|subject| subject.techniques) {
+            assert!(seen.insert(technique.name), "{}", technique.name);
+        }
+    }
+}
