@@ -70,7 +70,16 @@ pub(crate) fn make(socket: Socket) -> io::Result<OwnedFd> {
     }
     match socket {
         Socket::UdpDoor4 => set(libc::SOL_IP, libc::IP_RECVORIGDSTADDR, 1)?,
-        Socket::UdpDoor6 => set(libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR, 1)?,
+        Socket::UdpDoor6 => {
+            set(libc::SOL_IPV6, libc::IPV6_RECVORIGDSTADDR, 1)?;
+            // A workload may send without a checksum. The kernel would drop that here, and nobody would know.
+            set(libc::SOL_UDP, libc::UDP_NO_CHECK6_RX, 1)?;
+        }
+        // What is sent as urgent (RFC 6093) stays where it stands in the stream. Otherwise the kernel would take that
+        // byte out, and it would be lost. Accepted connections inherit it.
+        Socket::TcpDoor4 | Socket::TcpDoor6 | Socket::Inbound4 | Socket::Inbound6 => {
+            set(libc::SOL_SOCKET, libc::SO_OOBINLINE, 1)?;
+        }
         // Nobody reads from them: what is sent to their address must not pile up there.
         Socket::Answer4 => set(libc::SOL_SOCKET, libc::SO_RCVBUF, 1)?,
         Socket::Answer6 => {

@@ -255,6 +255,47 @@ fn multicast_broadcast_and_other_protocols_are_refused_and_told() {
 }
 
 #[test]
+fn what_the_kernel_would_lose_on_the_way_to_a_door_is_refused_and_told() {
+    inside(|host, agent| {
+        // A route of its own (RFC 8754): the kernel steered it to the door, then dropped it for its routing header.
+        agent.ask("globals().update(route=bytes([0, 4, 4, 1, 1, 0, 0, 0]) + socket.inet_pton(10, '2001:db8::2') + socket.inet_pton(10, '2001:db8::1'))");
+        let udp = "(lambda s: (s.setsockopt(41, 57, route), s.sendto(b'r', ('2001:db8::9', 778))))(socket.socket(10, 2))";
+        assert_eq!(agent.ask(udp), "EPERM");
+        let tcp = "(lambda s: (s.setsockopt(41, 57, route), s.settimeout(0.1), s.connect(('2001:db8::9', 779))))(socket.socket(10))";
+        assert_eq!(agent.ask(tcp), "TimeoutError('timed out')");
+        // Options of IPv4; here the route is to be recorded, which is the one way that needs no right on any kernel.
+        let recorded = "(lambda s: (s.setsockopt(0, 4, bytes([7, 11, 4]) + bytes(9)), s.sendto(b'o', ('8.8.4.4', 780))))(socket.socket(2, 2))";
+        assert_eq!(agent.ask(recorded), "EPERM");
+        // A signature for which the door has no key.
+        let signed = "(lambda s: (s.setsockopt(6, 14, struct.pack('=HH4s120xBBHI80s', 2, 0, bytes([8, 8, 4, 5]), 0, 0, 3, 0, b'key')), s.settimeout(0.1), s.connect(('8.8.4.5', 781))))(socket.socket())";
+        assert_eq!(agent.ask(signed), "TimeoutError('timed out')");
+        for (protocol, to) in [
+            ("udp", "[2001:db8::1]:778"),
+            ("tcp", "[2001:db8::1]:779"),
+            ("udp", "8.8.4.4:780"),
+            ("tcp", "8.8.4.5:781"),
+        ] {
+            host.wait_until(to, |notes| {
+                notes.attempts.iter().any(|attempt| {
+                    attempt.wall
+                        && attempt.protocol == protocol
+                        && attempt.destination == Some(address(to))
+                })
+            });
+        }
+        // No checksum: not allowed over IPv6 (RFC 8200), so the door said nothing of it.
+        let unsummed = "(lambda s: (s.setsockopt(17, 101, 1), s.sendto(b'n', ('2001:db8::7', 782))))(socket.socket(10, 2))";
+        agent.ask(unsummed);
+        let expected = (address("[2001:db8::7]:782"), b"n".to_vec());
+        host.wait_until("the datagram without a checksum", |notes| {
+            notes.datagrams.contains(&expected)
+        });
+        assert_eq!(host.notes().datagrams, [expected]);
+        assert!(host.notes().connections.is_empty());
+    });
+}
+
+#[test]
 fn port_exhaustion_does_not_lock_the_door_out() {
     inside(|_, agent| {
         let take = "globals().update(held=[(lambda s: (s.bind(('0.0.0.0', 0)), s)[1])(socket.socket(2, 2)) for _ in range(3000)]) or len(held)";

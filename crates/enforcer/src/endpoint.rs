@@ -149,6 +149,8 @@ impl Target {
             .await
             .map_err(|_| late("connect", CONNECT_TIMEOUT))??;
         tcp.set_nodelay(true)?;
+        // As at the doors: an urgent byte stays in the stream.
+        rustix::net::sockopt::set_socket_oobinline(&tcp, true)?;
         rustix::net::sockopt::set_socket_keepalive(&tcp, true)?;
         rustix::net::sockopt::set_tcp_keepidle(&tcp, ENDPOINT_KEEPALIVE)?;
         let Some((config, name)) = &self.tls else {

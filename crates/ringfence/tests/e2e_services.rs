@@ -183,6 +183,24 @@ fn tcp_half_close_delivers_the_rest() {
 }
 
 #[test]
+fn an_urgent_byte_stays_where_it_stands_in_the_stream() {
+    let node = start();
+    // Says what it heard, and answers with an urgent byte of its own.
+    let service = "import socket\nl=socket.create_server(('0.0.0.0',6379))\nprint('cache is serving',flush=True)\n\
+                   while True:\n  c,_=l.accept()\n  c.setsockopt(1,10,1)\n  heard=b''\n  while len(heard)<7: heard+=c.recv(9)\n\
+                   \x20 c.sendall(heard[:3])\n  c.send(heard[3:4],socket.MSG_OOB)\n  c.sendall(heard[4:])\n  c.close()";
+    let _service = e2e_support::serve(&node, "cache", service);
+    let script = "import socket\ns=socket.create_connection(('cache',6379),timeout=20)\ns.setsockopt(1,10,1)\n\
+                  s.sendall(b'abc')\ns.send(b'X',socket.MSG_OOB)\ns.sendall(b'def')\nb=b''\n\
+                  while d:=s.recv(9): b+=d\nprint(b.decode())";
+    let told = node
+        .run("agent", &[e2e_support::PYTHON, "-c", script])
+        .unwrap()
+        .ok();
+    assert_eq!(told.stdout, "abcXdef\n");
+}
+
+#[test]
 fn two_services_and_two_agents_at_once_do_not_mix() {
     let node = start();
     let (_web, _cache) = (web(&node), e2e_support::cache(&node));

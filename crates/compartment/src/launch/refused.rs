@@ -9,6 +9,9 @@ use crate::link::Attempt;
 use crate::netlink::log::{self, Report};
 use crate::{seccomp, sys};
 
+/// Why the firewall refused a packet.
+const NO_DOOR: &str = "no door takes this protocol, kind of address or header";
+
 /// Reports read before others get their turn.
 const TURN: usize = 64;
 
@@ -48,13 +51,13 @@ pub(super) fn read_log(log: &OwnedFd, spool: &mut Spool) -> io::Result<()> {
                             &packet.protocol.clone(),
                             format!("{} to {}", packet.protocol, packet.destination.ip()),
                             Some(packet.destination),
-                            "no door takes this protocol or kind of address",
+                            NO_DOOR,
                         )),
                         None => spool.push(wall(
                             "unknown",
                             "a packet that cannot be read".to_owned(),
                             None,
-                            "no door takes this protocol or kind of address",
+                            NO_DOOR,
                         )),
                     }
                 }

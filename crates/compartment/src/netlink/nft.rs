@@ -15,6 +15,8 @@
 //!     ip daddr 127.0.0.0/8 accept
 //!     ip6 daddr ::1 accept
 //!     ip daddr 224.0.0.0/4, 255.255.255.255, ip6 daddr ff00::/8: log group 1, drop
+//!     ip hdrlength != 5, exthdr rt exists, tcp option md5sig or ao exists: log group 1, drop
+//!                                               steered to a door, the kernel would lose these without a word
 //!     meta l4proto { tcp, udp } accept
 //!     log group 1
 //!   }
@@ -62,6 +64,21 @@ const META_L4PROTO: u32 = 16;
 const NETWORK_HEADER: u32 = 1;
 const DESTINATION_V4: (u32, u32) = (16, 4);
 const DESTINATION_V6: (u32, u32) = (24, 16);
+
+/// Length of an IPv4 header, in the low half of its first byte; five words is one without options.
+const HEADER_LENGTH_V4: (u32, u32) = (0, 1);
+const WORDS_V4: u8 = 5;
+/// Kinds of header that `exthdr` looks for: extensions of IPv6, options of TCP.
+const IN_IPV6: u32 = 0;
+const IN_TCP: u32 = 1;
+const ROUTING: u8 = 43;
+/// RFC 2385, RFC 5925: signatures that a door has no key for.
+const SIGNATURES: [u8; 2] = [19, 29];
+/// `NFT_EXTHDR_F_PRESENT`: not what is in it, but whether it is there.
+const PRESENT: u32 = 1;
+
+const EQUAL: u32 = 0;
+const DIFFERENT: u32 = 1;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -127,9 +144,29 @@ fn outwards() -> Vec<Rule> {
             .log()
             .verdict(DROP),
     ]);
+    rules.extend(lost_at_a_door());
     rules.extend([TCP, UDP].map(|protocol| Rule::default().protocol(protocol).verdict(ACCEPT)));
     rules.push(Rule::default().log());
     rules
+}
+
+/// What would be steered to a door and dropped by the kernel between here and there, where nobody would be told: packets
+/// that name their own route, and segments signed with a key that a door has not.
+fn lost_at_a_door() -> Vec<Rule> {
+    let mut rules = vec![
+        Rule::default()
+            .family(FAMILY_IPV4)
+            .part(HEADER_LENGTH_V4, vec![0xf])
+            .compares(DIFFERENT, vec![WORDS_V4]),
+        Rule::default()
+            .family(FAMILY_IPV6)
+            .contains(IN_IPV6, ROUTING),
+    ];
+    rules.extend(SIGNATURES.map(|option| Rule::default().protocol(TCP).contains(IN_TCP, option)));
+    rules
+        .into_iter()
+        .map(|rule| rule.log().verdict(DROP))
+        .collect()
 }
 
 /// Ours by the mark; the workload's own by a loopback destination.
@@ -196,9 +233,13 @@ impl Rule {
     }
 
     fn equals(self, value: Vec<u8>) -> Self {
+        self.compares(EQUAL, value)
+    }
+
+    fn compares(self, how: u32, value: Vec<u8>) -> Self {
         self.push("cmp", move |data| {
             data.put_be32(1, R1)
-                .put_be32(2, 0)
+                .put_be32(2, how)
                 .nest(3, |nested| nested.put(1, &value))
         })
     }
@@ -228,7 +269,12 @@ impl Rule {
         )
     }
 
-    fn destination(self, (offset, length): (u32, u32), network: Vec<u8>, mask: Vec<u8>) -> Self {
+    fn destination(self, place: (u32, u32), network: Vec<u8>, mask: Vec<u8>) -> Self {
+        self.part(place, mask).equals(network)
+    }
+
+    /// Some bytes of the network header, of which the bits of `mask` count.
+    fn part(self, (offset, length): (u32, u32), mask: Vec<u8>) -> Self {
         let nothing = vec![0; mask.len()];
         self.push("payload", move |data| {
             data.put_be32(1, R1)
@@ -243,7 +289,19 @@ impl Rule {
                 .nest(4, |nested| nested.put(1, &mask))
                 .nest(5, |nested| nested.put(1, &nothing))
         })
-        .equals(network)
+    }
+
+    /// There is an extension header, or an option, of this kind.
+    fn contains(self, place: u32, kind: u8) -> Self {
+        self.push("exthdr", move |data| {
+            data.put_be32(1, R1)
+                .put(2, &[kind])
+                .put_be32(3, 0)
+                .put_be32(4, 1)
+                .put_be32(5, PRESENT)
+                .put_be32(6, place)
+        })
+        .equals(vec![1])
     }
 
     fn immediate(self, register: u32, value: Vec<u8>) -> Self {

@@ -269,6 +269,25 @@ async fn an_end_without_goodbye_is_an_error() {
 }
 
 #[tokio::test]
+async fn an_urgent_byte_of_an_endpoint_is_not_lost() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let far = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        rustix::net::send(&stream, b"ab", rustix::net::SendFlags::empty()).unwrap();
+        rustix::net::send(&stream, b"X", rustix::net::SendFlags::OOB).unwrap();
+        rustix::net::send(&stream, b"cd", rustix::net::SendFlags::empty()).unwrap();
+    });
+    let mut upstream = dial_one(endpoint(port, None), &BTreeMap::new())
+        .await
+        .unwrap();
+    let mut heard = Vec::new();
+    upstream.read_to_end(&mut heard).await.unwrap();
+    assert_eq!(heard, b"abXcd");
+    far.await.unwrap();
+}
+
+#[tokio::test]
 async fn the_next_endpoint_is_tried() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let closed_port = closed.local_addr().unwrap().port();
