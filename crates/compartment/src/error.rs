@@ -1,5 +1,6 @@
 //! Why a workload was not started, or not carried on.
 
+use ringfence_model::text::safe;
 use serde::{Deserialize, Serialize};
 
 /// Exit code of a refusal by `run` itself.
@@ -10,8 +11,10 @@ pub const EXIT_NOT_EXECUTABLE: u8 = 126;
 pub const EXIT_NOT_FOUND: u8 = 127;
 
 /// A refusal to start, or to go on. Travels from inside the compartment to the launcher, which tells the user.
+///
+/// It may name files that a workload made. Shown as text, nothing in it is obeyed by a terminal or begins a line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{what}\nringfence: help: {fix}")]
+#[error("{}\nringfence: help: {}", safe(.what), safe(.fix))]
 pub struct Refusal {
     /// What `run` exits with.
     pub code: u8,
