@@ -13,6 +13,12 @@ pub(super) const PROCESSES: u64 = 4096;
 pub(super) const OPEN_FILES: u64 = 65_536;
 /// Bytes of locked memory of one process.
 pub(super) const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
+/// Bytes of a core file: none is written that is smaller than a page. Not 0, which the kernel ignores where
+/// `kernel.core_pattern` is a pipe: it would start that program, outside and as root, and feed it the workload's memory.
+/// One says "not even that", and seccomp keeps it so.
+const CORE_BYTES: u64 = 1;
+/// Where the kernel says what becomes of core dumps.
+const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 /// Bytes in POSIX message queues.
 pub(super) const QUEUE_BYTES: u64 = 819_200;
 
@@ -23,7 +29,6 @@ pub(crate) fn apply() -> Result<(), Refusal> {
         (Resource::Nofile, OPEN_FILES),
         (Resource::Memlock, LOCKED_BYTES),
         (Resource::Msgqueue, QUEUE_BYTES),
-        (Resource::Core, 0),
         // No scheduling above others.
         (Resource::Nice, 0),
         (Resource::Rtprio, 0),
@@ -43,6 +48,40 @@ pub(crate) fn apply() -> Result<(), Refusal> {
         )?;
     }
     Ok(())
+}
+
+/// Sees to it that neither this process nor what it starts leaves a core dump, or has a program of the host started to
+/// take one. To be called outside, where root may raise what a session lowered.
+pub(crate) fn no_core_dumps() -> Result<(), Refusal> {
+    let limit = Rlimit {
+        current: Some(CORE_BYTES),
+        maximum: Some(CORE_BYTES),
+    };
+    match setrlimit(Resource::Core, limit) {
+        Ok(()) => Ok(()),
+        // The session's bound is zero already, and only root may raise it. That does where cores are files.
+        Err(rustix::io::Errno::PERM) => {
+            let pattern = std::fs::read_to_string(CORE_PATTERN)
+                .or_refuse("the bound on core dumps", "mount /proc on this host")?;
+            // A pipe, or (from Linux 6.16 on) a socket.
+            if pattern.starts_with(['|', '@']) {
+                return Err(Refusal::wall(
+                    "the bound on core dumps",
+                    &format!(
+                        "{CORE_PATTERN} names a program, which a limit of 0 does not hold back, and this session may \
+                         not raise its limit to 1"
+                    ),
+                    "start from a session whose hard limit for core files is not 0 (`ulimit -Hc`; LimitCORE= of a unit)",
+                ));
+            }
+            Ok(())
+        }
+        Err(cause) => Err(Refusal::wall(
+            "the bound on core dumps",
+            &cause,
+            "start from a session whose limits may be lowered",
+        )),
+    }
 }
 
 /// A second lock behind seccomp: the switches by which this user namespace gets no further namespaces beneath it.

@@ -32,6 +32,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use crate::error::Refusal;
+use crate::inside::limits;
 use crate::{privileges, sys};
 
 pub(crate) use hints::{MEMORY, clone_refused, sysctl_in_the_way, unbounded};
@@ -100,6 +101,7 @@ fn prepare() -> Result<(OwnedFd, Vec<i32>), Refusal> {
     }
     sys::close_all_but(&[0, 1, 2]).map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
     privileges::close_to_others().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
+    limits::no_core_dumps()?;
     let ignored = signals::ignored();
     let signals = signals::catch(&ignored)?;
     Ok((signals, ignored))

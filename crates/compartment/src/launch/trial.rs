@@ -14,6 +14,7 @@ use super::node::Claimed;
 use super::streams::Streams;
 use super::{LaunchRequest, environment, hints, signals, start, watch};
 use crate::error::{OrRefuse, Refusal};
+use crate::inside::limits;
 use crate::link::{FromEnforcer, Grant, ToEnforcer};
 use crate::{channel, inspect, privileges, sys};
 
@@ -50,6 +51,7 @@ pub(crate) fn grant(outer_id: Option<u32>) -> Grant {
 /// Takes this process's privileges, as a launcher does: to be called in one that is thrown away.
 pub(crate) fn trial(outer_id: Option<u32>, program: &str) -> Result<u8, Refusal> {
     privileges::close_to_others().or_refuse("a launcher", FIX)?;
+    limits::no_core_dumps()?;
     let caught = signals::catch(&[])?;
     hints::preconditions()?;
     let request = LaunchRequest {

@@ -32,6 +32,11 @@ pub(super) fn argument(index: u8) -> Instruction {
     load(ARGUMENTS + 8 * u32::from(index))
 }
 
+/// Loads the high 32 bits of an argument, which count where it is a pointer.
+pub(super) fn high_half(index: u8) -> Instruction {
+    load(ARGUMENTS + 8 * u32::from(index) + 4)
+}
+
 /// Keeps only these bits.
 pub(super) fn and(mask: u32) -> Instruction {
     statement(AND, mask)
@@ -82,8 +87,12 @@ pub(super) fn run(program: &[Instruction], arch: u32, nr: i64, args: [u64; 6]) -
         ARCHITECTURE => arch,
         other => {
             let place = other - ARGUMENTS;
-            assert_eq!(place % 8, 0, "only low halves are read");
-            args[(place / 8) as usize] as u32
+            let argument = args[(place / 8) as usize];
+            match place % 8 {
+                0 => argument as u32,
+                4 => (argument >> 32) as u32,
+                _ => panic!("halves are read whole"),
+            }
         }
     };
     let (mut at, mut accumulator) = (0, 0);

@@ -115,6 +115,20 @@ fn body(when: When, refused: u32) -> Vec<Instruction> {
             refuse,
             allow,
         ],
+        When::Given {
+            argument,
+            value,
+            pointer,
+        } => vec![
+            bpf::argument(argument),
+            bpf::if_equal(value, 0, 4),
+            bpf::argument(pointer),
+            bpf::if_equal(0, 0, 3),
+            bpf::high_half(pointer),
+            bpf::if_equal(0, 0, 1),
+            allow,
+            refuse,
+        ],
         When::OneOf(argument, values) => {
             let mut body = vec![bpf::argument(argument)];
             body.extend(any_of(values));

@@ -23,6 +23,12 @@ pub(super) enum When {
     /// The low half of the first argument named asks for a new file, and that of the second has any of these bits.
     /// Without the former the kernel ignores the latter, and callers leave there what was there.
     NewFile { flags: u8, mode: u8, bits: u32 },
+    /// The low half of the first argument named is this value, and the second one is not null.
+    Given {
+        argument: u8,
+        value: u32,
+        pointer: u8,
+    },
     /// The three arguments of `socket` ask for something other than what [`socket_refusal`] lets pass.
     Socket,
 }
@@ -54,6 +60,17 @@ const fn absent(number: c_long, name: &'static str) -> Rule {
         name,
         when: When::Always,
         errno: ENOSYS,
+        quiet: true,
+    }
+}
+
+/// Does nothing and succeeds.
+const fn keep(number: c_long, name: &'static str, when: When) -> Rule {
+    Rule {
+        number,
+        name,
+        when,
+        errno: 0,
         quiet: true,
     }
 }
@@ -240,6 +257,23 @@ pub(super) const COMMON: &[Rule] = &[
 
 /// What a workload may not do besides. A file it makes set-user-id would act for its owner on the host.
 pub(super) const WORKLOAD: &[Rule] = &[
+    // There is no core dump inside, and the limit that makes sure of it stays (`inside/limits.rs`). Programs that
+    // want none for their secrets' sake end when they are told no: they are told yes, and it is true.
+    keep(
+        libc::SYS_prlimit64,
+        "prlimit64",
+        When::Given {
+            argument: 1,
+            value: libc::RLIMIT_CORE,
+            pointer: 2,
+        },
+    ),
+    #[cfg(target_arch = "x86_64")]
+    keep(
+        libc::SYS_setrlimit,
+        "setrlimit",
+        When::OneOf(0, &[libc::RLIMIT_CORE]),
+    ),
     refuse(
         libc::SYS_fchmod,
         "fchmod set-id",

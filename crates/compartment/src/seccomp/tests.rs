@@ -10,6 +10,7 @@ const VALUES: &[u64] = &[
     1,
     2,
     3,
+    4,
     6,
     8,
     10,
@@ -38,6 +39,7 @@ const VALUES: &[u64] = &[
     0x0202_0000,
     0x4000_0000,
     0xffff_ffff,
+    0x1_0000_0000,
     0x1_0000_0002,
     0xdead_0000_5412,
     u64::MAX,
@@ -52,6 +54,11 @@ fn refused(rule: &Rule, args: [u64; 6]) -> bool {
         When::OneOf(index, values) => values.contains(&low(index)),
         When::NoneOf(index, values) => !values.contains(&low(index)),
         When::NewFile { flags, mode, bits } => low(flags) & 0x40_0040 != 0 && low(mode) & bits != 0,
+        When::Given {
+            argument,
+            value,
+            pointer,
+        } => low(argument) == value && args[usize::from(pointer)] != 0,
         When::Socket => socket_refusal(low(0), low(1), low(2)).is_some(),
     }
 }
