@@ -9,7 +9,16 @@ use rustix::mount::{MoveMountFlags, OpenTreeFlags};
 use crate::sys;
 
 /// Covered by an empty, read-only directory.
-const EMPTY: &[&str] = &["acpi", "scsi", "bus", "asound", "driver", "tty", "fs"];
+const EMPTY: &[&str] = &[
+    "acpi",
+    "scsi",
+    "bus",
+    "asound",
+    "driver",
+    "tty",
+    "fs",
+    "dynamic_debug",
+];
 /// Covered by the null device.
 const NULL: &[&str] = &[
     "kcore",
@@ -24,9 +33,29 @@ const NULL: &[&str] = &[
     "modules",
     "vmallocinfo",
     "config.gz",
+    // What the host was booted with: loaders put secrets there.
+    "cmdline",
+    // Its disks, memory and devices, and how busy each is from moment to moment: keys typed and blocks read show.
+    "interrupts",
+    "softirqs",
+    "diskstats",
+    "partitions",
+    "swaps",
+    "mdstat",
+    "iomem",
+    "ioports",
+    "consoles",
+    "mtrr",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "pagetypeinfo",
+    "slabinfo",
 ];
 /// Shown, but not writable, whatever the owner's rights.
-const READ_ONLY: &[&str] = &["sys", "irq", "sysvipc"];
+///
+/// A write to `pressure` makes the kernel watch all of the host.
+const READ_ONLY: &[&str] = &["sys", "irq", "sysvipc", "pressure"];
 
 /// Covers what has to be covered in the `/proc` mounted at `proc`.
 pub(super) fn cover(proc: &Path) -> io::Result<()> {
@@ -45,7 +74,7 @@ pub(super) fn cover(proc: &Path) -> io::Result<()> {
         let path = proc.join(name);
         if path.exists() {
             let null = clone(Path::new("/dev/null"))?;
-            sys::restrict_tree(null.as_fd(), sys::NO_SUID | sys::NO_EXEC)?;
+            sys::restrict_tree(null.as_fd(), sys::READ_ONLY | sys::NO_SUID | sys::NO_EXEC)?;
             attach(&null, &path)?;
         }
     }
