@@ -15,8 +15,8 @@ const DEPTH_MAX: usize = 256;
 
 /// Refuses a tree that holds a socket or a FIFO, or that cannot be seen whole.
 ///
-/// A directory this user may neither list nor enter is closed to the workload as well, and passed over. What a host
-/// process adds later is not seen.
+/// A directory this user may neither list nor enter, nor open to itself as its owner, is closed to the workload as well,
+/// and passed over. What a host process adds later is not seen.
 pub(super) fn refuse_sockets(tree: &Path, examined: &Examined) -> Result<(), Refusal> {
     let fix = "take it out, name a narrower path, or set `filesystem: { sockets: true }` in the policy if the workload \
                may speak to whoever listens there";
@@ -77,9 +77,20 @@ fn walk(
         Err(rustix::io::Errno::ACCESS) => {
             let enterable =
                 rustix::fs::accessat(&parent, name, Permission::EXEC_OK, AtFlags::EACCESS);
-            return Ok(enterable
-                .is_ok()
-                .then(|| format!("{}, which may be entered but not listed", path.display())));
+            if enterable.is_ok() {
+                return Ok(Some(format!(
+                    "{}, which may be entered but not listed",
+                    path.display()
+                )));
+            }
+            let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let own = found.st_uid == rustix::process::geteuid().as_raw();
+            return Ok(own.then(|| {
+                format!(
+                    "{}, which is closed but belongs to the user of the workload, who could open it",
+                    path.display()
+                )
+            }));
         }
         // Gone meanwhile, or no directory any more.
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR | rustix::io::Errno::LOOP) => {
