@@ -23,9 +23,12 @@ fn pipes_and_dev_null_can_be_opened_again_by_name() {
     }
     let host = Host::new();
     for user in BOTH {
-        // The pipes of this test are root's, and closed to others by name outside as well.
+        // The pipes of this test are root's, and closed to others by name outside as well. Those for output are not
+        // for reading what others wrote there.
         let pipes = match user {
-            User::Root => "echo out >/dev/stdout; echo err >/dev/stderr",
+            User::Root => {
+                "echo out >/dev/stdout; echo err >/dev/stderr; { cat </dev/stdout; } 2>/dev/null && echo read"
+            }
             User::Somebody => "echo out; echo err >&2",
         };
         let script = &format!("{pipes}; cat /dev/stdin && echo empty");

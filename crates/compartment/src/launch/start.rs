@@ -77,8 +77,8 @@ pub(super) fn start(
         link,
     } = claimed;
     let ids = Ids::decide(&grant, request.user)?;
-    if let Some(outer) = ids.dynamic {
-        streams.give_pipes_to(outer).or_refuse(
+    if ids.dynamic.is_some() {
+        streams.open_pipes().or_refuse(
             "the standard streams",
             "redirect them to files or /dev/null",
         )?;

@@ -7,9 +7,8 @@
 use std::io::{self, IsTerminal};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::pipe::PipeFlags;
-use rustix::process::{Gid, Uid};
 
 use super::pump::{End, Pump};
 use crate::error::Refusal;
@@ -54,14 +53,21 @@ impl Streams {
         Ok(streams)
     }
 
-    /// Gives pipes to the user the workload will be, so that it can open them by name (`/dev/stderr`). Only pipes that
-    /// have no name of their own: a FIFO of the host keeps its owner.
-    pub(super) fn give_pipes_to(&self, id: u32) -> io::Result<()> {
-        let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
+    /// Lets a workload with a user of its own open its pipes by name (`/dev/stderr`), in the direction that it was given:
+    /// it does not read what others write into the pipe of its output. Only pipes that have no name of their own; nobody
+    /// else finds those. A FIFO of the host stays as it is.
+    pub(super) fn open_pipes(&self) -> io::Result<()> {
         for stream in self.given.iter().flatten() {
-            if rustix::fs::fstatfs(stream)?.f_type == PIPE_FILE_SYSTEM {
-                rustix::fs::fchown(stream, Some(uid), Some(gid))?;
+            if rustix::fs::fstatfs(stream)?.f_type != PIPE_FILE_SYSTEM {
+                continue;
             }
+            let opened = match rustix::fs::fcntl_getfl(stream)? & OFlags::ACCMODE {
+                OFlags::RDONLY => Mode::ROTH,
+                OFlags::WRONLY => Mode::WOTH,
+                _ => Mode::ROTH | Mode::WOTH,
+            };
+            let mode = Mode::from_raw_mode(rustix::fs::fstat(stream)?.st_mode);
+            rustix::fs::fchmod(stream, mode | opened)?;
         }
         Ok(())
     }
