@@ -56,6 +56,8 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     let control = setup.control.as_fd();
     rustix::process::setsid().or_refuse("init's session", FIX)?;
     close_the_rest(setup).or_refuse("the closing of descriptors", FIX)?;
+    // It is the launcher's: directories of the host, and the values of `--env`.
+    sys::forget_arguments("init").or_refuse("init's command line", FIX)?;
     // The launcher is closed to others, and so is this copy of it: nobody else could open this.
     let network = std::fs::File::open("/proc/self/ns/net").or_refuse("the keeper", FIX)?;
     say(setup, &FromInit::Born, &[network.as_fd()])?;
@@ -76,6 +78,12 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     say(setup, &network.message(), &descriptors)?;
     // Kept by the launcher and the enforcer only.
     drop(network);
+    let mut own_files = [None, None, None];
+    for (own, stream) in own_files.iter_mut().zip(&setup.streams) {
+        if let Some(stream) = stream {
+            *own = root::read_only(stream).or_refuse("the standard streams", FIX)?;
+        }
+    }
     let switches = limits::NamespaceSwitches::open()?;
     root::build(&setup.plan, &setup.identity)?;
     switches.close()?;
@@ -98,12 +106,13 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
     }
     let signals = sys::signal_descriptor(&[libc::SIGCHLD]).or_refuse("init's signals", FIX)?;
     let first = match sys::clone_process(0).or_refuse("the workload's process", FIX)? {
-        sys::Cloned::Child => workload::become_workload(setup, slave.as_deref()),
+        sys::Cloned::Child => workload::become_workload(setup, &own_files, slave.as_deref()),
         sys::Cloned::Parent { pid, .. } => pid,
     };
     // What the launcher gave for the workload is the workload's alone: pipes end when it ends.
     sys::close_all_but(&[control.as_raw_fd(), signals.as_raw_fd()])
         .or_refuse("the closing of descriptors", FIX)?;
+    std::mem::forget(own_files);
     sys::install_filter(&seccomp::enforcer_program()).or_refuse("seccomp around init", FIX)?;
     watch(setup, first, signals).or_refuse("init", FIX)
 }

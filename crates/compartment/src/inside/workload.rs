@@ -24,9 +24,15 @@ pub(crate) const SECCOMP_FIX: &str =
 const FIX: &str = "report this with the kernel's version (`uname -r`)";
 
 /// Becomes the workload, or tells the launcher why not and ends.
-pub(super) fn become_workload(setup: &Setup, terminal: Option<&CStr>) -> ! {
+///
+/// `own_files` are given in place of streams.
+pub(super) fn become_workload(
+    setup: &Setup,
+    own_files: &[Option<OwnedFd>; 3],
+    terminal: Option<&CStr>,
+) -> ! {
     let report = &setup.report;
-    let message = match steps(setup, terminal) {
+    let message = match steps(setup, own_files, terminal) {
         Err(Ended::Refused(refusal)) => FromWorkload::Failed(refusal),
         Err(Ended::Missing(missing)) => FromWorkload::Missing(missing),
     };
@@ -46,9 +52,13 @@ impl From<Refusal> for Ended {
     }
 }
 
-fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
+fn steps(
+    setup: &Setup,
+    own_files: &[Option<OwnedFd>; 3],
+    terminal: Option<&CStr>,
+) -> Result<Infallible, Ended> {
     rustix::process::setsid().or_refuse("a session of its own", FIX)?;
-    streams(setup, terminal).or_refuse("the standard streams", FIX)?;
+    streams(setup, own_files, terminal).or_refuse("the standard streams", FIX)?;
     let program = program::locate(&setup.command[0], &setup.path).map_err(Ended::Missing)?;
     let program = match setup.pinned {
         Some(pinned) => pinned.insist(&program)?,
@@ -85,7 +95,11 @@ fn steps(setup: &Setup, terminal: Option<&CStr>) -> Result<Infallible, Ended> {
 }
 
 /// Puts the streams the launcher chose at 0, 1 and 2, and the terminal where it chose that.
-fn streams(setup: &Setup, terminal: Option<&CStr>) -> io::Result<()> {
+fn streams(
+    setup: &Setup,
+    own_files: &[Option<OwnedFd>; 3],
+    terminal: Option<&CStr>,
+) -> io::Result<()> {
     let slave: Option<OwnedFd> = terminal
         .map(|path| {
             rustix::fs::open(
@@ -100,8 +114,8 @@ fn streams(setup: &Setup, terminal: Option<&CStr>) -> io::Result<()> {
     }
     // Out of the way first: none of the sources may be 0, 1 or 2, or one would overwrite the other.
     let mut sources = Vec::new();
-    for stream in &setup.streams {
-        let source = match (stream, &slave) {
+    for (stream, own_file) in setup.streams.iter().zip(own_files) {
+        let source = match (own_file.as_ref().or(stream.as_ref()), &slave) {
             (Some(chosen), _) => match own_device(chosen)? {
                 Some(own) => sys::duplicate_above(own.as_raw_fd(), 3)?,
                 None => sys::duplicate_above(chosen.as_raw_fd(), 3)?,

@@ -21,6 +21,9 @@ const BASE: &[&str] = &[
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/opt",
 ];
 
+/// The part of `/usr` that no distribution owns.
+const LOCAL: &str = "/usr/local";
+
 /// Trees that are the compartment's own and cannot be replaced by the host's.
 const OWN: &[&str] = &["/proc", "/sys", "/dev", "/tmp", "/run", "/work", "/etc"];
 
@@ -82,6 +85,11 @@ impl Examined {
     /// Where it is reached whatever has become of its name.
     pub(super) fn handle(&self) -> &OwnedFd {
         &self.handle
+    }
+
+    /// Whether it is the file of these numbers.
+    pub(super) fn is(&self, device: u64, inode: u64) -> bool {
+        (self.device, self.inode) == (device, inode)
     }
 
     /// `DEVICE:INODE`.
@@ -185,6 +193,11 @@ impl Plan {
                 // Packages put programs here, and sometimes the sockets of their daemons.
                 if *name == "/opt" && !sockets {
                     scan::refuse_sockets(path, &examined)?;
+                }
+                // So do programs that were built on the host.
+                let local = Path::new(LOCAL);
+                if *name == "/usr" && !sockets && local.is_dir() && !local.is_symlink() {
+                    scan::refuse_sockets(local, &examine(local)?)?;
                 }
                 self.trees.push(Tree {
                     source: path.to_owned(),

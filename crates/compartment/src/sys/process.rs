@@ -147,12 +147,52 @@ pub(crate) fn kill(pid: i32, signal: c_int) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the host and domain name of this process's namespace.
+/// Sets the host name of this process's namespace, and the NIS domain to what a kernel starts with: a new namespace
+/// has that of the host.
 pub(crate) fn set_host_name(name: &str) -> io::Result<()> {
+    const NO_DOMAIN: &str = "(none)";
     // SAFETY: pointer and length describe `name`.
     check(i64::from(unsafe {
         libc::sethostname(name.as_ptr().cast(), name.len())
     }))?;
+    // SAFETY: pointer and length describe the constant.
+    check(i64::from(unsafe {
+        libc::setdomainname(NO_DOMAIN.as_ptr().cast(), NO_DOMAIN.len())
+    }))?;
+    Ok(())
+}
+
+/// Overwrites this process's command line, as `/proc` shows it to everyone who sees the process, with `name`.
+///
+/// What the standard library tells of the arguments is gone with it. A copy made by `clone` has a line of its own.
+pub(crate) fn forget_arguments(name: &str) -> io::Result<()> {
+    /// Where they begin and end, counted from the field after the program's name in parentheses.
+    const BEGIN: usize = 45;
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let unknown = || io::Error::other("the kernel does not say where the arguments lie");
+    let (_, fields) = stat.rsplit_once(')').ok_or_else(unknown)?;
+    let mut places = fields.split_ascii_whitespace().skip(BEGIN);
+    let mut place = || places.next().and_then(|place| place.parse::<usize>().ok());
+    let (Some(begin), Some(end)) = (place(), place()) else {
+        return Err(unknown());
+    };
+    if begin == 0 || begin > end {
+        return Err(unknown());
+    }
+    let mut line = vec![0; end - begin];
+    // At least one zero byte stays at the end: without, the kernel shows what follows, the environment.
+    let most = name.len().min(line.len().saturating_sub(1));
+    line[..most].copy_from_slice(&name.as_bytes()[..most]);
+    // SAFETY: the kernel put the arguments there when this program was started, in memory of the stack that is never
+    // unmapped and that this process may write. There is one thread, and no reference into them is held: the standard
+    // library copies when it is asked.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            line.as_ptr(),
+            std::ptr::with_exposed_provenance_mut::<u8>(begin),
+            line.len(),
+        );
+    }
     Ok(())
 }
 
