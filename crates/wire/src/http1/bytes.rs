@@ -50,12 +50,27 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 /// aside, and every byte that is no letter or digit standing for `-`. `canonical` is in lower case.
 pub(super) fn could_be(name: &str, canonical: &str) -> bool {
     name.len() == canonical.len()
-        && name.bytes().zip(canonical.bytes()).all(|(n, c)| {
-            let n = if n.is_ascii_alphanumeric() {
-                n.to_ascii_lowercase()
-            } else {
-                b'-'
-            };
-            n == c
-        })
+        && name
+            .bytes()
+            .zip(canonical.bytes())
+            .all(|(n, c)| variable(n) == c)
+}
+
+/// Whether two field names are different, and a gateway interface takes them for one.
+pub(super) fn is_other_spelling(one: &str, other: &str) -> bool {
+    !one.eq_ignore_ascii_case(other)
+        && one.len() == other.len()
+        && one
+            .bytes()
+            .zip(other.bytes())
+            .all(|(a, b)| variable(a) == variable(b))
+}
+
+/// What becomes of a byte of a field name in a gateway interface, in the spelling of field names.
+fn variable(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_lowercase()
+    } else {
+        b'-'
+    }
 }

@@ -6,7 +6,22 @@ use super::{Field, Refusal};
 /// The field that names the caller to HTTP services. A client's own is removed.
 pub(super) const CLIENT_CERT: &str = "x-forwarded-client-cert";
 
-/// Fields that Connection may not nominate: removing them would change who asks, for what, or how the message is read.
+/// Fields by which other proxies name the caller's certificate (RFC 9440). A client's own is removed: there is no such
+/// proxy between a client and us.
+const OTHER_CERTS: [&str; 2] = ["client-cert", "client-cert-chain"];
+
+/// Fields that end at every hop. Connection may nominate these and no others: to remove any other at somebody's word
+/// could change who asks, for what, or how the message is read.
+const HOP: [&str; 6] = [
+    "connection",
+    "http2-settings",
+    "keep-alive",
+    "proxy",
+    "te",
+    "upgrade",
+];
+
+/// Fields that say who asks, for what, or how the message is read.
 const PROTECTED: [&str; 24] = [
     "authorization",
     "cache-control",
@@ -34,28 +49,38 @@ const PROTECTED: [&str; 24] = [
     CLIENT_CERT,
 ];
 
-/// Fields that some frameworks obey instead of the request line. Policy has judged the request line.
-const OVERRIDES: [&str; 5] = [
+/// Fields that some frameworks obey instead of the request line, or beside it. Policy has judged the request line.
+const OVERRIDES: [&str; 15] = [
+    // Variables of the gateway interface. Gunicorn cuts SCRIPT_NAME off the path before the application sees it.
+    "path-info",
+    "path-translated",
+    "query-string",
+    "request-method",
+    "request-uri",
+    "script-name",
     "x-http-method",
     "x-http-method-override",
+    "x-http-path-override",
     "x-method-override",
+    "x-original-method",
+    "x-original-uri",
     "x-original-url",
+    "x-override-url",
     "x-rewrite-url",
 ];
 
 /// What Connection says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Connection<'a> {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Connection {
     /// `close` is among the options.
     pub(super) close: bool,
     /// `keep-alive` is among the options.
     pub(super) keep_alive: bool,
-    nominated: Vec<&'a str>,
 }
 
-impl<'a> Connection<'a> {
+impl Connection {
     /// Reads all Connection fields.
-    pub(super) fn read(fields: &[Field<'a>]) -> Result<Self, Refusal> {
+    pub(super) fn read(fields: &[Field<'_>]) -> Result<Self, Refusal> {
         let mut connection = Self::default();
         for field in fields.iter().filter(|field| field.is("connection")) {
             for option in field.value.split(|&b| b == b',') {
@@ -69,41 +94,29 @@ impl<'a> Connection<'a> {
         Ok(connection)
     }
 
-    fn add(&mut self, option: &'a str) -> Result<(), Refusal> {
+    fn add(&mut self, option: &str) -> Result<(), Refusal> {
         if option.eq_ignore_ascii_case("close") {
             self.close = true;
         } else if option.eq_ignore_ascii_case("keep-alive") {
             self.keep_alive = true;
-        } else if PROTECTED.iter().any(|name| could_be(option, name)) || could_be_forwarded(option)
-        {
+        } else if option.eq_ignore_ascii_case("connection") || !is_of_the_hop(option) {
             return Err(Refusal::Nomination);
-        } else if self.nominated.len() < super::limits::FIELDS_MAX {
-            self.nominated.push(option);
-        } else {
-            return Err(Refusal::Connection);
         }
         Ok(())
     }
+}
 
-    /// Whether `field` goes no further than here. Those that are written anew are among them.
-    pub(super) fn ends_here(&self, field: &Field<'_>) -> bool {
-        const HOP: [&str; 6] = [
-            "connection",
-            "keep-alive",
-            "te",
-            "upgrade",
-            "http2-settings",
-            "proxy",
-        ];
-        HOP.iter().any(|name| field.is(name))
-            || is_rewritten(field)
-            || starts_with_ignoring_case(field.name, "proxy-")
-            || could_be(field.name, CLIENT_CERT)
-            || self
-                .nominated
-                .iter()
-                .any(|name| field.name.eq_ignore_ascii_case(name))
-    }
+/// Whether `field` goes no further than here. Those that are written anew are among them.
+pub(super) fn ends_here(field: &Field<'_>) -> bool {
+    is_of_the_hop(field.name)
+        || is_rewritten(field)
+        || could_be(field.name, CLIENT_CERT)
+        || OTHER_CERTS.iter().any(|name| could_be(field.name, name))
+}
+
+fn is_of_the_hop(name: &str) -> bool {
+    HOP.iter().any(|hop| name.eq_ignore_ascii_case(hop))
+        || starts_with_ignoring_case(name, "proxy-")
 }
 
 /// Whether `field` is not copied, but written anew from what it was understood to mean.
@@ -162,6 +175,7 @@ pub(super) fn may_trail(field: &Field<'_>) -> bool {
     !(PROTECTED
         .iter()
         .chain(&OTHERS)
+        .chain(&OTHER_CERTS)
         .chain(&OVERRIDES)
         .any(|name| could_be(field.name, name))
         || could_be_forwarded(field.name)

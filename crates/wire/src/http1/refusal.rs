@@ -87,9 +87,12 @@ pub enum Refusal {
     /// Connection is not a list of tokens.
     #[error("malformed Connection field")]
     Connection,
-    /// Connection nominates a field whose removal would change who asks, for what, or how long the body is.
-    #[error("Connection nominates a protected field")]
+    /// Connection nominates a field that does not end at every hop.
+    #[error("Connection nominates a field that is not of the connection")]
     Nomination,
+    /// Two fields whose names are one to a gateway interface, such as `x-a` and `x_a`.
+    #[error("two header fields that some servers take for one")]
+    TwoSpellings,
     /// A field by which some servers take another method or path than the request line's.
     #[error("header field that some servers take for another method or path")]
     Override,

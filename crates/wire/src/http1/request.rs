@@ -1,9 +1,9 @@
 //! Request heads.
 
-use super::bytes::token;
+use super::bytes::{is_other_spelling, token};
 use super::field::{parse_fields, write_field};
 use super::framing::{announced, write_framing};
-use super::hop::{CLIENT_CERT, Connection, is_rewritten, overrides_operation};
+use super::hop::{CLIENT_CERT, Connection, ends_here, is_rewritten, overrides_operation};
 use super::limits::METHOD_MAX;
 use super::target::{parse_authority, parse_target};
 use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
@@ -96,9 +96,9 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
     if fields.iter().any(overrides_operation) {
         return Err(Refusal::Override);
     }
-    let connection = Connection::read(&fields)?;
-    let close = connection.close;
-    fields.retain(|field| is_rewritten(field) || !connection.ends_here(field));
+    let close = Connection::read(&fields)?.close;
+    fields.retain(|field| is_rewritten(field) || !ends_here(field));
+    refuse_two_spellings(&fields)?;
     Ok(RequestHead {
         method,
         path: target.path,
@@ -119,6 +119,24 @@ fn host<'a>(fields: &[Field<'a>]) -> Result<&'a str, Refusal> {
         return Err(Refusal::HostRepeated);
     }
     parse_authority(host.value).ok_or(Refusal::Host)
+}
+
+/// Where a name has two spellings, a gateway interface makes one variable of both, by a rule of its own, and other
+/// servers drop one of them.
+fn refuse_two_spellings(fields: &[Field<'_>]) -> Result<(), Refusal> {
+    let odd = |field: &&Field<'_>| {
+        let usual = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+        !field.name.bytes().all(usual)
+    };
+    let doubled = |odd: &Field<'_>| {
+        fields
+            .iter()
+            .any(|other| is_other_spelling(odd.name, other.name))
+    };
+    match fields.iter().filter(odd).any(doubled) {
+        true => Err(Refusal::TwoSpellings),
+        false => Ok(()),
+    }
 }
 
 fn expectation(fields: &[Field<'_>]) -> Result<bool, Refusal> {

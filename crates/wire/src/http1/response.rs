@@ -2,7 +2,7 @@
 
 use super::field::{parse_fields, write_field};
 use super::framing::{announced, write_framing};
-use super::hop::Connection;
+use super::hop::{Connection, ends_here};
 use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
 
 /// A response head with every question settled.
@@ -84,9 +84,8 @@ pub fn parse_response(scanned: Scanned<'_>, to_head: bool) -> Result<ResponseHea
         (Framing::None, false) => (Framing::UntilClose, None),
         (announced, false) => (announced, None),
     };
-    fields.retain(|field| {
-        !connection.ends_here(field) && (framing == Framing::Chunked || !field.is("trailer"))
-    });
+    fields
+        .retain(|field| !ends_here(field) && (framing == Framing::Chunked || !field.is("trailer")));
     let asked_to_live = match version {
         Version::Http11 => true,
         Version::Http10 => connection.keep_alive,

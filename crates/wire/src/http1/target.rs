@@ -99,7 +99,9 @@ pub(super) fn parse_authority(bytes: &[u8]) -> Option<&str> {
     let port_ok = match rest {
         [] => true,
         [b':', port @ ..] => {
+            // A leading zero is another text and the same number.
             (1..=5).contains(&port.len())
+                && !port.starts_with(b"0")
                 && port.iter().all(u8::is_ascii_digit)
                 && std::str::from_utf8(port).ok()?.parse::<u16>().is_ok()
         }
