@@ -495,3 +495,63 @@ fn a_large_estate_is_looked_at_in_time() {
     // A comparison of all with all would take minutes.
     assert!(took.as_secs() < 20, "{took:?}");
 }
+
+/// Policies of agents `a`, `b`, … with these `filesystem`s.
+fn shown_files(files: &[&str]) -> String {
+    let each = ('a'..).zip(files).map(|(name, files)| {
+        format!(
+            "kind: Agent
+metadata: {{name: {name}}}
+spec: {{owner: x}}
+---
+kind: Policy
+metadata: {{name: {name}}}
+spec: {{agent: {name}, owner: x, reviewBy: 2027-01-01, filesystem: {{{files}}}}}
+"
+        )
+    });
+    each.collect::<Vec<_>>().join("---\n")
+}
+
+#[test]
+fn trees_that_lead_from_one_workload_to_another_are_found() {
+    let talk = |files: &[&str]| found(&shown_files(files), "RF1107").len();
+    // The same, above, beneath, whoever stands first.
+    assert_eq!(talk(&["write: [/srv/x]", "read: [/srv/x]"]), 1);
+    assert_eq!(talk(&["read: [/srv/x]", "write: [/srv/x]"]), 1);
+    assert_eq!(talk(&["write: [/srv/x]", "write: [/srv/x]"]), 1);
+    assert_eq!(talk(&["write: [/srv]", "read: [/srv/x/y]"]), 1);
+    assert_eq!(talk(&["read: [/srv]", "write: [/srv/x/y]"]), 1);
+    assert_eq!(
+        talk(&["read: [/srv]", "read: [/srv/a]", "write: [/srv/x/y]"]),
+        1
+    );
+    // Nobody who reads is told anything by another who reads, a name that begins alike is another name, and
+    // what one workload does with its own is its own.
+    assert_eq!(talk(&["read: [/srv/x]", "read: [/srv/x]"]), 0);
+    assert_eq!(talk(&["write: [/srv/x]", "read: [/srv/xy, /srv/w]"]), 0);
+    assert_eq!(talk(&["write: [/srv/x], read: [/srv/x/y]", ""]), 0);
+}
+
+#[test]
+fn many_who_share_one_tree_are_each_told_once_and_soon() {
+    let many = 3000;
+    let mut estate = estate(
+        "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: {name: a}\nspec: {owner: x}\n---\n\
+         apiVersion: ringfence.dev/v1alpha1\nkind: Policy\nmetadata: {name: a}\nspec: {agent: a, filesystem: {read: [/srv/x]}}\n",
+    );
+    let policy = estate.policies[0].clone();
+    estate.policies = (0..many)
+        .map(|number| {
+            let mut policy = policy.clone();
+            policy.name = ringfence_model::Name::new(&format!("p{number}")).unwrap();
+            policy.subject.name = policy.name.clone();
+            policy
+        })
+        .collect();
+    let last = estate.policies.last_mut().unwrap();
+    last.filesystem.write = std::mem::take(&mut last.filesystem.read);
+    let told = lint(&estate, TODAY);
+    let told = told.iter().filter(|it| it.code.id == "RF1107").count();
+    assert_eq!(told, many - 1);
+}

@@ -79,6 +79,8 @@ codes! {
     OPEN_SERVICE = "RF1104", Warning, "a service that takes whoever names it";
     NO_POLICY = "RF1105", Info, "an agent without a policy";
     IDLE_EXEMPTION = "RF1106", Info, "an exemption that nothing needs";
+    SHARED_TREE = "RF1107", Warning, "a tree of files through which two workloads can talk";
+    HOST_SOCKETS = "RF1108", Warning, "sockets of the host that no rule names";
     NO_OWNER = "RF1201", Warning, "nobody answers for it";
     NO_REVIEW = "RF1202", Warning, "a policy without a review date";
     OVERDUE = "RF1203", Warning, "a review that is overdue";

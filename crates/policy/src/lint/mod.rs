@@ -4,13 +4,14 @@
 //! Nothing here stops a load, and nothing here reads the clock.
 //!
 //! `codes.rs` lists every finding; `view.rs` puts the estate in order once; then one file for each family: `rules.rs`,
-//! `edges.rs`, `guardrails.rs`, `care.rs`, `modes.rs`. The work grows with the number of rules: they are compared within
+//! `edges.rs`, `files.rs`, `guardrails.rs`, `care.rs`, `modes.rs`. The work grows with the number of rules: they are compared within
 //! their pair of workloads only.
 
 mod allow;
 mod care;
 mod codes;
 mod edges;
+mod files;
 mod guardrails;
 mod modes;
 mod possible;
@@ -90,6 +91,7 @@ pub fn lint(estate: &Estate, today: Date) -> Vec<Finding> {
     rules::find(&view, &mut findings);
     guardrails::find(&view, &mut findings);
     edges::find(&view, &mut findings);
+    files::find(&view, &mut findings);
     care::find(&view, &mut findings);
     modes::find(&view, &mut findings);
     let place = |finding: &Finding| {
