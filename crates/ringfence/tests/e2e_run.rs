@@ -318,6 +318,45 @@ fn the_work_directory_is_shared_with_the_right_owner() {
 }
 
 #[test]
+fn whoever_looks_like_root_inside_is_not_root() {
+    for caller in Caller::available() {
+        let node = start_as(caller);
+        let look = |user: &str| {
+            let script = "id -u; id -g; id -un; grep -c : /etc/passwd; touch /work/mine && stat -c %u /work/mine; \
+                          grep -h -E '^Cap(Prm|Eff|Bnd)' /proc/self/status | sort -u | cut -f2 | sort -u; \
+                          touch /proc/sys/net/ipv4/ip_forward /usr/x 2>/dev/null || echo no";
+            let launch = node.workload("agent").user(user);
+            launch.run(&["sh", "-c", script]).unwrap().ok().stdout
+        };
+        // The number is the only difference, and names stand for one user each.
+        assert_eq!(look("0"), "0\n0\nagent\n2\n0\n0000000000000000\nno\n");
+        assert_eq!(
+            look("4242:77"),
+            "4242\n77\nagent\n3\n4242\n0000000000000000\nno\n"
+        );
+        assert_eq!(
+            look("65534"),
+            "65534\n65534\nagent\n2\n65534\n0000000000000000\nno\n"
+        );
+        // Files of the host belong to whom they did.
+        let path = workdir(&node, "looks", "given", "x");
+        let launch = node.workload("agent").user("0").workdir(&path);
+        launch
+            .run(&["sh", "-c", "stat -c %u /work/given; echo made >/work/made"])
+            .unwrap()
+            .ok();
+        let owner = |name: &str| {
+            use std::os::unix::fs::MetadataExt;
+            std::fs::metadata(path.join(name)).unwrap().uid()
+        };
+        assert_eq!(owner("made"), owner("given"), "{caller:?}");
+        let wrong = node.workload("agent").user("root").run(&["true"]).unwrap();
+        assert_eq!(wrong.code, Some(125), "{wrong:?}");
+        assert!(wrong.stderr.contains("UID:GID"), "{wrong:?}");
+    }
+}
+
+#[test]
 fn one_work_directory_belongs_to_one_compartment() {
     let node = start();
     let path = workdir(&node, "shared", "in", "x");
