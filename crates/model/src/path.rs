@@ -28,6 +28,10 @@ pub struct Allowances {
     pub semicolon: bool,
     /// Bytes above 0x7F, sent on escaped.
     pub raw_non_ascii: bool,
+    /// `%25` before two hex digits.
+    pub double_escape: bool,
+    /// Bytes above 0x7F that are no UTF-8.
+    pub not_utf8: bool,
 }
 
 impl Allowances {
@@ -38,6 +42,8 @@ impl Allowances {
         empty_segment: true,
         semicolon: true,
         raw_non_ascii: true,
+        double_escape: true,
+        not_utf8: true,
     };
 }
 
@@ -74,6 +80,12 @@ pub enum PathError {
     /// A raw byte above 0x7F.
     #[error("the path holds a byte above 0x7F that is not escaped")]
     RawNonAscii,
+    /// `%25` before two hex digits: another path to a server that decodes twice.
+    #[error("the path holds an escape of an escape")]
+    DoubleEscape,
+    /// Overlong forms, surrogates and other encodings: some servers make `.` of `%C0%AE`.
+    #[error("the path holds bytes that are no UTF-8")]
+    NotUtf8,
     /// `?` or `#`.
     #[error("the path holds a query or a fragment")]
     NotAPath,
@@ -99,6 +111,12 @@ impl PathError {
             Self::BrokenEscape => "follow % by two hex digits; a percent sign itself is %25",
             Self::RawNonAscii => {
                 "escape it as UTF-8 (ä is %C3%A4), or let the service say `paths: {accept: [raw-non-ascii]}`"
+            }
+            Self::DoubleEscape => {
+                "escape once, or let the service say `paths: {accept: [double-escape]}`"
+            }
+            Self::NotUtf8 => {
+                "escape it as UTF-8 (ä is %C3%A4), or let the service say `paths: {accept: [not-utf-8]}`"
             }
             Self::NotAPath => "leave out ? and #: the query is not part of an operation",
             Self::TooLong => "shorten it",
@@ -144,32 +162,55 @@ fn unhex(digit: Option<&u8>) -> Option<u8> {
     char::from(*digit?).to_digit(16).map(|value| value as u8)
 }
 
-/// Whether a segment is `.` or `..` for some reader: after its parameters are cut (`..;x`), or after an accepted
-/// `%2F` or `%5C` is decoded (`..%2Fx`).
+/// With each escape decoded, once; what is none stays.
+fn decode(bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let escape = match byte {
+            b'%' => unhex(after.first()).zip(unhex(after.get(1))),
+            _ => None,
+        };
+        match escape {
+            Some((high, low)) => {
+                out.push(high << 4 | low);
+                rest = &after[2..];
+            }
+            None => out.push(byte),
+        }
+    }
+    out
+}
+
+/// Whether a segment is `.` or `..` for some reader: after its parameters are cut (`..;x`), after an accepted `%2F` or
+/// `%5C` is decoded (`..%2Fx`), or after it is decoded more than once.
 fn holds_dots(segment: &str) -> bool {
-    if !segment.contains('.') {
+    if !segment.contains('.') && !segment.contains("%25") {
         return false;
     }
-    let mut rest = segment;
+    let mut level = decode(segment.as_bytes());
     loop {
-        let cut = rest
-            .char_indices()
-            .find(|&(at, c)| {
-                c == ';'
-                    || ["%2F", "%5C", "%3B"]
-                        .iter()
-                        .any(|e| rest[at..].starts_with(e))
-            })
-            .map(|(at, c)| (at, if c == ';' { 1 } else { 3 }));
-        let piece = cut.map_or(rest, |(at, _)| &rest[..at]);
-        if piece == "." || piece == ".." {
+        if level
+            .split(|byte| matches!(byte, b'/' | b'\\' | b';'))
+            .any(|piece| piece == b"." || piece == b"..")
+        {
             return true;
         }
-        match cut {
-            Some((at, length)) => rest = &rest[at + length..],
-            None => return false,
+        let deeper = decode(&level);
+        if deeper == level {
+            return false;
         }
+        level = deeper;
     }
+}
+
+/// Whether an escaped percent sign makes an escape of what follows, to a reader that decodes twice.
+fn holds_double_escape(segment: &str) -> bool {
+    segment.match_indices("%25").any(|(at, _)| {
+        let behind = segment.as_bytes().get(at + 3..).unwrap_or_default();
+        unhex(behind.first()).and(unhex(behind.get(1))).is_some()
+    })
 }
 
 impl CanonicalPath {
@@ -275,8 +316,17 @@ fn end_segment(segment: &str, more: bool, allowances: Allowances) -> Result<(), 
     if segment.is_empty() && more && !allowances.empty_segment {
         return Err(PathError::EmptySegment);
     }
+    if !allowances.double_escape && holds_double_escape(segment) {
+        return Err(PathError::DoubleEscape);
+    }
     if holds_dots(segment) {
         return Err(PathError::DotSegment);
+    }
+    if !allowances.not_utf8
+        && segment.contains('%')
+        && std::str::from_utf8(&decode(segment.as_bytes())).is_err()
+    {
+        return Err(PathError::NotUtf8);
     }
     Ok(())
 }

@@ -126,7 +126,7 @@ fn at(position: &Position, message: String, help: &str) -> Diagnostic {
 }
 
 /// Equal lists are one: by protocol, allowances and the texts.
-type ListKey<'a> = (Protocol, [bool; 5], Vec<&'a str>);
+type ListKey<'a> = (Protocol, [bool; 7], Vec<&'a str>);
 
 struct Compiler<'a> {
     snapshot: Snapshot,
@@ -484,13 +484,15 @@ fn specificity(pattern: &Pattern) -> (bool, Vec<u8>) {
     }
 }
 
-fn flags(allowances: Allowances) -> [bool; 5] {
+fn flags(allowances: Allowances) -> [bool; 7] {
     let Allowances {
         encoded_slash,
         encoded_backslash,
         empty_segment,
         semicolon,
         raw_non_ascii,
+        double_escape,
+        not_utf8,
     } = allowances;
     [
         encoded_slash,
@@ -498,6 +500,8 @@ fn flags(allowances: Allowances) -> [bool; 5] {
         empty_segment,
         semicolon,
         raw_non_ascii,
+        double_escape,
+        not_utf8,
     ]
 }
 

@@ -116,6 +116,8 @@ fn the_table_of_refused_paths_is_true() {
                 Some("empty-segment") => allowances.empty_segment = true,
                 Some("semicolon") => allowances.semicolon = true,
                 Some("raw-non-ascii") => allowances.raw_non_ascii = true,
+                Some("double-escape") => allowances.double_escape = true,
+                Some("not-utf-8") => allowances.not_utf8 = true,
                 Some(other) => panic!("{other}"),
                 None => continue,
             }
@@ -126,7 +128,7 @@ fn the_table_of_refused_paths_is_true() {
             opened += 1;
         }
     }
-    assert_eq!(opened, 5);
+    assert_eq!(opened, 7);
 }
 
 #[test]

@@ -37,12 +37,14 @@ const LATER_PROTOCOLS: [&str; 15] = [
 /// Answered at the door for every destination, so no workload can have it.
 const DNS_PORT: u32 = 53;
 
-const PATH_FORMS: [&str; 5] = [
+const PATH_FORMS: [&str; 7] = [
     "encoded-slash",
     "encoded-backslash",
     "empty-segment",
     "semicolon",
     "raw-non-ascii",
+    "double-escape",
+    "not-utf-8",
 ];
 
 /// A reference to a workload that may be anywhere.
@@ -226,6 +228,8 @@ impl Reader<'_> {
                 Some("empty-segment") => out.empty_segment = true,
                 Some("semicolon") => out.semicolon = true,
                 Some("raw-non-ascii") => out.raw_non_ascii = true,
+                Some("double-escape") => out.double_escape = true,
+                Some("not-utf-8") => out.not_utf8 = true,
                 Some(other) => {
                     let otherwise = format!("it is one of {}", PATH_FORMS.join(", "));
                     let help = crate::suggest::help(other, PATH_FORMS, &otherwise);

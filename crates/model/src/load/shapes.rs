@@ -252,6 +252,8 @@ pub(super) const PATHS: Shape = Shape {
                 "empty-segment",
                 "semicolon",
                 "raw-non-ascii",
+                "double-escape",
+                "not-utf-8",
             ])),
             "forms of path",
         )],
