@@ -192,6 +192,7 @@ impl Field {
         let bare = self.outside(technique).map_err(io)?;
         let breach = self.breach(&bare);
         match (technique.control, &breach) {
+            (Control::Superuser, None) if !Caller::available().contains(&Caller::Root) => {}
             (Control::Lacking(_), None) => {}
             (Control::Lacking(why), Some(breach)) => {
                 return Err(format!(
@@ -235,7 +236,7 @@ impl Field {
         let words = self.words(&self.attacker.display().to_string(), technique)?;
         let command = match technique.control {
             Control::Caller | Control::Lacking(_) => host.as_caller(None, words),
-            Control::Root => host.as_root(words),
+            Control::Root | Control::Superuser => host.as_root(words),
             Control::Apart => {
                 let apart = [
                     "unshare",

@@ -77,6 +77,11 @@ impl Ground {
         SocketAddr::new(address.into(), self.port)
     }
 
+    /// Processes of the host: the canary, the node, the enforcer.
+    pub fn processes(&self) -> impl Iterator<Item = u32> + use<> {
+        [self.pid.unsigned_abs(), self.node, self.enforcer].into_iter()
+    }
+
     /// The canary's process as programs of the standard library want it.
     pub fn proc(&self, name: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/{name}", self.pid))

@@ -83,6 +83,9 @@ pub enum Control {
     Caller,
     /// Root of the simulated host.
     Root,
+    /// The same, where that is root of the machine as well: in a user namespace of its own it would not succeed either.
+    /// Tests that an ordinary user runs pass this control over.
+    Superuser,
     /// Root of namespaces made for this one attempt, on the simulated host: for what would spoil it.
     Apart,
     /// None here; why. The attempt is held outside as well, which is tried.

@@ -2,7 +2,12 @@
 
 #![allow(unsafe_code)]
 
-use std::io;
+use std::ffi::CString;
+use std::io::{self, Read};
+use std::os::fd::FromRawFd;
+use std::path::{Path, PathBuf};
+
+use super::Verdict;
 
 /// Calls the kernel. Arguments beyond those given are zero.
 ///
@@ -45,4 +50,54 @@ pub fn peek(address: usize, length: usize) -> Vec<u8> {
 pub fn poke(address: usize, bytes: &[u8]) {
     // SAFETY: callers pass mappings that the kernel has just given them, at least as long.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) }
+}
+
+/// A path or name as the kernel takes it. One with a zero byte ends there.
+pub fn c_path(path: impl AsRef<Path>) -> CString {
+    let bytes = path.as_ref().as_os_str().as_encoded_bytes();
+    let kept: Vec<u8> = bytes
+        .iter()
+        .copied()
+        .take_while(|byte| *byte != 0)
+        .collect();
+    CString::new(kept).unwrap_or_default()
+}
+
+/// Opens a path with these flags, and any mode. The descriptor, to be passed to [`call`], stays open.
+pub fn open(path: impl AsRef<Path>, flags: i32) -> io::Result<usize> {
+    let path = c_path(path);
+    let here = libc::AT_FDCWD as usize;
+    let flags = flags as usize;
+    call(
+        libc::SYS_openat,
+        &[here, at(path.to_bytes_with_nul()), flags, 0o600],
+    )
+    .map(|descriptor| descriptor as usize)
+}
+
+/// Through if a folder lists something, or a file can be read and says something. Does not wait.
+pub fn shows(path: impl AsRef<Path>) -> Verdict {
+    let path = path.as_ref();
+    let looked = match std::fs::read_dir(path) {
+        Ok(entries) => Ok(entries.count()),
+        Err(cause) if is(&cause, &[libc::ENOTDIR]) => {
+            open(path, libc::O_RDONLY | libc::O_NONBLOCK).and_then(|descriptor| {
+                // SAFETY: just opened, and nobody else's.
+                let mut file = unsafe { std::fs::File::from_raw_fd(descriptor as i32) };
+                file.read(&mut [0; 64])
+            })
+        }
+        Err(cause) => Err(cause),
+    };
+    match looked {
+        Ok(0) => Verdict::Held("it is empty".into()),
+        Ok(much) => Verdict::Through(format!("{much} of it")),
+        Err(cause) => Verdict::Held(cause.to_string()),
+    }
+}
+
+/// Where the attacker may leave files: its work directory, inside and in a control.
+pub fn own_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    program.parent().map(Path::to_owned).unwrap_or_default()
 }

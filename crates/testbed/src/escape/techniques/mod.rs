@@ -1,7 +1,12 @@
 //! All techniques, by subject.
 
+mod devices;
+mod files;
 mod ipc;
+mod neighbour;
 mod network;
+mod proc;
+mod signals;
 mod sockets;
 
 use super::Technique;
@@ -18,8 +23,13 @@ pub struct Subject {
 /// Every subject.
 pub fn subjects() -> impl Iterator<Item = Subject> {
     const ALL: &[(&str, &[&Technique])] = &[
+        ("devices", devices::ALL),
+        ("files", files::ALL),
         ("ipc", ipc::ALL),
+        ("neighbour", neighbour::ALL),
         ("network", network::ALL),
+        ("proc", proc::ALL),
+        ("signals", signals::ALL),
         ("sockets", sockets::ALL),
     ];
     ALL.iter()
