@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint deps
+.PHONY: help demo build test lint fuzz deps
 
 # Nextest runs every test in a process of its own, and several at once; plain cargo test does as well without it.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -30,9 +30,14 @@ endif
 	cargo test --locked --workspace --doc
 	scripts/test-demo
 
+fuzz: ## attack each reader of hostile bytes with what coverage leads to, FUZZ_SECONDS each (a minute)
+	@scripts/deps fuzz
+	@scripts/fuzz
+
 lint: ## check formatting, clippy (warnings are errors), licences, bans and sources
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p ringfence-fuzz --all-targets --features engine -- -D warnings
 	@command -v cargo-deny >/dev/null || { echo "lint: installing cargo-deny (once; several minutes)"; \
 		env -u CARGO_TARGET_DIR cargo install --locked cargo-deny; }
 	@# Offline means: no advisories, no index. The sources themselves must be here, for every platform.

@@ -1,0 +1,4 @@
+//! Readers of DNS.
+
+pub(crate) mod query;
+pub(crate) mod stream;

@@ -1,0 +1,35 @@
+//! What the fuzz targets hold.
+//!
+//! What comes in: any bytes, as a hostile workload, service, launcher or file would send them. What goes out: nothing, or
+//! a panic that says which promise the bytes break. Each target is a plain function, so that the coverage-guided engine
+//! (`main.rs`, `make fuzz`) and an ordinary test (`tests/corpus.rs`) run the very same code.
+//!
+//! Start reading at [`TARGETS`]; `README.md` says how to add one, and how to replay a find.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a promise that is broken should panic"
+)]
+
+mod cuts;
+mod dns;
+mod http1;
+mod path;
+pub mod peers;
+mod planted;
+mod target;
+
+pub use planted::PLANTED;
+pub use target::{Target, is_contained, target};
+
+/// Every target, in the order in which `make fuzz` runs them.
+pub const TARGETS: &[Target] = &[
+    http1::request::TARGET,
+    http1::response::TARGET,
+    http1::body::TARGET,
+    http1::differential::TARGET,
+    dns::query::TARGET,
+    dns::stream::TARGET,
+    path::TARGET,
+];
