@@ -16,7 +16,7 @@ pub(crate) const TARGET: Target = Target {
 
 /// Each accepted form alone, none, and all.
 fn settings() -> impl Iterator<Item = Allowances> {
-    (0..5)
+    (0..7)
         .map(one)
         .chain([Allowances::default(), Allowances::ALL])
 }
@@ -28,6 +28,8 @@ fn one(which: u8) -> Allowances {
         empty_segment: which == 2,
         semicolon: which == 3,
         raw_non_ascii: which == 4,
+        double_escape: which == 5,
+        not_utf8: which == 6,
     }
 }
 
@@ -104,9 +106,22 @@ fn canonical(raw: &[u8], path: &CanonicalPath, allowances: Allowances) {
         assert!(allowances.encoded_slash || !meant.contains(&b'/'));
         assert!(allowances.encoded_backslash || !meant.contains(&b'\\'));
         assert!(allowances.semicolon || !meant.contains(&b';'));
-        // Whatever a server takes for the end of a segment, what stands before it does not go up.
-        for piece in meant.split(|b| b"/\\;".contains(b)) {
-            assert!(piece != b"." && piece != b"..", "dots in {text:?}");
+        assert!(allowances.not_utf8 || std::str::from_utf8(&meant).is_ok());
+        assert!(
+            allowances.double_escape || decoded(&meant) == meant,
+            "an escape within an escape"
+        );
+        // Whatever a server takes for the end of a segment, and however often it decodes, nothing in it goes up.
+        let mut level = meant;
+        loop {
+            for piece in level.split(|b| b"/\\;".contains(b)) {
+                assert!(piece != b"." && piece != b"..", "dots in {text:?}");
+            }
+            let deeper = decoded(&level);
+            if deeper == level {
+                break;
+            }
+            level = deeper;
         }
     }
 }

@@ -57,8 +57,11 @@ fn sent_on(body: &Body) {
     let mut head = b"GET / HTTP/1.1\r\nhost: h\r\n".to_vec();
     head.extend_from_slice(&body.trailers);
     head.extend_from_slice(b"\r\n");
-    let Ok(Read::Complete { head, .. }) = read_request(&head) else {
-        panic!("trailers spoil a head: {}", body.trailers.escape_ascii());
+    let head = match read_request(&head) {
+        Ok(Read::Complete { head, .. }) => head,
+        // Of trailers alone nobody makes a request; where policy looked at fields, none go on at all.
+        Err(Refusal::TooManyFields | Refusal::TwoSpellings) => return,
+        _ => panic!("trailers spoil a head: {}", body.trailers.escape_ascii()),
     };
     assert_eq!(
         (head.authority, head.framing, head.keep_alive),

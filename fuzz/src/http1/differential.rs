@@ -95,8 +95,7 @@ fn compare(peer: &Peer, message: &Message<'_>, may_refuse: bool) {
         differs("sees another body");
     }
     // What ends at this hop is not among ours.
-    let nominated = nominated(first);
-    let goes_on = |(name, _): &&(Vec<u8>, Vec<u8>)| !ends_here(name, &nominated);
+    let goes_on = |(name, _): &&(Vec<u8>, Vec<u8>)| !ends_here(name);
     let theirs = first.fields.iter().filter(goes_on);
     if !theirs.eq(ours.fields.iter().filter(goes_on)) {
         differs("sees other fields");
@@ -173,18 +172,8 @@ fn sent_on(head: &RequestHead<'_>, body: &Body) -> Option<(Vec<u8>, usize, Reque
     Some((message, consumed, request))
 }
 
-fn nominated(request: &Request) -> Vec<Vec<u8>> {
-    request
-        .fields
-        .iter()
-        .filter(|(name, _)| name == b"connection")
-        .flat_map(|(_, value)| value.split(|&b| b == b','))
-        .map(|option| option.trim_ascii().to_ascii_lowercase())
-        .collect()
-}
-
-/// Connection's own, what it nominates, and what only we may say.
-fn ends_here(name: &[u8], nominated: &[Vec<u8>]) -> bool {
+/// Connection's own, what other proxies say, and what only we may say.
+fn ends_here(name: &[u8]) -> bool {
     const HOP: [&[u8]; 6] = [
         b"connection",
         b"keep-alive",
@@ -193,12 +182,14 @@ fn ends_here(name: &[u8], nominated: &[Vec<u8>]) -> bool {
         b"http2-settings",
         b"proxy",
     ];
+    const OURS: [&[u8]; 3] = [
+        b"x-forwarded-client-cert",
+        b"client-cert",
+        b"client-cert-chain",
+    ];
     let letters: Vec<u8> = name
         .iter()
         .map(|&b| if b.is_ascii_alphanumeric() { b } else { b'-' })
         .collect();
-    HOP.contains(&name)
-        || name.starts_with(b"proxy-")
-        || letters == b"x-forwarded-client-cert"
-        || nominated.iter().any(|option| option == name)
+    HOP.contains(&name) || name.starts_with(b"proxy-") || OURS.contains(&&*letters)
 }
