@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ringfence_compartment::figures::{Facts, Said};
 use ringfence_model::flow::{Kind, Outcome};
+use ringfence_model::text::misleads;
 use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
 use tokio::sync::watch;
 
@@ -77,7 +78,7 @@ impl Compartment {
         let shown = |text: String| {
             let plain: String = text
                 .chars()
-                .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+                .map(|c| if misleads(c) { '\u{fffd}' } else { c })
                 .collect();
             bounded(&plain, SAID_BYTES)
         };
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!((said.walls.len(), said.unbounded.len()), (SAID_TEXTS, 1));
         for text in said.walls.iter().chain(&said.unbounded) {
             assert!(
-                text.len() <= SAID_BYTES && !text.contains(char::is_control),
+                text.len() <= SAID_BYTES && !text.contains(misleads),
                 "{text:?}"
             );
         }

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use ringfence_model::text::misleads;
+
 /// One message on stderr. Later lines are indented, so that one message is told from the next.
 pub(crate) fn warn(message: &str) {
     // Nobody to tell when stderr is gone; the node serves on.
@@ -14,7 +16,7 @@ fn shown(message: &str) -> String {
     for c in message.chars() {
         match c {
             '\n' => shown.push_str("\n  "),
-            c if c.is_control() => shown.extend(c.escape_default()),
+            c if misleads(c) => shown.extend(c.escape_default()),
             c => shown.push(c),
         }
     }
@@ -28,8 +30,8 @@ mod tests {
     #[test]
     fn a_message_moves_no_cursor_and_starts_no_other_message() {
         assert_eq!(
-            shown("a\x1b[2J\u{9b}\nringfence: b"),
-            "a\\u{1b}[2J\\u{9b}\n  ringfence: b"
+            shown("a\x1b[2J\u{9b}\u{202e}\nringfence: b"),
+            "a\\u{1b}[2J\\u{9b}\\u{202e}\n  ringfence: b"
         );
     }
 }

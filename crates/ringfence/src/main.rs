@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::sync::Once;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use ringfence_model::text;
 use verbs::{check, completion, enforcer, init, man, names, observe, policy, run, status, up};
 
 const EXAMPLES: &str = "\
@@ -125,7 +126,14 @@ fn asked_colours() -> ColorChoice {
 
 /// Help and versions go to standard output and are no errors; wrong usage of `run` is one of its own refusals.
 fn explain(error: &clap::Error, runs: bool) -> ExitCode {
-    if let Err(cause) = error.print()
+    // A terminal must not obey what a word of the command line holds; plain words keep their colours.
+    let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    let printed = if words.any(|word| word.contains(text::misleads)) {
+        output::print_safely(&error.render().to_string(), error.use_stderr())
+    } else {
+        error.print()
+    };
+    if let Err(cause) = printed
         && cause.kind() != std::io::ErrorKind::BrokenPipe
     {
         output::say(format!("the output cannot be written: {cause}"));

@@ -97,6 +97,17 @@ pub(crate) fn say(message: impl fmt::Display) {
     let _no_reader = writeln!(io::stderr(), "ringfence: {text}");
 }
 
+/// Puts lines that others had a hand in on stdout or stderr.
+pub(crate) fn print_safely(lines: &str, on_stderr: bool) -> io::Result<()> {
+    use io::Write;
+    let lines = safe_lines(lines);
+    if on_stderr {
+        io::stderr().write_all(lines.as_bytes())
+    } else {
+        io::stdout().write_all(lines.as_bytes())
+    }
+}
+
 /// Colours that mean something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Colour {

@@ -31,6 +31,8 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use ringfence_model::text::safe_lines;
+
 use crate::error::Refusal;
 use crate::inside::limits;
 use crate::{privileges, sys};
@@ -107,11 +109,12 @@ fn prepare() -> Result<(OwnedFd, Vec<i32>), Refusal> {
     Ok((signals, ignored))
 }
 
-/// A message for people. The terminal may be raw: lines then end with a carriage return as well.
+/// A message for people, without anything that their terminal would obey: names of files may hold what a workload of
+/// an earlier day put there. The terminal may be raw: lines then end with a carriage return as well.
 pub(crate) fn say(text: &str) {
     use std::io::Write;
     let end = if terminal::is_raw() { "\r\n" } else { "\n" };
-    let text = text.replace('\n', end);
+    let text = safe_lines(text).replace('\n', end);
     // Standard error may be closed; there is nobody else to tell.
     let _ = write!(std::io::stderr(), "ringfence: {text}{end}");
 }

@@ -1,9 +1,10 @@
 //! One work directory, one compartment: claims that overlap refuse each other, whoever made them.
 //!
 //! A claim is a set of abstract Unix sockets in the host's network namespace: `work/DEVICE:INODE` for the directory,
-//! `below/DEVICE:INODE/DEVICE:INODE` for each directory above it. They need no file and no right, every user's launchers see
-//! them, and the kernel takes them away with the process. Somebody can take names to get in the way of others' starts,
-//! but nobody can hide a claim.
+//! `below/DEVICE:INODE/DEVICE:INODE` for each directory above it; `place/NAME` and `under/NAME/NAME` alike for where it
+//! lies in its file system, which a bind mount does not change, and for what is mounted beneath it. They need no file and
+//! no right, every user's launchers see them, and the kernel takes them away with the process. Somebody can take names to
+//! get in the way of others' starts, but nobody can hide a claim.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
+use super::place;
 use super::plan::Examined;
 use crate::error::Refusal;
 
@@ -28,24 +30,23 @@ impl Claim {
     pub(super) fn take(directory: &Path, examined: &Examined) -> Result<Self, Refusal> {
         let refuse = |what: String| refusal(directory, &what);
         let unknown = |cause: io::Error| refuse(format!("cannot be claimed: {cause}"));
-        let own = examined.identity();
+        let names = Names::of(directory, examined).map_err(unknown)?;
         let mut sockets = Vec::new();
-        match bind(&format!("work/{own}")) {
-            Ok(socket) => sockets.push(socket),
-            Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {
-                return Err(refuse(IN_USE.to_owned()));
+        for name in &names.own {
+            match bind(name) {
+                Ok(socket) => sockets.push(socket),
+                Err(cause) if cause.kind() == io::ErrorKind::AddrInUse => {
+                    return Err(refuse(IN_USE.to_owned()));
+                }
+                Err(cause) => return Err(unknown(cause)),
             }
-            Err(cause) => return Err(unknown(cause)),
         }
         // Told first, looked up afterwards: of two that start at the same moment at least one sees the other.
-        let mut above = Vec::new();
-        for ancestor in directory.ancestors().skip(1) {
-            let ancestor = identity(ancestor).map_err(unknown)?;
-            sockets.push(bind(&format!("below/{ancestor}/{own}")).map_err(unknown)?);
-            above.push(format!("@{PREFIX}work/{ancestor}"));
+        for name in &names.within {
+            sockets.push(bind(name).map_err(unknown)?);
         }
-        others(&own, &above)
-            .map_err(unknown)?
+        names
+            .taken(&taken().map_err(unknown)?)
             .map_or(Ok(()), |what| Err(refuse(what.to_owned())))?;
         Ok(Self { _sockets: sockets })
     }
@@ -54,18 +55,14 @@ impl Claim {
 /// Says who is in the way of a claim on `directory`, without making one: nobody else's start fails meanwhile.
 pub(super) fn look(directory: &Path, examined: &Examined) -> Result<(), Refusal> {
     let unknown = |cause: io::Error| refusal(directory, &format!("cannot be claimed: {cause}"));
-    let own = examined.identity();
-    let mut above = Vec::new();
-    for ancestor in directory.ancestors().skip(1) {
-        let ancestor = identity(ancestor).map_err(unknown)?;
-        above.push(format!("@{PREFIX}work/{ancestor}"));
-    }
-    let taken = names().map_err(unknown)?;
-    if taken.contains(&format!("@{PREFIX}work/{own}")) {
+    let names = Names::of(directory, examined).map_err(unknown)?;
+    let taken = taken().map_err(unknown)?;
+    let in_use = |name: &String| taken.contains(&format!("{PREFIX}{name}"));
+    if names.own.iter().any(in_use) {
         return Err(refusal(directory, IN_USE));
     }
-    others(&own, &above)
-        .map_err(unknown)?
+    names
+        .taken(&taken)
         .map_or(Ok(()), |what| Err(refusal(directory, what)))
 }
 
@@ -82,26 +79,67 @@ fn identity(path: &Path) -> io::Result<String> {
     std::fs::metadata(path).map(|found| format!("{}:{}", found.dev(), found.ino()))
 }
 
-/// The claim of another that overlaps with one on `own`, beneath the directories whose names are `above`.
-fn others(own: &str, above: &[String]) -> io::Result<Option<&'static str>> {
-    let below = format!("@{PREFIX}below/{own}/");
-    for name in names()? {
-        if name.starts_with(&below) {
-            return Ok(Some("holds the work directory of another compartment"));
-        }
-        if above.contains(&name) {
-            return Ok(Some("lies in the work directory of another compartment"));
-        }
-    }
-    Ok(None)
+/// What a claim binds, and what it must not find.
+struct Names {
+    /// No other claim has one of these.
+    own: Vec<String>,
+    /// That it lies in something: one for each thing.
+    within: Vec<String>,
+    /// What it lies in, were that claimed.
+    above: Vec<String>,
+    /// How the names begin of claims on what lies in it.
+    below: Vec<String>,
 }
 
-/// All names of sockets in this network namespace.
-fn names() -> io::Result<Vec<String>> {
+impl Names {
+    fn of(directory: &Path, examined: &Examined) -> io::Result<Self> {
+        let own = examined.identity();
+        let mut names = Self {
+            own: vec![format!("work/{own}")],
+            within: Vec::new(),
+            above: Vec::new(),
+            below: vec![format!("below/{own}/")],
+        };
+        for ancestor in directory.ancestors().skip(1) {
+            let ancestor = identity(ancestor)?;
+            names.within.push(format!("below/{ancestor}/{own}"));
+            names.above.push(format!("work/{ancestor}"));
+        }
+        for place in place::shown(directory, examined)? {
+            let own = place.name();
+            names.own.push(format!("place/{own}"));
+            names.below.push(format!("under/{own}/"));
+            for ancestor in place.above().map(|ancestor| ancestor.name()) {
+                names.within.push(format!("under/{ancestor}/{own}"));
+                names.above.push(format!("place/{ancestor}"));
+            }
+        }
+        Ok(names)
+    }
+
+    /// The claim of another, in words, that overlaps with this one.
+    fn taken(&self, taken: &[String]) -> Option<&'static str> {
+        for name in taken.iter().filter_map(|name| name.strip_prefix(PREFIX)) {
+            if self.below.iter().any(|below| name.starts_with(below)) {
+                return Some("holds the work directory of another compartment");
+            }
+            if self.above.iter().any(|above| name == above) {
+                return Some("lies in the work directory of another compartment");
+            }
+        }
+        None
+    }
+}
+
+/// All abstract names of sockets in this network namespace.
+fn taken() -> io::Result<Vec<String>> {
     let taken = std::fs::read("/proc/net/unix")?;
     let taken = String::from_utf8_lossy(&taken);
     let names = taken.lines().filter_map(|line| line.split(' ').next_back());
-    Ok(names.map(str::to_owned).collect())
+    Ok(names
+        .filter_map(|name| name.strip_prefix('@'))
+        .map(str::to_owned)
+        .collect())
 }
 
 fn bind(name: &str) -> io::Result<OwnedFd> {

@@ -3,7 +3,8 @@
 //! `plan` is made outside, by the launcher, where the host's paths mean something: which trees, where, how. `build`
 //! runs inside and turns it into a root. `etc` writes the small `/etc`, `masks` closes parts of `/proc`, `scan` looks
 //! for host sockets and FIFOs in trees before they are shown, `work` checks the work directory, `claim` keeps it
-//! to one compartment, `idmap` makes it writable for a dynamic user, `given` opens files anew that are standard streams.
+//! to one compartment, `place` tells where a tree lies whatever it is mounted as, `idmap` makes it writable for a dynamic
+//! user, `given` opens files anew that are standard streams.
 
 mod build;
 mod claim;
@@ -11,6 +12,7 @@ mod etc;
 mod given;
 mod idmap;
 mod masks;
+mod place;
 mod plan;
 mod scan;
 #[cfg(test)]

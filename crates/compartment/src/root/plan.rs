@@ -8,7 +8,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::mount::OpenTreeFlags;
 
 use super::claim::{self, Claim};
-use super::{idmap, scan, work};
+use super::{idmap, place, scan, work};
 use crate::error::{OrRefuse, Refusal};
 use crate::link::Grant;
 use crate::sys;
@@ -157,6 +157,16 @@ impl Plan {
         if let Some(directory) = workdir {
             let source = work::check(directory, &grant.forbidden)?;
             let examined = examine(&source)?;
+            if let Some(forbidden) = shows(&source, &examined, &grant.forbidden)? {
+                return Err(Refusal::new(
+                    format!(
+                        "the work directory {} shows {} of the node, by a mount",
+                        source.display(),
+                        forbidden.display()
+                    ),
+                    "give a directory of its own, such as one made by `mkdir`",
+                ));
+            }
             plan.claim = claim(&source, &examined)?;
             if !grant.filesystem.sockets {
                 scan::refuse_sockets(&source, &examined)?;
@@ -278,6 +288,16 @@ fn named_tree(path: &Path, access: Access, grant: &Grant) -> Result<Tree, Refusa
         }
     }
     let examined = examine(&source)?;
+    if let Some(forbidden) = shows(&source, &examined, &grant.forbidden)? {
+        return Err(Refusal::new(
+            format!(
+                "{field} names {}, which shows {} of the node, by a mount",
+                path.display(),
+                forbidden.display()
+            ),
+            "no workload may see the node's state or configuration; name something else",
+        ));
+    }
     if !grant.filesystem.sockets {
         scan::refuse_sockets(&source, &examined)?;
     }
@@ -288,6 +308,38 @@ fn named_tree(path: &Path, access: Access, grant: &Grant) -> Result<Tree, Refusa
         examined,
         prepared: None,
     })
+}
+
+/// The first of `forbidden` that overlaps with what `tree` shows, whatever either is mounted as.
+fn shows<'p>(
+    tree: &Path,
+    examined: &Examined,
+    forbidden: &'p [PathBuf],
+) -> Result<Option<&'p Path>, Refusal> {
+    let unseen = |cause: io::Error| {
+        Refusal::new(
+            format!("where {} lies cannot be found out: {cause}", tree.display()),
+            "mount /proc on this host",
+        )
+    };
+    let shown = place::shown(tree, examined).map_err(unseen)?;
+    for path in forbidden {
+        // One that is not there, or not for this user's eyes, was compared by its path.
+        let Ok(canonical) = std::fs::canonicalize(path) else {
+            continue;
+        };
+        let Ok(examined) = Examined::at(&canonical) else {
+            continue;
+        };
+        let places = place::shown(&canonical, &examined).map_err(unseen)?;
+        if places
+            .iter()
+            .any(|place| shown.iter().any(|other| place.overlaps(other)))
+        {
+            return Ok(Some(path));
+        }
+    }
+    Ok(None)
 }
 
 fn examine(source: &Path) -> Result<Examined, Refusal> {

@@ -115,6 +115,60 @@ fn overlapping_claims_refuse_each_other_whoever_came_first() {
     assert!(claim(&outer).is_ok());
 }
 
+/// By a bind mount a directory has a second path, which does not lie in what the first one lies in.
+#[test]
+fn claims_and_walls_see_through_mounts() {
+    use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind, mount_change};
+    use rustix::thread::{UnshareFlags, unshare_unsafe};
+
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: needs root, to mount");
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let root = std::fs::canonicalize(root.path()).unwrap();
+    // The mounts go with the thread.
+    let looked = std::thread::spawn(move || {
+        // SAFETY: a mount namespace of this thread's own; descriptors stay shared.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNS) }.unwrap();
+        mount_change(
+            "/",
+            MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+        )
+        .unwrap();
+        let made = |path: &str| {
+            let path = root.join(path);
+            std::fs::create_dir_all(&path).unwrap();
+            path
+        };
+        let (outer, inner) = (made("outer"), made("outer/a/inner"));
+        let (again, other, beneath) = (made("again"), made("other"), made("other/beneath"));
+        mount_bind(&inner, &again).unwrap();
+        mount_bind(&inner, &beneath).unwrap();
+        let conflict = |held: &Path, wanted: &Path| {
+            let _held = claim(held).unwrap();
+            claim(wanted).map(drop).expect_err("a claim that overlaps").what
+        };
+        for (held, wanted, why) in [
+            (&again, &inner, "in use"),
+            (&inner, &again, "in use"),
+            (&outer, &again, "lies in"),
+            (&again, &outer, "holds"),
+            // What is mounted beneath a work directory is shown with it.
+            (&other, &again, "in use"),
+            (&outer, &other, "lies in"),
+            (&other, &outer, "holds"),
+        ] {
+            let what = conflict(held, wanted);
+            assert!(what.contains(why), "{held:?} and {wanted:?}: {what}");
+        }
+        let elsewhere = made("elsewhere");
+        mount("none", &elsewhere, "tmpfs", MountFlags::empty(), None).unwrap();
+        let _apart = (claim(&elsewhere).unwrap(), claim(&outer).unwrap());
+    });
+    looked.join().unwrap();
+}
+
 #[test]
 fn a_claim_follows_the_directory_not_its_name() {
     let root = tempfile::tempdir().unwrap();

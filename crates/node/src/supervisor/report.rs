@@ -18,6 +18,7 @@ use crate::status::{
 };
 use ringfence_compartment::link::FromNode;
 use ringfence_model::resource::ModeKind;
+use ringfence_model::text::misleads;
 use ringfence_model::{InstanceId, Kind, Name};
 
 /// An operator who waits for fresh figures from the enforcer.
@@ -120,7 +121,7 @@ impl Supervisor {
         // One line, whatever the directories are called.
         let line: String = line
             .chars()
-            .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+            .map(|c| if misleads(c) { '\u{fffd}' } else { c })
             .collect();
         let mut out = std::io::stdout();
         if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {

@@ -83,9 +83,10 @@ fn rehearse(request: &LaunchRequest) -> ExitCode {
         Err(refusal) => {
             say(format!(
                 "{} would not start: {}",
-                request.name, refusal.what
+                request.name,
+                safe(&refusal.what)
             ));
-            say(format!("help: {}", refusal.fix));
+            say(format!("help: {}", safe(&refusal.fix)));
             ExitCode::from(refusal.code)
         }
     }
