@@ -42,7 +42,15 @@ pub fn send<T: Serialize>(
     message: &T,
     descriptors: &[BorrowedFd<'_>],
 ) -> io::Result<()> {
-    let bytes = serde_json::to_vec(message)?;
+    send_bytes(socket, &serde_json::to_vec(message)?, descriptors)
+}
+
+/// The same, of a message that is bytes already.
+pub(crate) fn send_bytes(
+    socket: impl AsFd,
+    bytes: &[u8],
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     if bytes.len() > MESSAGE_MAX || descriptors.len() > DESCRIPTORS_MAX {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -61,7 +69,7 @@ pub fn send<T: Serialize>(
     loop {
         match rustix::net::sendmsg(
             &socket,
-            &[IoSlice::new(&bytes)],
+            &[IoSlice::new(bytes)],
             &mut control,
             SendFlags::NOSIGNAL,
         ) {
@@ -90,49 +98,109 @@ pub fn try_recv<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<Pac
     recv_with(socket, RecvFlags::DONTWAIT)
 }
 
+/// A message that no descriptor came in with.
+#[derive(Debug)]
+pub struct Bare<T> {
+    /// What was said.
+    pub message: T,
+    /// There were descriptors beside it. They never became this process's, which need not close them.
+    pub beside: bool,
+}
+
+/// Receives one message and leaves its descriptors to the kernel; `None` when the other side is gone. Never waits.
+///
+/// Closing a descriptor of others may wait for them, and for as long as they like: the file may be of a file system that
+/// one of their processes answers for.
+pub fn try_recv_bare<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<Bare<T>>> {
+    let mut bytes = vec![0_u8; MESSAGE_MAX];
+    let taken = take(socket, RecvFlags::DONTWAIT, &mut bytes, &mut [])?;
+    if taken.flags.contains(ReturnFlags::TRUNC) {
+        return Err(malformed("a packet arrived cut"));
+    }
+    let beside = taken.flags.contains(ReturnFlags::CTRUNC);
+    Ok(read(&bytes[..taken.length])?.map(|message| Bare { message, beside }))
+}
+
 fn recv_with<T: DeserializeOwned>(
     socket: impl AsFd,
     flags: RecvFlags,
 ) -> io::Result<Option<Packet<T>>> {
     let mut bytes = vec![0_u8; MESSAGE_MAX];
+    let taken = take_all(socket, flags, &mut bytes)?;
+    if taken.is_cut() {
+        return Err(malformed("a packet arrived cut"));
+    }
+    let descriptors = taken.descriptors;
+    Ok(read(&bytes[..taken.length])?.map(|message| Packet {
+        message,
+        descriptors,
+    }))
+}
+
+/// What one packet brought.
+pub(crate) struct Taken {
+    /// Bytes of it in the buffer; none when the other side is gone.
+    pub(crate) length: usize,
+    pub(crate) descriptors: Vec<OwnedFd>,
+    flags: ReturnFlags,
+}
+
+impl Taken {
+    /// It had more bytes, or more descriptors, than a packet may have.
+    pub(crate) fn is_cut(&self) -> bool {
+        // The room has padding in which one descriptor more may fit.
+        self.descriptors.len() > DESCRIPTORS_MAX
+            || self
+                .flags
+                .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
+    }
+}
+
+/// Takes one packet with its descriptors.
+pub(crate) fn take_all(socket: impl AsFd, flags: RecvFlags, bytes: &mut [u8]) -> io::Result<Taken> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
+    take(socket, flags, bytes, &mut space)
+}
+
+fn take(
+    socket: impl AsFd,
+    flags: RecvFlags,
+    bytes: &mut [u8],
+    space: &mut [MaybeUninit<u8>],
+) -> io::Result<Taken> {
+    let mut control = RecvAncillaryBuffer::new(space);
     let received = loop {
         match rustix::net::recvmsg(
             &socket,
-            &mut [IoSliceMut::new(&mut bytes)],
+            &mut [IoSliceMut::new(bytes)],
             &mut control,
             flags | RecvFlags::CMSG_CLOEXEC,
         ) {
-            Err(rustix::io::Errno::INTR) => {}
-            Err(rustix::io::Errno::CONNRESET) => return Ok(None),
+            // Told once when the other side has gone without reading everything: what it said before is still there.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             other => break other?,
         }
     };
-    // Taken into ownership first: whatever fails below closes them.
     let mut descriptors = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
             descriptors.extend(rights);
         }
     }
-    // The room has padding in which one descriptor more may fit.
-    if descriptors.len() > DESCRIPTORS_MAX
-        || received
-            .flags
-            .intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC)
-    {
-        return Err(malformed("a packet arrived cut"));
-    }
-    if received.bytes == 0 {
+    Ok(Taken {
+        length: received.bytes,
+        descriptors,
+        flags: received.flags,
+    })
+}
+
+fn read<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<Option<T>> {
+    if bytes.is_empty() {
         return Ok(None);
     }
-    let message = serde_json::from_slice(&bytes[..received.bytes])
-        .map_err(|cause| malformed(&format!("a message could not be read: {cause}")))?;
-    Ok(Some(Packet {
-        message,
-        descriptors,
-    }))
+    serde_json::from_slice(bytes)
+        .map(Some)
+        .map_err(|cause| malformed(&format!("a message could not be read: {cause}")))
 }
 
 fn malformed(what: &str) -> io::Error {
@@ -157,6 +225,23 @@ mod tests {
             let flags = rustix::io::fcntl_getfd(descriptor).unwrap();
             assert!(flags.contains(rustix::io::FdFlags::CLOEXEC));
         }
+    }
+
+    #[test]
+    fn leaves_descriptors_where_they_are_when_none_are_wanted() {
+        let (near, far) = pair().unwrap();
+        let (probe, beside) = pair().unwrap();
+        send(&near, &"hello", &[beside.as_fd()]).unwrap();
+        send(&near, &"again", &[]).unwrap();
+        drop(beside);
+        let bare = try_recv_bare::<String>(&far).unwrap().unwrap();
+        assert_eq!((bare.message.as_str(), bare.beside), ("hello", true));
+        // Had it become ours it would be open still: nothing here closes it.
+        assert!(try_recv::<String>(&probe).unwrap().is_none());
+        let bare = try_recv_bare::<String>(&far).unwrap().unwrap();
+        assert_eq!((bare.message.as_str(), bare.beside), ("again", false));
+        drop(near);
+        assert!(try_recv_bare::<String>(&far).unwrap().is_none());
     }
 
     #[test]
@@ -219,6 +304,17 @@ mod tests {
             );
             assert!(try_recv::<String>(&probe).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn hears_the_last_word_of_one_who_did_not_listen_to_the_end() {
+        let (near, far) = pair().unwrap();
+        send(&near, &"unread", &[]).unwrap();
+        send(&far, &"last word", &[]).unwrap();
+        drop(far);
+        let packet = recv::<String>(&near).unwrap().unwrap();
+        assert_eq!(packet.message, "last word");
+        assert!(recv::<String>(&near).unwrap().is_none());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //!
 //! Start reading at [`launch`] for the life of a compartment, [`link`] for what the three parties say to each other,
 //! `docs/compartment.md` for the walls, [`probe`] for whether a machine can hold them. [`confine`], [`inspect`],
-//! [`datagram`], [`spawn`] and [`lease`] are what the enforcer and the node use. This is the one crate with `unsafe`;
+//! [`datagram`], [`spawn`], [`porter`] and [`lease`] are what the enforcer and the node use. This is the one crate with `unsafe`;
 //! nearly all of it is in `sys`, each site with its reason.
 
 #![deny(unsafe_op_in_unsafe_fn)]
@@ -30,6 +30,7 @@ pub mod lease;
 pub mod link;
 pub mod memfd;
 mod netlink;
+pub mod porter;
 mod privileges;
 pub mod probe;
 mod root;

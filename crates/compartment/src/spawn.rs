@@ -1,4 +1,4 @@
-//! Starting the enforcer so that it cannot outlive the node.
+//! Starting the enforcer, or a porter, so that it cannot outlive the node.
 
 use std::ffi::OsString;
 use std::io;

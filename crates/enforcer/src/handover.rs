@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use ringfence_compartment::inspect::{self, InspectError, NamespaceCookie};
 use ringfence_compartment::link::Socket;
 
+use crate::closing::Held;
 use crate::door::tcp::TcpDoor;
 use crate::door::udp::UdpDoor;
 use crate::inbound::{Kind, Pool};
@@ -92,16 +93,23 @@ impl Handover {
         descriptors: Vec<OwnedFd>,
         inbound: &Pool,
     ) -> Result<(), Improper> {
-        if sockets.len() != descriptors.len() {
+        let came = descriptors.len();
+        // In whatever way this ends, none of them is closed where others would wait for it.
+        let mut left = Held::new(self.shared, descriptors);
+        if sockets.len() != came {
             return Err(Improper::Count {
                 announced: sockets.len(),
-                came: descriptors.len(),
+                came,
             });
         }
-        for (&socket, descriptor) in sockets.iter().zip(descriptors) {
-            let namespace = inspect::check(socket, &descriptor, self.host)?;
-            if *self.namespace.get_or_insert(namespace) != namespace {
-                return Err(Improper::OtherNamespace(socket));
+        // From the last on, as they are taken off the end.
+        for &socket in sockets.iter().rev() {
+            let Some(descriptor) = left.pop() else {
+                break;
+            };
+            if let Err(improper) = self.inspect(socket, &descriptor) {
+                left.push(descriptor);
+                return Err(improper);
             }
             let kind = match socket {
                 Socket::Inbound4 => Kind::Tcp4,
@@ -120,6 +128,14 @@ impl Handover {
         Ok(())
     }
 
+    fn inspect(&mut self, socket: Socket, descriptor: &OwnedFd) -> Result<(), Improper> {
+        let namespace = inspect::check(socket, descriptor, self.host)?;
+        if *self.namespace.get_or_insert(namespace) != namespace {
+            return Err(Improper::OtherNamespace(socket));
+        }
+        Ok(())
+    }
+
     fn door(&mut self, socket: Socket, descriptor: OwnedFd) -> Result<(), Improper> {
         let place = DOORS.iter().position(|&door| door == socket);
         match place.and_then(|place| self.doors.get_mut(place)) {
@@ -127,7 +143,10 @@ impl Handover {
                 *place = Some(descriptor);
                 Ok(())
             }
-            _ => Err(Improper::Second(socket)),
+            _ => {
+                drop(Held::new(self.shared, vec![descriptor]));
+                Err(Improper::Second(socket))
+            }
         }
     }
 
@@ -151,6 +170,16 @@ impl Handover {
             udp: [UdpDoor::new(udp4, answer4)?, UdpDoor::new(udp6, answer6)?],
             namespace,
         })
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        let doors = std::mem::take(&mut self.doors);
+        drop(Held::new(
+            self.shared,
+            doors.into_iter().flatten().collect(),
+        ));
     }
 }
 

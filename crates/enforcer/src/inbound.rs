@@ -13,6 +13,7 @@ use ringfence_model::VirtualAddr;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use crate::closing::Held;
 use crate::inward::Inward;
 use crate::limits::{CONNECT_TIMEOUT, INBOUND_POOL, INBOUND_POOL_MAX, INBOUND_WAIT};
 
@@ -76,6 +77,7 @@ impl Pool {
         {
             let mut stock = shelf.stock();
             if stock.sockets.len() >= INBOUND_POOL_MAX {
+                drop(Held::new(self.shared, vec![socket]));
                 return Err(TooMany);
             }
             stock.ordered = stock.ordered.saturating_sub(1);
@@ -205,6 +207,15 @@ impl Pool {
 
     fn shelf(&self, kind: Kind) -> &Shelf {
         &self.shelves[kind as usize]
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for shelf in &self.shelves {
+            let sockets = std::mem::take(&mut shelf.stock().sockets);
+            drop(Held::new(self.shared, sockets));
+        }
     }
 }
 

@@ -9,14 +9,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, sockopt};
+use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::APART_STACK;
+use crate::closing;
 
 /// The connection.
 #[derive(Debug)]
@@ -177,16 +176,7 @@ impl Drop for Inward {
         let Some(socket) = self.socket.take().filter(|_| self.shared) else {
             return;
         };
-        // Closing waits for the other end where the launcher asked for that. What is left of the danger, a launcher
-        // that asks for it in this very moment, is the danger of a thread that nobody waits for.
-        if !matches!(sockopt::socket_linger(&socket), Ok(Some(Duration::ZERO))) {
-            let _gone_already = sockopt::set_socket_linger(&socket, None);
-        }
-        // Without a thread to spare it is closed here and now.
-        let _closed_either_way = std::thread::Builder::new()
-            .name("closing".to_owned())
-            .stack_size(APART_STACK)
-            .spawn(move || drop(socket));
+        closing::aside(vec![socket]);
     }
 }
 

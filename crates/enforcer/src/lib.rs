@@ -17,6 +17,7 @@ mod assignment;
 mod attempts;
 mod cause;
 mod clock;
+mod closing;
 mod compartment;
 mod connection;
 mod control;

@@ -174,7 +174,7 @@ async fn live(
         Err(error) => error.to_string(),
     };
     // What it said before is still in the channel, and no more can come.
-    while let Ok(Some(packet)) = channel::try_recv::<ToNode>(&channel) {
+    while let Ok(Some(packet)) = channel::try_recv_bare::<ToNode>(&channel) {
         report(EnforcerNews::Said(packet.message)).await;
     }
     report(EnforcerNews::Ended(match fault {

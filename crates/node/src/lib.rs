@@ -41,6 +41,7 @@ mod node;
 mod packets;
 mod pem;
 mod persist;
+mod porter;
 mod process;
 mod program;
 mod rehearse;

@@ -98,6 +98,13 @@ pub const LAUNCHER_BACKLOG: usize = 64;
 pub const INSTANCES_PER_WORKLOAD: usize = 256;
 /// Running instances on the node. The next claim is refused.
 pub const INSTANCES_MAX: usize = 1024;
+/// Porters of one user's launchers that were told to end and have not: a descriptor that they were sent cannot be closed.
+/// No further launcher of that user gets to the enforcer.
+pub const STUCK_PORTERS_PER_USER: usize = 8;
+/// Bytes of one text of an event; the rest is cut, and ends in `…`.
+pub const EVENT_TEXT: usize = 4096;
+/// Bytes of the name, and of the instance, that a launcher claims. What is longer is no workload's, and is cut.
+pub const CLAIMED_MAX: usize = 256;
 /// Characters of a launcher's command kept for status and records; the rest is cut.
 pub const COMMAND_MAX: usize = 200;
 

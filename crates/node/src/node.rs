@@ -71,10 +71,12 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     let owner = Owner(rustix::process::geteuid().as_raw());
     let (uids, gids) = IdMap::of_this_process()
         .map_err(|error| NodeError::io("read /proc/self/uid_map", error, "mount /proc"))?;
+    let own_user = owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1);
+    let run_as = own_user.then_some(ENFORCER_ID);
     let enforcer_args = |log: &Path| {
         let mut args: Vec<OsString> = vec!["enforcer".into(), "--log".into(), log.into()];
-        if owner.0 == 0 && uids.covers(ENFORCER_ID, 1) && gids.covers(ENFORCER_ID, 1) {
-            args.extend(["--run-as".into(), ENFORCER_ID.to_string().into()]);
+        if let Some(id) = run_as {
+            args.extend(["--run-as".into(), id.to_string().into()]);
         }
         args
     };
@@ -147,6 +149,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         sockets: sockets.clone(),
         metrics: monitors.addresses.clone(),
         enforcer_args: enforcer_args(&state.log_dir()),
+        run_as,
         owner,
         group,
         outer_ids: owner.0 == 0 && outer_ids_exist(&uids, &gids),
@@ -184,7 +187,13 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         let (watched, others) = watch::channel(Vec::new());
         let spotted = desk.spotted.clone();
         tokio::spawn(crate::watch::serve(config, others, spotted, inputs.clone()));
-        tokio::spawn(crate::run_socket::serve(run, uids, group, inputs.clone()));
+        tokio::spawn(crate::run_socket::serve(
+            run,
+            uids,
+            group,
+            owner,
+            inputs.clone(),
+        ));
         tokio::spawn(crate::admin::serve(admin, owner.0, inputs.clone()));
         tokio::spawn(tick(inputs.clone()));
         let mut supervisor = Supervisor::new(fixed, inputs, desk, nothing, instances, watched);

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ringfence_compartment::channel::{self, Packet};
+use ringfence_compartment::channel::{self, Bare, Packet};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::SocketFlags;
 use serde::Serialize;
@@ -45,8 +45,21 @@ impl Channel {
         }
     }
 
-    /// Receives one message; `None` when the other side is gone.
-    pub(crate) async fn recv<T: DeserializeOwned>(&self) -> io::Result<Option<Packet<T>>> {
+    /// Receives one message, and no descriptor; `None` when the other side is gone.
+    pub(crate) async fn recv<T: DeserializeOwned>(&self) -> io::Result<Option<Bare<T>>> {
+        loop {
+            let mut guard = self.0.readable().await?;
+            match guard.try_io(|socket| channel::try_recv_bare(socket.get_ref())) {
+                Ok(done) => return done,
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    /// The same, with the descriptors beside: from somebody who is trusted not to send one that cannot be closed.
+    pub(crate) async fn recv_with_descriptors<T: DeserializeOwned>(
+        &self,
+    ) -> io::Result<Option<Packet<T>>> {
         loop {
             let mut guard = self.0.readable().await?;
             match guard.try_io(|socket| channel::recv(socket.get_ref())) {

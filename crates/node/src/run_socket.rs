@@ -13,11 +13,12 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use crate::claim::{Claimant, Program, Refusal, check_version};
+use crate::claim::{Claimant, Owner, Program, Refusal, check_version};
 use crate::ids::IdMap;
 use crate::instances::ProcessId;
 use crate::limits::{
-    CLAIM_WITHIN, COMMAND_MAX, CONNECTIONS_MAX, LAST_BREATH, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER,
+    CLAIM_WITHIN, CLAIMED_MAX, COMMAND_MAX, CONNECTIONS_MAX, LAST_BREATH, LAUNCHER_BACKLOG,
+    UNCLAIMED_PER_USER,
 };
 use crate::packets::{Channel, Listener, Process};
 use crate::supervisor::{Input, Inputs};
@@ -68,7 +69,13 @@ pub(crate) struct Departure {
 }
 
 /// Accepts launchers until the node ends.
-pub(crate) async fn serve(listener: Listener, ids: IdMap, group: LauncherGroup, inputs: Inputs) {
+pub(crate) async fn serve(
+    listener: Listener,
+    ids: IdMap,
+    group: LauncherGroup,
+    owner: Owner,
+    inputs: Inputs,
+) {
     let ids = Arc::new(ids);
     let door = Arc::new(Door::default());
     for number in 0.. {
@@ -84,6 +91,7 @@ pub(crate) async fn serve(listener: Listener, ids: IdMap, group: LauncherGroup, 
                     id: ConnectionId(number),
                     ids: Arc::clone(&ids),
                     group,
+                    owner,
                     inputs: inputs.clone(),
                 };
                 tokio::spawn(launcher.serve(socket, peer, place));
@@ -163,6 +171,7 @@ struct Launcher {
     id: ConnectionId,
     ids: Arc<IdMap>,
     group: LauncherGroup,
+    owner: Owner,
     inputs: Inputs,
 }
 
@@ -172,7 +181,22 @@ struct Asked {
     process: ProcessId,
     watched: Process,
     claim: FromLauncher,
-    shown: Option<OwnedFd>,
+    shown: Shown,
+}
+
+/// What came beside a claim.
+enum Shown {
+    Nothing,
+    /// A file, and it was not taken: nothing would rest on what such a launcher shows.
+    NotTaken,
+    File(OwnedFd),
+    TooMany,
+}
+
+/// A claim, or why it is none.
+struct Heard {
+    said: Result<Value, Refusal>,
+    shown: Shown,
 }
 
 /// How a launcher that asked for nothing but an answer is told that it would be refused. One whose node says
@@ -192,12 +216,17 @@ impl Launcher {
         let Ok(channel) = Channel::new(socket) else {
             return;
         };
-        let Some((said, descriptors)) = hear(&channel).await else {
+        let held = sockets::peer_process(channel.as_fd());
+        let vouched = self.vouches(peer, &held);
+        // A descriptor is taken only from a process that will not send one whose closing never ends.
+        let takes = vouched || self.owner.trusts(peer.uid);
+        let Some(heard) = hear(&channel, takes).await else {
             return;
         };
+        let Heard { said, shown } = heard;
         let rehearsal = matches!(&said, Ok(said) if said["say"] == "rehearse");
         let claimed = match said {
-            Ok(said) => self.claim(&channel, peer, said, descriptors),
+            Ok(said) => self.claim(peer, held, said, shown),
             Err(refusal) => Err(refusal),
         };
         let (links, mut handed) = mpsc::channel(LAUNCHER_BACKLOG);
@@ -248,17 +277,17 @@ impl Launcher {
     /// Finds out who claims. `None`: the launcher left.
     fn claim(
         &self,
-        channel: &Channel,
         peer: sockets::Peer,
+        held: io::Result<sockets::PeerProcess>,
         said: Value,
-        descriptors: Vec<OwnedFd>,
+        shown: Shown,
     ) -> Result<Option<Asked>, Refusal> {
         // Before the rest of it: what another version says need not be a claim to this one.
         if let Some(version) = said["version"].as_u64() {
             check_version(version)?;
         }
         let claim: FromLauncher = serde_json::from_value(said).map_err(|_| unread())?;
-        if descriptors.len() > 1 {
+        if matches!(shown, Shown::TooMany) {
             return Err(Refusal::new(
                 "the claim came with more than one file",
                 "start `ringfence run` and `ringfence up` from the same binary",
@@ -276,11 +305,9 @@ impl Launcher {
                 "start `ringfence run` in the same pid namespace as `ringfence up`",
             )
         };
-        let pid = u32::try_from(peer.pid)
-            .ok()
-            .filter(|pid| *pid != 0)
-            .ok_or_else(unseen)?;
-        let held = sockets::peer_process(channel.as_fd()).map_err(|_| unseen())?;
+        let pid = visible(peer).ok_or_else(unseen)?;
+        let vouched = self.vouches(peer, &held);
+        let held = held.map_err(|_| unseen())?;
         let certain = held.certain;
         let watched = Process::new(held.descriptor).map_err(|_| unseen())?;
         let process = ProcessId::of(pid).ok_or_else(unseen)?;
@@ -291,7 +318,7 @@ impl Launcher {
             } else {
                 Err("the kernel does not tell processes apart for good (Linux 6.5 does)".to_owned())
             },
-            vouched: certain && self.group.vouches_for(peer, pid),
+            vouched,
         };
         // The descriptor is of the process that connected. While that lives, its id is no other's, and everything that
         // was read by it above is of that process.
@@ -303,8 +330,14 @@ impl Launcher {
             process,
             watched,
             claim,
-            shown: descriptors.into_iter().next(),
+            shown,
         }))
+    }
+
+    /// Whether the kernel vouches for the process behind a connection.
+    fn vouches(&self, peer: sockets::Peer, held: &io::Result<sockets::PeerProcess>) -> bool {
+        let certain = held.as_ref().is_ok_and(|held| held.certain);
+        certain && visible(peer).is_some_and(|pid| self.group.vouches_for(peer, pid))
     }
 
     async fn ask(
@@ -328,15 +361,28 @@ impl Launcher {
             } => (name, command, resume, false),
             FromLauncher::Rehearse { name, .. } => (name, String::new(), None, true),
         };
+        // Longer ones are nobody's. They are recorded, and told to whoever asked.
+        let mut name = name;
+        let resume = resume.map(|InstanceId(id)| {
+            let mut id = id.to_string();
+            cut(&mut id);
+            InstanceId(id.into())
+        });
+        cut(&mut name);
         if let Some((cut, _)) = command.char_indices().nth(COMMAND_MAX) {
             command.truncate(cut);
         }
+        let (program, shown) = match shown {
+            Shown::File(file) => (Program::Shown, Some(file)),
+            Shown::NotTaken => (Program::Shown, None),
+            Shown::Nothing | Shown::TooMany => (Program::NotShown, None),
+        };
         let (answer, answered) = oneshot::channel();
         let claim = Claim {
             connection: self.id,
             claimant,
             process,
-            program: shown.as_ref().map_or(Program::NotShown, |_| Program::Shown),
+            program,
             shown,
             name,
             command,
@@ -356,6 +402,14 @@ impl Launcher {
     }
 }
 
+/// Leaves of a text what a claim may have.
+fn cut(text: &mut String) {
+    let end = (0..=CLAIMED_MAX.min(text.len()))
+        .rev()
+        .find(|at| text.is_char_boundary(*at));
+    text.truncate(end.unwrap_or_default());
+}
+
 fn unread() -> Refusal {
     Refusal::new(
         "the claim could not be read",
@@ -363,16 +417,44 @@ fn unread() -> Refusal {
     )
 }
 
-/// Waits for the claim. `None`: the launcher said nothing, or left.
-async fn hear(channel: &Channel) -> Option<(Result<Value, Refusal>, Vec<OwnedFd>)> {
-    match timeout(CLAIM_WITHIN, channel.recv::<Value>()).await {
-        Ok(Ok(Some(packet))) => Some((Ok(packet.message), packet.descriptors)),
-        Ok(Ok(None)) | Err(_) => None,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
-            Some((Err(unread()), Vec::new()))
+/// Waits for the claim. `None`: the launcher said nothing, or left. `takes`: a file beside it is taken.
+async fn hear(channel: &Channel, takes: bool) -> Option<Heard> {
+    let packet = async {
+        if takes {
+            let packet = channel.recv_with_descriptors::<Value>().await?;
+            Ok(packet.map(|mut packet| {
+                let shown = match packet.descriptors.len() {
+                    0 => Shown::Nothing,
+                    1 => packet.descriptors.pop().map_or(Shown::Nothing, Shown::File),
+                    _ => Shown::TooMany,
+                };
+                (packet.message, shown)
+            }))
+        } else {
+            let bare = channel.recv::<Value>().await?;
+            Ok(bare.map(|bare| match bare.beside {
+                true => (bare.message, Shown::NotTaken),
+                false => (bare.message, Shown::Nothing),
+            }))
         }
+    };
+    match timeout(CLAIM_WITHIN, packet).await {
+        Ok(Ok(Some((said, shown)))) => Some(Heard {
+            said: Ok(said),
+            shown,
+        }),
+        Ok(Ok(None)) | Err(_) => None,
+        Ok(Err(error)) if io::Error::kind(&error) == io::ErrorKind::InvalidData => Some(Heard {
+            said: Err(unread()),
+            shown: Shown::Nothing,
+        }),
         Ok(Err(_)) => None,
     }
+}
+
+/// Its process id, if it is in this pid namespace.
+fn visible(peer: sockets::Peer) -> Option<u32> {
+    u32::try_from(peer.pid).ok().filter(|pid| *pid != 0)
 }
 
 /// Passes links on until the launcher leaves, says something it may not, or is cut off.

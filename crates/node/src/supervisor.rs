@@ -27,9 +27,10 @@ use crate::enforcer::{EnforcerNews, Epoch};
 use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
-use crate::limits::{EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
+use crate::limits::{EVENT_TEXT, EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
 use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
+use crate::porter::Porters;
 use crate::run_socket::{Claim, Departure, Stranger};
 use crate::status::{Rejected, Status};
 use crate::vouch::LauncherGroup;
@@ -98,6 +99,8 @@ pub(crate) struct Fixed {
     /// Where monitors ask: a path, perhaps a URL.
     pub(crate) metrics: Vec<String>,
     pub(crate) enforcer_args: Vec<OsString>,
+    /// User of the enforcer and of porters, if not the node's own.
+    pub(crate) run_as: Option<u32>,
     pub(crate) owner: Owner,
     /// What vouches for launchers of other users.
     pub(crate) group: LauncherGroup,
@@ -135,6 +138,7 @@ pub(crate) struct Supervisor {
     child: child::Child,
     instances: Instances,
     links: BTreeMap<InstanceId, launchers::Link>,
+    porters: Porters,
     waiting: Vec<launchers::Waiting>,
     /// Since when running instances have no doors with the enforcer.
     unarmed: BTreeMap<InstanceId, Instant>,
@@ -162,6 +166,7 @@ impl Supervisor {
         watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
     ) -> Self {
         Self {
+            porters: Porters::new(fixed.run_as),
             fixed,
             inputs,
             desk: Some(Box::new(desk)),
@@ -284,8 +289,8 @@ impl Supervisor {
     fn record(&mut self, operation: &str, reason: String, subject: Option<String>, ok: bool) {
         let event = FromNode::Event {
             operation: operation.to_owned(),
-            reason,
-            subject,
+            reason: bounded(reason),
+            subject: subject.map(bounded),
             ok,
         };
         if let Some(enforcer) = self.child.serving() {
@@ -352,4 +357,17 @@ impl Supervisor {
 pub(crate) fn outer_ids_exist(uids: &IdMap, gids: &IdMap) -> bool {
     use crate::limits::{OUTER_ID_FIRST, OUTER_IDS};
     uids.covers(OUTER_ID_FIRST, OUTER_IDS) && gids.covers(OUTER_ID_FIRST, OUTER_IDS)
+}
+
+/// A text of others that goes into a message, whatever the escaping of JSON makes of it: one that does not fit would
+/// break the enforcer's channel.
+fn bounded(mut text: String) -> String {
+    if text.len() > EVENT_TEXT {
+        let cut = (0..=EVENT_TEXT - '…'.len_utf8())
+            .rev()
+            .find(|at| text.is_char_boundary(*at));
+        text.truncate(cut.unwrap_or_default());
+        text.push('…');
+    }
+    text
 }

@@ -10,7 +10,9 @@ use std::sync::Once;
 
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ringfence_model::text;
-use verbs::{check, completion, enforcer, init, man, names, observe, policy, run, status, up};
+use verbs::{
+    check, completion, enforcer, init, man, names, observe, policy, porter, run, status, up,
+};
 
 const EXAMPLES: &str = "\
 First steps:
@@ -61,6 +63,8 @@ enum Verb {
     Names(names::NamesArgs),
     #[command(hide = true)]
     Enforcer(enforcer::EnforcerArgs),
+    #[command(hide = true)]
+    Porter(porter::PorterArgs),
 }
 
 fn main() -> ExitCode {
@@ -95,6 +99,7 @@ fn main() -> ExitCode {
         Verb::Man(args) => man::run(args, Cli::command()),
         Verb::Names(args) => names::run(args, &Cli::command()),
         Verb::Enforcer(args) => enforcer::run(args),
+        Verb::Porter(args) => porter::run(&args),
     }
 }
 

@@ -185,7 +185,7 @@ fn what_another_user_hands_over_is_a_door_of_a_place_of_its_own_or_refused() {
     let address = DOOR_V4.to_string();
     for (what, apart, why) in [
         ("host", false, "belongs to the host's network"),
-        ("file", false, "could not be examined"),
+        ("file", false, "1 sockets were announced and 0 came"),
         // In a network namespace of its own, where that user may do everything.
         ("plain", true, "mark is 0"),
         ("reuse", true, "port reuse is 1"),

@@ -147,7 +147,10 @@ fn claims_and_walls_see_through_mounts() {
         mount_bind(&inner, &beneath).unwrap();
         let conflict = |held: &Path, wanted: &Path| {
             let _held = claim(held).unwrap();
-            claim(wanted).map(drop).expect_err("a claim that overlaps").what
+            claim(wanted)
+                .map(drop)
+                .expect_err("a claim that overlaps")
+                .what
         };
         for (held, wanted, why) in [
             (&again, &inner, "in use"),

@@ -1,8 +1,9 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::time::Instant;
 
-use rustix::net::{AddressFamily, SocketType};
+use std::time::{Duration, Instant};
+
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 

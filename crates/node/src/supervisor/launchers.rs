@@ -1,5 +1,6 @@
 //! Launchers: their claims decided, their channels to the enforcer made, their departures noted.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::enforcer::Epoch;
 use crate::generation::Origin;
 use crate::instances::Instance;
 use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN, STRANGERS_MAX};
+use crate::porter::{Porter, Porters};
 use crate::program;
 use crate::run_socket::{Answer, Claim, ConnectionId, Departure, Stranger};
 
@@ -25,6 +27,8 @@ pub(super) struct Link {
     handed: mpsc::Sender<OwnedFd>,
     /// Which enforcer it has a channel to.
     made_for: Option<Epoch>,
+    /// On the way of that channel, where the launcher is another user's.
+    _porter: Option<Porter>,
 }
 
 /// A claim that waits for the enforcer.
@@ -280,6 +284,7 @@ impl Supervisor {
             connection: claim.connection,
             handed: claim.links.clone(),
             made_for: None,
+            _porter: None,
         };
         self.links.insert(id.clone(), link);
         let what = if fresh {
@@ -318,10 +323,13 @@ impl Supervisor {
         if link.made_for == Some(enforcer.epoch) {
             return;
         }
-        match channel::pair() {
-            Ok((to_launcher, to_enforcer)) => {
+        let shared = !self.fixed.owner.trusts(instance.uid);
+        let porters = shared.then_some(&self.porters);
+        match channel_between(porters, instance.uid) {
+            Ok(ends) => {
                 link.made_for = Some(enforcer.epoch);
-                if link.handed.try_send(to_launcher).is_err() {
+                link._porter = ends.porter;
+                if link.handed.try_send(ends.launcher).is_err() {
                     // It does not read. Cut off, it resets everything and comes back when it can.
                     self.links.remove(id);
                     return;
@@ -331,7 +339,7 @@ impl Supervisor {
                     instance.workload.clone(),
                     instance.uid,
                     instance.process.pid,
-                    to_enforcer,
+                    ends.enforcer,
                 );
             }
             Err(error) => {
@@ -415,6 +423,32 @@ impl Supervisor {
             ));
         }
     }
+}
+
+/// A channel that was made, its two ends to be given away.
+struct Ends {
+    launcher: OwnedFd,
+    enforcer: OwnedFd,
+    porter: Option<Porter>,
+}
+
+/// A channel between a launcher, a process of `uid`, and the enforcer; by way of a porter where there are `porters`.
+fn channel_between(porters: Option<&Porters>, uid: u32) -> io::Result<Ends> {
+    let (launcher, near) = channel::pair()?;
+    let Some(porters) = porters else {
+        return Ok(Ends {
+            launcher,
+            enforcer: near,
+            porter: None,
+        });
+    };
+    let (far, enforcer) = channel::pair()?;
+    let porter = porters.start(uid, &near, &far)?;
+    Ok(Ends {
+        launcher,
+        enforcer,
+        porter: Some(porter),
+    })
 }
 
 fn no_outer_id() -> Refusal {

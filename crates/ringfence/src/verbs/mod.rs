@@ -9,6 +9,7 @@ pub(crate) mod man;
 pub(crate) mod names;
 pub(crate) mod observe;
 pub(crate) mod policy;
+pub(crate) mod porter;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod up;
