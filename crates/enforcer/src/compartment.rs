@@ -6,19 +6,20 @@ use ringfence_compartment::figures::{Facts, Said};
 use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::text::misleads;
 use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::datagrams::Flows;
 use crate::fold::{Alike, Denials};
 use crate::inbound::Pool;
 use crate::limits::{
-    BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT, SAID_BYTES,
-    SAID_TEXTS,
+    ARRIVING, BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT,
+    SAID_BYTES, SAID_TEXTS, TURNS_PER_COMPARTMENT,
 };
 use crate::node::Node;
 use crate::rate::Rate;
 use crate::record::{Ruling, Subject, bounded};
 use crate::slots::Slots;
+use crate::turns::Turns;
 
 /// Who is behind a set of doors. The door tells who; nothing that is said through it does.
 pub(crate) struct Compartment {
@@ -38,6 +39,10 @@ pub(crate) struct Compartment {
     pub(crate) flows: Flows,
     /// Bodies of its requests that are held for a decision.
     pub(crate) body_slots: Arc<Slots>,
+    /// Places for connections that came to its doors and are not judged yet.
+    pub(crate) arriving: Arc<Semaphore>,
+    /// What its connections and flows run in.
+    pub(crate) turns: Arc<Turns>,
     /// Its DNS connections over TCP.
     pub(crate) dns_slots: Arc<Slots>,
     /// Its DNS queries.
@@ -65,6 +70,8 @@ impl Compartment {
             flow_slots: Slots::new(FLOWS_PER_COMPARTMENT.min(node.share())),
             flows: Flows::default(),
             body_slots: Slots::new(BODIES_PER_COMPARTMENT),
+            arriving: Arc::new(Semaphore::new(ARRIVING)),
+            turns: Turns::new(TURNS_PER_COMPARTMENT),
             dns_slots: Slots::new(DNS_TCP_CONNECTIONS),
             dns_rate: Rate::new(DNS_PER_SECOND),
             denials: Denials::new(Arc::clone(&node.recorder)),

@@ -46,6 +46,7 @@ mod serve;
 mod slots;
 #[cfg(test)]
 mod testing;
+mod turns;
 mod upstream;
 
 pub use assignment::{Assignment, SYSTEM_ANCHORS};

@@ -79,6 +79,19 @@ pub(crate) const DNS_DATAGRAM: usize = 4096;
 /// DNS queries of one compartment answered within a second. Over it: silence, folded into one record.
 pub(crate) const DNS_PER_SECOND: u32 = 1000;
 
+/// Tasks of one compartment, each a connection or a flow of datagrams, that are in the runtime's queue or run at a time.
+/// Further ones that are ready wait in a queue of the compartment's own, and keep nobody else waiting.
+pub(crate) const TURNS_PER_COMPARTMENT: usize = 8;
+
+/// Connections of one compartment that were accepted and not yet judged. Beyond it the kernel's queue fills.
+pub(crate) const ARRIVING: usize = 16;
+
+/// Turns that a worker thread gives before it looks again at which sockets have become ready.
+pub(crate) const TURNS_PER_LOOK: u32 = 16;
+
+/// Chunks that a direction of a relayed connection moves before others get their turn.
+pub(crate) const RELAY_TURN: usize = 4;
+
 /// Idle time after which a DNS connection over TCP is closed.
 pub(crate) const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
 

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::RELAY_CHUNK;
+use crate::limits::{RELAY_CHUNK, RELAY_TURN};
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; RELAY_CHUNK].into_boxed_slice());
@@ -143,10 +143,17 @@ impl Direction {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
+        let mut chunks = 0;
         loop {
             if self.state == State::Closed {
                 return Poll::Ready(Ok(()));
             }
+            if chunks == RELAY_TURN {
+                // There may be more; others first.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            chunks += 1;
             ready!(self.drain(cx, to))?;
             if self.state == State::Ending {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Broken::Write)?;

@@ -13,7 +13,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::control;
-use crate::limits::{LOOKUP_THREADS, WORKERS};
+use crate::limits::{LOOKUP_THREADS, TURNS_PER_LOOK, WORKERS};
 use crate::node::{Node, room_for_connections};
 use crate::record::Recorder;
 
@@ -75,6 +75,7 @@ fn start(control: OwnedFd, log_dir: &Path, run_as: Option<u32>) -> Result<(), En
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.min(WORKERS))
+        .event_interval(TURNS_PER_LOOK)
         .max_blocking_threads(LOOKUP_THREADS)
         .thread_name("enforcer")
         .enable_all()

@@ -58,7 +58,7 @@ pub(crate) fn receive(
     };
     let mail = Flows::begin(home, key, first);
     let answers = Arc::clone(answers);
-    tokio::spawn(async move {
+    home.turns.spawn(async move {
         flow::live(*connection, mail, answers, timeouts).await;
         drop(places);
     });

@@ -9,6 +9,7 @@ use ringfence_compartment::address::{DNS_PORT, is_door};
 use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::{OriginalDst, Protocol};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::cause::Cause;
 use crate::compartment::Compartment;
@@ -57,9 +58,16 @@ impl TcpDoor {
 /// Accepts until dropped. Returns only when the door itself is broken.
 pub(crate) async fn watch(node: Arc<Node>, home: Arc<Compartment>, mut door: TcpDoor) -> io::Error {
     loop {
+        // What is taken from the kernel's queue holds a descriptor: no more of it than is about to be judged.
+        let arriving = match Arc::clone(&home.arriving).acquire_owned().await {
+            Ok(place) => place,
+            Err(closed) => return io::Error::other(closed),
+        };
         match door.accept().await {
             Ok((client, peer)) => {
-                tokio::spawn(arrive(Arc::clone(&node), Arc::clone(&home), client, peer));
+                let (node, home) = (Arc::clone(&node), Arc::clone(&home));
+                let turns = Arc::clone(&home.turns);
+                turns.spawn(async move { arrive(&node, &home, client, peer, arriving).await });
             }
             Err(cause) if is_of_one_connection(&cause) => {}
             Err(cause) if is_want_of_resources(&cause) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -92,38 +100,48 @@ fn is_want_of_resources(cause: &io::Error) -> bool {
     Errno::from_io_error(cause).is_some_and(|errno| WANT.contains(&errno))
 }
 
-async fn arrive(node: Arc<Node>, home: Arc<Compartment>, client: TcpStream, peer: SocketAddr) {
+async fn arrive(
+    node: &Arc<Node>,
+    home: &Arc<Compartment>,
+    client: TcpStream,
+    peer: SocketAddr,
+    arriving: OwnedSemaphorePermit,
+) {
     match client.local_addr().map(OriginalDst::new) {
         Ok(original) if is_door(peer) => {
             let reason = "it came from the enforcer's own address".to_owned();
-            turn_away(&node, &home, client, original, Cause::OwnDoor, reason);
+            turn_away(node, home, client, original, Cause::OwnDoor, reason);
         }
-        Ok(original) => receive(&node, &home, client, original).await,
+        Ok(original) => receive(node, home, client, original, Some(arriving)).await,
         // Gone already, and its address with it; the attempt is on record all the same.
         Err(cause) => {
             let nowhere = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
             let reason = format!("where it was going is not known: {cause}");
             let nowhere = OriginalDst::new(nowhere);
-            turn_away(&node, &home, client, nowhere, Cause::Other, reason);
+            turn_away(node, home, client, nowhere, Cause::Other, reason);
         }
     }
 }
 
-/// One connection that was going to `original`, to its end.
+/// One connection that was going to `original`, to its end. `arriving` is held until it is judged.
 pub(super) async fn receive(
     node: &Arc<Node>,
     home: &Arc<Compartment>,
     client: TcpStream,
     original: OriginalDst,
+    arriving: Option<OwnedSemaphorePermit>,
 ) {
     let _held = match places(node, home) {
         Ok(places) => places,
         Err(reason) => return turn_away(node, home, client, original, Cause::Limit, reason),
     };
     if original.port() == DNS_PORT && !is_door(original.socket_addr()) {
+        drop(arriving);
         return dns_tcp::serve(node, home, client, original).await;
     }
-    match Connection::open(node, home, original, Arrival::Connection) {
+    let opened = Connection::open(node, home, original, Arrival::Connection);
+    drop(arriving);
+    match opened {
         Opened::Denied | Opened::Failed => reset(client),
         Opened::Yes(connection) => serve(&connection, client).await,
     }

@@ -44,6 +44,10 @@ pub(crate) const BUFFER_MIN: usize = 4 * 1024;
 /// Bytes beyond which a buffer does not grow, and how much one direction holds before it stops reading.
 pub(crate) const BUFFER_MAX: usize = 64 * 1024;
 
+/// What one direction of a body moves before others get their turn: a chunk of it counts as one, and so does every KiB
+/// that is read.
+pub(crate) const PUMP_TURN: usize = 256;
+
 /// Bytes of a body that are copied behind a head, so that both leave in one packet.
 pub(crate) const COALESCE_MAX: usize = 4 * 1024;
 

@@ -8,7 +8,7 @@ use ringfence_wire::http1::{BodyReader, Framing, Refusal, Step, write_chunk, wri
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::buffer::Buffer;
-use super::limits::{BUFFER_MAX, COALESCE_MAX};
+use super::limits::{BUFFER_MAX, COALESCE_MAX, PUMP_TURN};
 
 /// Why a body did not arrive whole.
 #[derive(Debug)]
@@ -115,10 +115,16 @@ impl Pump {
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
+        let mut left = PUMP_TURN;
         loop {
             ready!(self.poll_staged(cx, sink)).map_err(|_| Broken::Sink)?;
             ready!(self.poll_direct(cx, inbound, sink)).map_err(|_| Broken::Sink)?;
-            if self.decode(inbound).map_err(Broken::Malformed)? {
+            if left == 0 {
+                // There may be more; others first.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.decode(inbound, &mut left).map_err(Broken::Malformed)? || left == 0 {
                 continue;
             }
             if self.is_written() {
@@ -126,7 +132,7 @@ impl Pump {
             }
             match inbound.poll_fill(cx, source) {
                 Poll::Ready(Ok(0)) => self.body.end_of_input().map_err(|_| Broken::Source)?,
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(count)) => left = left.saturating_sub(count.div_ceil(1024)),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Source)),
                 Poll::Pending => {
                     inbound.release();
@@ -140,8 +146,8 @@ impl Pump {
         }
     }
 
-    /// Decodes what is in `inbound`. True when there is something new to write.
-    fn decode(&mut self, inbound: &mut Buffer) -> Result<bool, Refusal> {
+    /// Decodes what is in `inbound`, up to `left` chunks of it. True when there is something new to write.
+    fn decode(&mut self, inbound: &mut Buffer, left: &mut usize) -> Result<bool, Refusal> {
         if self.ended {
             return Ok(false);
         }
@@ -166,7 +172,8 @@ impl Pump {
                     return Ok(true);
                 }
             }
-            if self.staged.len() >= BUFFER_MAX {
+            *left = left.saturating_sub(1);
+            if self.staged.len() >= BUFFER_MAX || *left == 0 {
                 break;
             }
         }

@@ -57,6 +57,25 @@ const PRELUDE: &str = r#"
 import errno, os, resource, select, socket, struct, sys, threading, time
 most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+names = {}
+def at(name, port):
+    if name not in names: names[name] = socket.gethostbyname(name)
+    return names[name], port
+done = [0] * 256
+def go(threads, work):
+    """Lets so many threads call `work(thread, number)` for ever, each number once, and tells how often they did."""
+    def loop(thread):
+        number = thread
+        while True:
+            try: work(thread, number)
+            except OSError: pass
+            number += threads
+            done[thread] += 1
+    for thread in range(threads): threading.Thread(target=loop, args=(thread,), daemon=True).start()
+    print("ready", flush=True)
+    while True:
+        time.sleep(0.2)
+        print("done", sum(done), flush=True)
 "#;
 
 /// Service `pipe`, which accepts, reads nothing and says nothing.
@@ -66,6 +85,50 @@ print("ready", flush=True)
 kept = []
 while True:
     kept.append(listener.accept()[0])
+"#;
+
+/// Service `pipe`, which reads and throws away.
+pub(crate) const PIPE: &str = r#"
+listener = socket.create_server(("0.0.0.0", 7000), backlog=1024)
+kept, poller = {}, select.epoll()
+poller.register(listener, select.EPOLLIN)
+print("ready", flush=True)
+while True:
+    for fd, _ in poller.poll():
+        try:
+            if fd == listener.fileno():
+                sock = listener.accept()[0]
+                kept[sock.fileno()] = sock
+                poller.register(sock, select.EPOLLIN)
+            elif not kept[fd].recv(65536):
+                raise OSError
+        except OSError:
+            if fd in kept:
+                poller.unregister(fd)
+                kept.pop(fd).close()
+"#;
+
+/// Service `mill`, which answers every `GET`, and reads a `PUT` to its end. What lies below `/endless` never ends.
+pub(crate) const MILL: &str = r#"
+def serve(sock):
+    data = b""
+    try:
+        while got := sock.recv(65536):
+            data += got
+            while b"\r\n\r\n" in data:
+                head, data = data.split(b"\r\n\r\n", 1)
+                if b" /endless" in head:
+                    sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 100000000000\r\n\r\n")
+                    while True: sock.sendall(b"x" * 65536)
+                if head.startswith(b"PUT"):
+                    while sock.recv(65536): pass
+                    return
+                sock.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
+    except OSError: pass
+listener = socket.create_server(("0.0.0.0", 8080), backlog=1024)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 "#;
 
 /// A node with the estate above.
@@ -105,15 +168,20 @@ pub(crate) fn ready(node: &Node, name: &str, program: &str) -> Running {
     running
 }
 
+/// How long an attack goes on once it is under way.
+pub(crate) fn seconds(number: u64) {
+    std::thread::sleep(Duration::from_secs(number));
+}
+
 /// The enforcer's vitals.
 pub(crate) fn enforcer(node: &Node) -> Vitals {
     Vitals::of(node.host(), node.enforcer().unwrap()).unwrap()
 }
 
-/// The number that a program printed behind `word`.
+/// The number that a program printed last behind `word`.
 pub(crate) fn number(running: &Running, word: &str) -> u64 {
     let said = running.process.stdout();
-    let line = said.lines().find_map(|line| line.strip_prefix(word));
+    let line = said.lines().rev().find_map(|line| line.strip_prefix(word));
     line.unwrap_or_else(|| panic!("no {word} in {said}"))
         .trim()
         .parse()

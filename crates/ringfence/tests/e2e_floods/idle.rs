@@ -10,7 +10,7 @@ use crate::ground::{
 /// Opens 10,000 connections to `pipe` and keeps what it gets.
 const IDLE: &str = r#"
 pipe, kept, refused = (socket.gethostbyname("pipe"), 7000), [], 0
-for number in range(10000):
+for _ in range(10000):
     try:
         kept.append(socket.create_connection(pipe, timeout=20))
     except OSError:

@@ -78,7 +78,8 @@ async fn knock(
         .unwrap();
     let (arrived, _) = door.accept().await.unwrap();
     let (node, home) = (Arc::clone(&world.node), Arc::clone(home));
-    let serving = tokio::spawn(async move { super::tcp::receive(&node, &home, arrived, to).await });
+    let serving =
+        tokio::spawn(async move { super::tcp::receive(&node, &home, arrived, to, None).await });
     (client, serving)
 }
 

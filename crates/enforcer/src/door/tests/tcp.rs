@@ -368,7 +368,7 @@ async fn a_live_connection_costs_little_memory() {
         .await
         .unwrap();
     let (arrived, _) = door.accept().await.unwrap();
-    let serving = super::super::tcp::receive(&world.node, &home, arrived, world.at(2, port));
+    let serving = super::super::tcp::receive(&world.node, &home, arrived, world.at(2, port), None);
     let size = size_of_val(&serving);
     assert!(
         size <= 8 * 1024,
