@@ -17,8 +17,12 @@ pub(super) const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 /// `kernel.core_pattern` is a pipe: it would start that program, outside and as root, and feed it the workload's memory.
 /// One says "not even that", and seccomp keeps it so.
 const CORE_BYTES: u64 = 1;
-/// Where the kernel says what becomes of core dumps.
-const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
+/// Queued signals and POSIX timers. The next one gets `EAGAIN`. The kernel counts them for whoever made the user
+/// namespace as well: without this bound one compartment takes those of root of the host.
+const PENDING_SIGNALS: u64 = 2048;
+/// One in so many of the inotify instances and watches that a user of the host has, which are counted in the same way, is
+/// the most that one compartment takes. The next one gets `EMFILE` or `ENOSPC`.
+const INOTIFY_SHARE: u64 = 8;
 /// Bytes in POSIX message queues.
 pub(super) const QUEUE_BYTES: u64 = 819_200;
 
@@ -29,6 +33,7 @@ pub(crate) fn apply() -> Result<(), Refusal> {
         (Resource::Nofile, OPEN_FILES),
         (Resource::Memlock, LOCKED_BYTES),
         (Resource::Msgqueue, QUEUE_BYTES),
+        (Resource::Sigpending, PENDING_SIGNALS),
         // No scheduling above others.
         (Resource::Nice, 0),
         (Resource::Rtprio, 0),
@@ -61,14 +66,15 @@ pub(crate) fn no_core_dumps() -> Result<(), Refusal> {
         Ok(()) => Ok(()),
         // The session's bound is zero already, and only root may raise it. That does where cores are files.
         Err(rustix::io::Errno::PERM) => {
-            let pattern = std::fs::read_to_string(CORE_PATTERN)
+            let place = "/proc/sys/kernel/core_pattern";
+            let pattern = std::fs::read_to_string(place)
                 .or_refuse("the bound on core dumps", "mount /proc on this host")?;
             // A pipe, or (from Linux 6.16 on) a socket.
             if pattern.starts_with(['|', '@']) {
                 return Err(Refusal::wall(
                     "the bound on core dumps",
                     &format!(
-                        "{CORE_PATTERN} names a program, which a limit of 0 does not hold back, and this session may \
+                        "{place} names a program, which a limit of 0 does not hold back, and this session may \
                          not raise its limit to 1"
                     ),
                     "start from a session whose hard limit for core files is not 0 (`ulimit -Hc`; LimitCORE= of a unit)",
@@ -84,42 +90,60 @@ pub(crate) fn no_core_dumps() -> Result<(), Refusal> {
     }
 }
 
-/// A second lock behind seccomp: the switches by which this user namespace gets no further namespaces beneath it.
+/// Bounds of the user namespace: no further namespaces beneath it, a second lock behind seccomp; and a share of what the
+/// kernel counts for a user in all its namespaces together.
 ///
 /// Opened while the host's `/proc` is there; used when the last mount is made, since even a detached mount counts as
 /// a namespace.
-pub(crate) struct NamespaceSwitches(Vec<File>);
+pub(crate) struct NamespaceSwitches(Vec<(File, u64)>);
 
 impl NamespaceSwitches {
     /// Opens them.
     pub(crate) fn open() -> Result<Self, Refusal> {
         let mut switches = Vec::new();
         for kind in ["user", "mnt", "pid", "ipc", "uts", "net", "cgroup", "time"] {
-            let path = format!("/proc/sys/user/max_{kind}_namespaces");
-            match File::options().write(true).open(path) {
-                Ok(switch) => switches.push(switch),
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => return Err(Self::refusal(&cause)),
-            }
+            let switch = open(&format!("max_{kind}_namespaces"))?;
+            switches.extend(switch.map(|switch| (switch, 0)));
+        }
+        for kind in ["instances", "watches"] {
+            let of_all = format!("/proc/sys/fs/inotify/max_user_{kind}");
+            let Some(switch) = open(&format!("max_inotify_{kind}"))? else {
+                continue;
+            };
+            let most = std::fs::read_to_string(of_all).map_err(|cause| refusal(&cause))?;
+            let most: u64 = most.trim().parse().map_err(|cause| refusal(&cause))?;
+            switches.push((switch, (most / INOTIFY_SHARE).max(1)));
         }
         Ok(Self(switches))
     }
 
     /// No more from now on.
     pub(crate) fn close(self) -> Result<(), Refusal> {
-        for mut switch in self.0 {
+        for (mut switch, most) in self.0 {
             switch
-                .write_all(b"0")
-                .map_err(|cause| Self::refusal(&cause))?;
+                .write_all(most.to_string().as_bytes())
+                .map_err(|cause| refusal(&cause))?;
         }
         Ok(())
     }
+}
 
-    fn refusal(cause: &io::Error) -> Refusal {
-        Refusal::wall(
-            "the bound on namespaces",
-            cause,
-            "run ringfence where /proc/sys may be written from a new user namespace",
-        )
+/// A switch of this user namespace; `None` where the kernel has none.
+fn open(name: &str) -> Result<Option<File>, Refusal> {
+    match File::options()
+        .write(true)
+        .open(format!("/proc/sys/user/{name}"))
+    {
+        Ok(switch) => Ok(Some(switch)),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(refusal(&cause)),
     }
+}
+
+fn refusal(cause: &dyn std::fmt::Display) -> Refusal {
+    Refusal::wall(
+        "the bounds of the user namespace",
+        cause,
+        "run ringfence where /proc/sys may be written from a new user namespace",
+    )
 }
