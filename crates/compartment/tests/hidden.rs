@@ -259,3 +259,153 @@ for change in lambda: os.fchmod(0, 0o666), lambda: os.utime(0), lambda: os.setxa
     let offset = std::io::Seek::stream_position(&mut shared).unwrap();
     assert_eq!(offset, 8, "the offset of others is theirs");
 }
+
+/// A FIFO with a name in the host's tree: its other direction belongs to others.
+#[test]
+fn a_named_pipe_given_as_a_stream_cannot_be_opened_anew() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    let path = host.state.path().join("fifo");
+    let mode = rustix::fs::Mode::from_raw_mode(0o666);
+    rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    support::open_to_all(&path);
+    std::os::unix::fs::chown(&path, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    // With both directions, so that opening one does not wait.
+    let fifo = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&path)
+        .unwrap();
+    for user in BOTH {
+        let program = "import os
+for flags in os.O_RDONLY, os.O_WRONLY, os.O_RDWR:
+    try: os.open('/proc/self/fd/0', flags | os.O_NONBLOCK); print('opened')
+    except OSError as e: print(e.errno)";
+        let mut command = host.command(user, &[], &["/usr/bin/python3", "-c", program]);
+        let output = command.stdin(fifo.try_clone().unwrap()).output().unwrap();
+        assert_eq!(texts(&output).0, "13\n13\n13\n", "{user:?}");
+    }
+}
+
+#[test]
+fn init_ends_by_no_signal_from_inside() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    for user in BOTH {
+        // By number, and by the kernel in the name of a pipe's owner.
+        let output = host.run(
+            user,
+            &[
+                "/usr/bin/python3",
+                "-c",
+                "import fcntl, os, sys, time
+read, write = os.pipe()
+for signal in range(1, 65):
+    for target in 1, -1:
+        if target == 1 or signal == 18:
+            try: os.kill(target, signal)
+            except OSError: pass
+    if signal in (32, 33): continue
+    fcntl.fcntl(read, fcntl.F_SETOWN, 1)
+    fcntl.fcntl(read, 10, signal)
+    fcntl.fcntl(read, fcntl.F_SETFL, os.O_ASYNC)
+    os.write(write, b'x')
+time.sleep(0.05)
+sys.exit(7)",
+            ],
+        );
+        assert_eq!(output.status.code(), Some(7), "{user:?} {output:?}");
+    }
+}
+
+/// A group of an ordinary user stays with its workload: it opens what is shown, and nothing that is not.
+#[test]
+fn supplementary_groups_open_what_is_shown_and_give_nothing_away() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    let group = 43_210;
+    let (shown, hidden) = (
+        host.state.path().join("shown"),
+        host.state.path().join("hidden"),
+    );
+    let work = host.state.path().join("work");
+    for directory in [&shown, &hidden, &work] {
+        std::fs::create_dir(directory).unwrap();
+        support::open_to_all(directory);
+        let file = directory.join("file");
+        std::fs::write(&file, "content").unwrap();
+        std::os::unix::fs::chown(&file, Some(0), Some(group)).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+        std::fs::set_permissions(&file, mode).unwrap();
+    }
+    std::os::unix::fs::chown(&work, Some(SOMEBODY), Some(SOMEBODY)).unwrap();
+    host.filesystem(ringfence_model::resource::Filesystem {
+        read: vec![shown.clone()],
+        write: vec![],
+        sockets: false,
+    });
+    let program = format!(
+        "import os
+def tried(do):
+    try: return do()
+    except OSError as e: return e.errno
+print(tried(lambda: open('{shown}/file').read()), tried(lambda: open('{shown}/file', 'a')))
+print(tried(lambda: open('{hidden}/file').read()))
+print(tried(lambda: open('/work/file').read()), tried(lambda: os.chown('/work', -1, {group})))
+print(tried(lambda: os.setgroups([])), [g for g in os.getgroups() if g != 65534])",
+        shown = shown.display(),
+        hidden = hidden.display(),
+    );
+    let options = ["--workdir", work.to_str().unwrap()];
+    let command = host.command(
+        User::Somebody,
+        &options,
+        &["/usr/bin/python3", "-c", &program],
+    );
+    let mut grouped = Command::new(command.get_program());
+    let groups = group.to_string();
+    grouped.args(command.get_args().flat_map(|word| match word.to_str() {
+        Some("--clear-groups") => vec!["--groups".as_ref(), groups.as_ref()],
+        _ => vec![word],
+    }));
+    let output = grouped.stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(
+        texts(&output),
+        (
+            "content 30\n2\ncontent 22\n1 []\n".to_owned(),
+            String::new()
+        )
+    );
+}
+
+/// Whoever moves a directory out of the work directory, on the host, does not move the workload out with it.
+#[test]
+fn a_directory_moved_away_on_the_host_leads_nowhere() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    let work = host.state.path().join("work");
+    std::fs::create_dir_all(work.join("a/b")).unwrap();
+    std::fs::write(host.state.path().join("secret"), "secret").unwrap();
+    let options = ["--workdir", work.to_str().unwrap()];
+    let mut running = support::Running::start(host.command(
+        User::Root,
+        &options,
+        &["/usr/bin/python3", "-c", support::INTERPRETER],
+    ));
+    assert_eq!(running.hear(), "ready");
+    assert_eq!(running.ask("os.chdir('/work/a/b')"), "None");
+    assert_eq!(running.ask("len(os.listdir('../..'))"), "1");
+    std::fs::rename(work.join("a/b"), host.state.path().join("b")).unwrap();
+    for path in ["..", "../..", "../../.."] {
+        assert_eq!(running.ask(&format!("os.listdir('{path}')")), "ENOENT");
+    }
+    assert_eq!(running.ask("open('../secret').read()"), "ENOENT");
+}

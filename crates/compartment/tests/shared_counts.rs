@@ -25,7 +25,8 @@ def watches():
     os.close(os.open(path, os.O_CREAT, 0o600))
     return libc.inotify_add_watch(watches.queue, path.encode(), 1)
 watches.next, watches.queue = 0, libc.inotify_init()
-print(all_of(timers), all_of(watches), all_of(libc.inotify_init), flush=True)
+def terminals(): return libc.open(b'/dev/ptmx', os.O_RDWR | os.O_NOCTTY)
+print(all_of(timers), all_of(watches), all_of(terminals), all_of(libc.inotify_init), flush=True)
 if len(sys.argv) == 1: sys.stdin.read()
 ";
 
@@ -43,7 +44,7 @@ fn limit(name: &str) -> u64 {
 }
 
 #[test]
-fn timers_and_watches_of_the_host_are_left_to_it() {
+fn timers_watches_and_terminals_of_others_are_left_to_them() {
     if !able() {
         return;
     }
@@ -53,10 +54,11 @@ fn timers_and_watches_of_the_host_are_left_to_it() {
             Running::start(host.command(user, &[], &["/usr/bin/python3", "-c", GREEDY]));
         let taken = greedy.hear();
         let taken: Vec<u64> = taken.split(' ').map(|n| n.parse().unwrap()).collect();
-        let [timers, watches, instances] = taken[..] else {
+        let [timers, watches, terminals, instances] = taken[..] else {
             panic!("{taken:?}")
         };
         assert!((1..=2048).contains(&timers), "{timers} timers");
+        assert!((1..=256).contains(&terminals), "{terminals} terminals");
         // One queue was there for the watches.
         let most = limit("instances") / 8;
         assert!((1..most).contains(&instances), "{instances} instances");

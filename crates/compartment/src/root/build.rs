@@ -31,6 +31,8 @@ const RUN: &str = "size=64m,nr_inodes=16384,mode=0755";
 const DEV: &str = "size=64k,nr_inodes=256,mode=0755";
 /// `/dev/shm`.
 const SHM: &str = "size=256m,nr_inodes=16384,mode=1777";
+/// Terminals at once. The kernel has 3072 for all but the host's own `/dev/pts`; the next one gets `ENOSPC`.
+const TERMINALS_MAX: u32 = 256;
 /// `/work`, where no directory of the host was given.
 const EMPTY_WORK: &str = "size=1g,nr_inodes=262144,mode=0755";
 
@@ -213,7 +215,7 @@ fn own_directories() -> io::Result<()> {
     // No gid= option: the group tty has no number inside.
     let terminals = filesystem(
         "devpts",
-        "newinstance,ptmxmode=0666,mode=0620",
+        &format!("newinstance,ptmxmode=0666,mode=0620,max={TERMINALS_MAX}"),
         MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     )?;
     attach(&terminals, CWD, "dev/pts")?;
