@@ -135,7 +135,7 @@ enum Upload {
 }
 
 enum Download {
-    /// Waiting for the head of the answer, passing on interim ones.
+    /// Waiting for the head of the answer, and passing on the interim one that the client waits for.
     Head {
         scanner: Scanner,
         interim: Pump,
@@ -271,7 +271,8 @@ impl Exchange {
         None
     }
 
-    /// Passes interim answers on until the final head is there and staged. An outcome when none can be had.
+    /// Passes on the leave to send the body, and no other interim answer, until the final head is there and staged. An
+    /// outcome when none can be had.
     fn poll_answer_head<U>(
         &mut self,
         cx: &mut Context<'_>,
@@ -320,7 +321,9 @@ impl Exchange {
                         if *interims > INTERIM_MAX {
                             return self.no_answer(Fault::Interims);
                         }
-                        if self.outline.version == Version::Http11 {
+                        // Clients disagree about all others: to some, 103 is the answer, and the one behind it that to
+                        // their next request.
+                        if head.status == 100 && std::mem::take(&mut self.outline.expect_continue) {
                             head.write(
                                 Backward {
                                     version: Version::Http11,

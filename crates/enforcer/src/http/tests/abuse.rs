@@ -237,7 +237,7 @@ async fn interim_answers_without_end_are_502() {
     .await;
     scene.client.say(GET).await;
     let seen = scene.client.read_until("502 Bad Gateway\r\n").await;
-    assert_eq!(seen.matches("103").count(), 32);
+    assert!(!seen.contains("103"), "{seen}");
 }
 
 #[tokio::test]
