@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "e2e_smuggling/answers.rs"]
+mod answers;
 #[path = "e2e_smuggling/corpus.rs"]
 mod corpus;
 mod e2e_support;

@@ -75,15 +75,21 @@ impl Part {
     }
 }
 
+impl From<Entry> for Case {
+    fn from(entry: Entry) -> Self {
+        assert!(entry.marks.is_empty(), "{}: {:?}", entry.name, entry.marks);
+        Self {
+            expected: entry.expected.split(' ').map(Part::parse).collect(),
+            name: entry.name,
+            bytes: entry.bytes,
+        }
+    }
+}
+
 impl Case {
     /// As the sending program takes it.
     fn to_json(&self) -> Value {
-        let hex: String = self
-            .bytes
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        json!({"name": self.name, "steps": [["send", hex]]})
+        json!({"name": self.name, "steps": [["send", hex(&self.bytes)]]})
     }
 
     /// How many requests every server sees.
@@ -107,7 +113,8 @@ pub(crate) fn requests() -> Vec<Case> {
         include_str!("requests/fields.txt"),
         include_str!("requests/hop_by_hop.txt"),
     ];
-    let cases: Vec<_> = files.iter().flat_map(|text| parse(text)).collect();
+    let entries = files.iter().flat_map(|text| parse(text));
+    let cases: Vec<_> = entries.map(Case::from).collect();
     let mut names: Vec<_> = cases.iter().map(|case| &case.name).collect();
     names.sort();
     let count = names.len();
@@ -121,33 +128,50 @@ pub(crate) fn to_json(cases: &[Case]) -> String {
     json!(cases.iter().map(Case::to_json).collect::<Vec<_>>()).to_string()
 }
 
-fn parse(text: &str) -> Vec<Case> {
+/// An entry of a file, as it stands there.
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    /// What stands behind `=> `.
+    pub(crate) expected: String,
+    pub(crate) bytes: Vec<u8>,
+    /// Lines that begin with `@`, without it, but for `@repeat`.
+    pub(crate) marks: Vec<String>,
+}
+
+/// Reads a file of entries.
+pub(crate) fn parse(text: &str) -> Vec<Entry> {
     let (before, entries) = text.split_once("== ").unwrap();
     assert!(before.is_empty(), "text before the first case: {before:?}");
     entries.split("\n== ").map(parse_entry).collect()
 }
 
-fn parse_entry(entry: &str) -> Case {
+fn parse_entry(entry: &str) -> Entry {
     let mut lines = entry.lines();
     let name = lines.next().unwrap().to_owned();
     let expected = lines.find_map(|line| line.strip_prefix("=> "));
     let expected = expected.unwrap_or_else(|| panic!("{name} does not say what is expected"));
-    let mut bytes = Vec::new();
+    let (mut bytes, mut marks) = (Vec::new(), Vec::new());
     for line in lines {
-        match line.strip_prefix("@repeat ") {
-            Some(rest) => {
-                let (count, text) = rest.split_once(' ').unwrap();
-                let one = unescape(text);
-                bytes.extend(one.repeat(count.parse().unwrap()));
-            }
-            None => bytes.extend(unescape(line)),
+        if let Some(rest) = line.strip_prefix("@repeat ") {
+            let (count, text) = rest.split_once(' ').unwrap();
+            bytes.extend(unescape(text).repeat(count.parse().unwrap()));
+        } else if let Some(mark) = line.strip_prefix('@') {
+            marks.push(mark.to_owned());
+        } else {
+            bytes.extend(unescape(line));
         }
     }
-    Case {
-        expected: expected.split(' ').map(Part::parse).collect(),
+    Entry {
         name,
+        expected: expected.to_owned(),
         bytes,
+        marks,
     }
+}
+
+/// For programs that take bytes as text.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unescape(text: &str) -> Vec<u8> {
