@@ -1,5 +1,8 @@
-//! From a table of refused calls to a program for the kernel.
+//! From the lists of refused and allowed calls to a program for the kernel.
 
+use std::collections::BTreeSet;
+
+use super::allowed::allowed;
 use super::bpf;
 use super::rules::{
     COMMON, ENFORCER, INET_PROTOCOLS, KNOWN_END, MAKES_FILE, Rule, SOCKET_TYPE_MASK, SOCKET_TYPES,
@@ -77,7 +80,7 @@ fn head() -> Vec<Instruction> {
     ]
 }
 
-/// `unknown` is the verdict on numbers past [`KNOWN_END`], x32 calls among them.
+/// `unknown` is the verdict on calls that neither are listed as allowed nor have a rule, x32 calls among them.
 fn program<'a>(
     rules: impl Iterator<Item = &'a Rule>,
     unknown: u32,
@@ -86,6 +89,13 @@ fn program<'a>(
     let mut program = head();
     program.push(bpf::if_greater(KNOWN_END, 0, 1));
     program.push(bpf::verdict(unknown));
+    for (first, last) in gaps() {
+        match first {
+            0 => program.push(bpf::if_greater(last, 1, 0)),
+            _ => program.extend([bpf::if_greater(first - 1, 0, 2), bpf::if_greater(last, 1, 0)]),
+        }
+        program.push(bpf::verdict(unknown));
+    }
     for rule in rules {
         let body = body(rule.when, verdict(rule));
         // A body is a few instructions, far from what a jump can span.
@@ -94,6 +104,24 @@ fn program<'a>(
     }
     program.push(bpf::verdict(ALLOW));
     program
+}
+
+/// Numbers up to [`KNOWN_END`] that stand in no list and no table: from each first one to the last in a row.
+fn gaps() -> Vec<(u32, u32)> {
+    let tables = [COMMON, WORKLOAD, ENFORCER].into_iter().flatten();
+    let known: BTreeSet<_> = tables
+        .map(|rule| rule.number)
+        .chain(allowed().map(|(number, _)| number))
+        .map(|number| number as u32)
+        .collect();
+    let mut gaps: Vec<(u32, u32)> = Vec::new();
+    for number in (0..=KNOWN_END).filter(|number| !known.contains(number)) {
+        match gaps.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => gaps.push((number, number)),
+        }
+    }
+    gaps
 }
 
 /// Decides on the arguments; always ends with a verdict.
@@ -131,13 +159,13 @@ fn body(when: When, refused: u32) -> Vec<Instruction> {
         ],
         When::OneOf(argument, values) => {
             let mut body = vec![bpf::argument(argument)];
-            body.extend(any_of(values));
+            body.extend(any_of(values.iter().map(|(value, _)| *value)));
             body.extend([allow, refuse]);
             body
         }
         When::NoneOf(argument, values) => {
             let mut body = vec![bpf::argument(argument)];
-            body.extend(any_of(values));
+            body.extend(any_of(values.iter().copied()));
             body.extend([refuse, allow]);
             body
         }
@@ -146,12 +174,11 @@ fn body(when: When, refused: u32) -> Vec<Instruction> {
 }
 
 /// Skips one instruction after itself when the accumulator is one of `values`.
-fn any_of(values: &[u32]) -> Vec<Instruction> {
-    let last = values.len() - 1;
+fn any_of(values: impl ExactSizeIterator<Item = u32>) -> Vec<Instruction> {
+    let count = values.len();
     values
-        .iter()
         .enumerate()
-        .map(|(index, value)| bpf::if_equal(*value, (last - index) as u8 + 1, 0))
+        .map(|(index, value)| bpf::if_equal(value, (count - index) as u8, 0))
         .collect()
 }
 
@@ -159,9 +186,9 @@ fn any_of(values: &[u32]) -> Vec<Instruction> {
 fn socket(refused: u32) -> Vec<Instruction> {
     let (refuse, allow) = (bpf::verdict(refused), bpf::verdict(ALLOW));
     let mut internet = vec![bpf::argument(1), bpf::and(SOCKET_TYPE_MASK)];
-    internet.extend(any_of(SOCKET_TYPES));
+    internet.extend(any_of(SOCKET_TYPES.iter().copied()));
     internet.extend([refuse, bpf::argument(2)]);
-    internet.extend(any_of(INET_PROTOCOLS));
+    internet.extend(any_of(INET_PROTOCOLS.iter().copied()));
     internet.extend([refuse, allow]);
     let netlink = vec![bpf::argument(2), bpf::if_equal(0, 1, 0), refuse, allow];
 

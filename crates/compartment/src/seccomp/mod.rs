@@ -1,10 +1,11 @@
 //! Which system calls are refused, and how.
 //!
-//! `rules` is the table: what a workload may not call, what the enforcer may not call. `filter` turns a table into
-//! a program for the kernel. A workload's refused calls wait until the launcher has recorded and answered them
+//! `rules` is the table: what a workload may not call, what the enforcer may not call. `allowed` lists what they may;
+//! what stands in neither is refused. `filter` turns both into a program for the kernel. A workload's refused calls wait until the launcher has recorded and answered them
 //! with the same table (`judge`), so that filter and answer cannot drift apart; allowed calls cost nothing.
 //! Should the launcher be gone, the kernel answers `ENOSYS`: closed.
 
+mod allowed;
 mod bpf;
 mod filter;
 mod rules;

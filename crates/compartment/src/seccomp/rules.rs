@@ -1,10 +1,15 @@
 //! The tables of refused system calls, and the verdict on one call.
 
-use libc::{EAFNOSUPPORT, ENOSYS, EPERM, EPROTONOSUPPORT, c_long};
+use libc::{EAFNOSUPPORT, EBUSY, EINVAL, ENOSYS, EPERM, EPROTONOSUPPORT, c_long};
 
-/// Highest system call number these tables were written for (`file_setattr`, Linux 6.17). A later one is refused
-/// as if the kernel did not have it, until someone has looked at it.
+/// Highest system call number these tables were written for (`file_setattr`, Linux 6.17).
 pub(super) const KNOWN_END: u32 = 469;
+/// `io_pgetevents`, for which the C library has no name.
+#[cfg(target_arch = "x86_64")]
+const IO_PGETEVENTS: c_long = 333;
+/// `io_pgetevents`, for which the C library has no name.
+#[cfg(target_arch = "aarch64")]
+const IO_PGETEVENTS: c_long = 292;
 /// Set in the number of an x32 call.
 #[cfg(target_arch = "x86_64")]
 pub(super) const X32: u32 = 0x4000_0000;
@@ -16,8 +21,8 @@ pub(super) enum When {
     Always,
     /// Any of these bits is set in the low half of this argument.
     AnyBit(u8, u32),
-    /// The low half of this argument is one of these.
-    OneOf(u8, &'static [u32]),
+    /// The low half of this argument is one of these, each with its name.
+    OneOf(u8, &'static [(u32, &'static str)]),
     /// The low half of this argument is none of these.
     NoneOf(u8, &'static [u32]),
     /// The low half of the first argument named asks for a new file, and that of the second has any of these bits.
@@ -81,8 +86,29 @@ const NEW_NAMESPACES: u32 = 0x7e02_0000;
 const SET_ID_BITS: u32 = 0o6000;
 /// `O_CREAT`, and the bit of `O_TMPFILE` that is its own: these make `open` look at its mode.
 pub(super) const MAKES_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
-/// `TIOCSTI`, `TIOCLINUX`, `TIOCSETD`, `TIOCCONS`: type into, paste into, re-plumb or take over a terminal.
-const TERMINAL_TRICKS: &[u32] = &[0x5412, 0x541c, 0x5423, 0x541d];
+/// To type into, paste into, re-plumb or take over a terminal.
+const TERMINAL_TRICKS: &[(u32, &str)] = &[
+    (0x5412, "TIOCSTI"),
+    (0x541c, "TIOCLINUX"),
+    (0x5423, "TIOCSETD"),
+    (0x541d, "TIOCCONS"),
+];
+/// Cores for itself alone, memory that is compared with that of others, and kernel memory by the gigabyte.
+const PROCESS_TRICKS: &[(u32, &str)] = &[
+    (62, "PR_SCHED_CORE"),
+    (67, "PR_SET_MEMORY_MERGE"),
+    (78, "PR_FUTEX_HASH"),
+];
+/// Memory that is compared with that of others: whoever times its writes learns what they hold. The other two take
+/// memory out of the machine's use.
+const MEMORY_TRICKS: &[(u32, &str)] = &[
+    (12, "MADV_MERGEABLE"),
+    (100, "MADV_HWPOISON"),
+    (101, "MADV_SOFT_OFFLINE"),
+];
+/// `SECCOMP_FILTER_FLAG_NEW_LISTENER`. Whoever answers for a filter may let calls continue, past the filters before it;
+/// the kernel has one such listener per process only as long as our launcher holds ours.
+const OWN_LISTENER: u32 = 1 << 3;
 /// `PER_LINUX`, `PER_LINUX32`, `UNAME26` with either, no randomisation, and the query.
 const PERSONALITIES: &[u32] = &[0, 8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
 
@@ -212,6 +238,12 @@ pub(super) const COMMON: &[Rule] = &[
         EPERM,
     ),
     refuse(
+        libc::SYS_fanotify_mark,
+        "fanotify_mark",
+        When::Always,
+        EPERM,
+    ),
+    refuse(
         libc::SYS_name_to_handle_at,
         "name_to_handle_at",
         When::Always,
@@ -231,6 +263,58 @@ pub(super) const COMMON: &[Rule] = &[
         EPERM,
     ),
     refuse(libc::SYS_nfsservctl, "nfsservctl", When::Always, ENOSYS),
+    refuse(libc::SYS_adjtimex, "adjtimex", When::Always, EPERM),
+    refuse(
+        libc::SYS_clock_adjtime,
+        "clock_adjtime",
+        When::Always,
+        EPERM,
+    ),
+    refuse(
+        libc::SYS_lookup_dcookie,
+        "lookup_dcookie",
+        When::Always,
+        ENOSYS,
+    ),
+    // The host has one pool of these for all: the first call can take it whole.
+    refuse(libc::SYS_io_setup, "io_setup", When::Always, ENOSYS),
+    refuse(libc::SYS_io_destroy, "io_destroy", When::Always, ENOSYS),
+    refuse(libc::SYS_io_submit, "io_submit", When::Always, ENOSYS),
+    refuse(libc::SYS_io_cancel, "io_cancel", When::Always, ENOSYS),
+    refuse(libc::SYS_io_getevents, "io_getevents", When::Always, ENOSYS),
+    refuse(IO_PGETEVENTS, "io_pgetevents", When::Always, ENOSYS),
+    // Memory that even the host's root cannot look at, and that keeps the machine from hibernating.
+    refuse(libc::SYS_memfd_secret, "memfd_secret", When::Always, ENOSYS),
+    // What others of the host read lately; older kernels tell it of every file.
+    refuse(451, "cachestat", When::Always, ENOSYS),
+    // The host's security modules are nobody's business inside.
+    refuse(459, "lsm_get_self_attr", When::Always, ENOSYS),
+    refuse(460, "lsm_set_self_attr", When::Always, ENOSYS),
+    refuse(461, "lsm_list_modules", When::Always, ENOSYS),
+    refuse(
+        libc::SYS_seccomp,
+        "seccomp with a listener",
+        When::AnyBit(1, OWN_LISTENER),
+        EBUSY,
+    ),
+    refuse(
+        libc::SYS_prctl,
+        "prctl",
+        When::OneOf(0, PROCESS_TRICKS),
+        EINVAL,
+    ),
+    refuse(
+        libc::SYS_madvise,
+        "madvise",
+        When::OneOf(2, MEMORY_TRICKS),
+        EINVAL,
+    ),
+    refuse(
+        libc::SYS_process_madvise,
+        "process_madvise",
+        When::OneOf(3, MEMORY_TRICKS),
+        EINVAL,
+    ),
     refuse(
         libc::SYS_personality,
         "personality",
@@ -245,6 +329,11 @@ pub(super) const COMMON: &[Rule] = &[
     refuse(libc::SYS_modify_ldt, "modify_ldt", When::Always, EPERM),
     #[cfg(target_arch = "x86_64")]
     refuse(libc::SYS_uselib, "uselib", When::Always, ENOSYS),
+    // Tells of every file system of the host, by number.
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_ustat, "ustat", When::Always, ENOSYS),
+    #[cfg(target_arch = "x86_64")]
+    refuse(libc::SYS_sysfs, "sysfs", When::Always, ENOSYS),
     #[cfg(target_arch = "x86_64")]
     refuse(libc::SYS__sysctl, "_sysctl", When::Always, ENOSYS),
     refuse(
@@ -408,14 +497,17 @@ pub(crate) fn judge(number: i64, arguments: [u64; 6]) -> Refusal {
                 errno,
             }
         }
-        When::OneOf(argument, _) => Refusal {
-            operation: format!(
-                "{} ({})",
-                rule.name,
-                terminal_words(arguments[usize::from(argument)] as u32)
-            ),
-            errno: rule.errno,
-        },
+        When::OneOf(argument, named) => {
+            let value = arguments[usize::from(argument)] as u32;
+            let found = named.iter().find(|(number, _)| *number == value);
+            Refusal {
+                operation: match found {
+                    Some((_, word)) => format!("{} ({word})", rule.name),
+                    None => format!("{} ({value:#x})", rule.name),
+                },
+                errno: rule.errno,
+            }
+        }
         _ => Refusal {
             operation: rule.name.to_owned(),
             errno: rule.errno,
@@ -476,15 +568,5 @@ fn socket_words(family: u32, kind: u32, protocol: u32) -> String {
         },
         libc::AF_NETLINK => format!("{family_name} protocol {protocol}"),
         _ => family_name.to_owned(),
-    }
-}
-
-fn terminal_words(request: u32) -> &'static str {
-    match request {
-        0x5412 => "TIOCSTI",
-        0x541c => "TIOCLINUX",
-        0x5423 => "TIOCSETD",
-        0x541d => "TIOCCONS",
-        _ => "refused request",
     }
 }
