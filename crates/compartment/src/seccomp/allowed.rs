@@ -88,7 +88,7 @@ const NAMED: &[&[Allowed]] = &[
         SYS_sched_getscheduler SYS_sched_get_priority_max SYS_sched_get_priority_min
         SYS_sched_rr_get_interval SYS_sched_setaffinity SYS_sched_getaffinity SYS_sched_setattr
         SYS_sched_getattr SYS_setpriority SYS_getpriority SYS_ioprio_set SYS_ioprio_get
-        SYS_prlimit64 SYS_getrusage SYS_getcpu SYS_sysinfo SYS_uname SYS_getrandom
+        SYS_getrusage SYS_getcpu SYS_sysinfo SYS_uname SYS_getrandom
     },
     // Walls of its own, inside ours.
     calls! {
@@ -99,7 +99,7 @@ const NAMED: &[&[Allowed]] = &[
     calls! {
         SYS_stat SYS_lstat SYS_poll SYS_access SYS_pipe SYS_select SYS_dup2 SYS_pause SYS_alarm
         SYS_fork SYS_vfork SYS_getdents SYS_rename SYS_renameat SYS_rmdir SYS_link SYS_unlink
-        SYS_symlink SYS_readlink SYS_chown SYS_lchown SYS_getrlimit SYS_setrlimit SYS_getpgrp
+        SYS_symlink SYS_readlink SYS_chown SYS_lchown SYS_getrlimit SYS_getpgrp
         SYS_utime SYS_utimes SYS_futimesat SYS_arch_prctl SYS_time SYS_epoll_create SYS_epoll_wait
         SYS_inotify_init SYS_sync_file_range SYS_signalfd SYS_eventfd
     },
@@ -119,8 +119,6 @@ const NUMBERED: &[Allowed] = &[
     (84, "sync_file_range"),
     #[cfg(target_arch = "aarch64")]
     (163, "getrlimit"),
-    #[cfg(target_arch = "aarch64")]
-    (164, "setrlimit"),
     (453, "map_shadow_stack"),
     (454, "futex_wake"),
     (455, "futex_wait"),

@@ -92,7 +92,10 @@ fn program<'a>(
     for (first, last) in gaps() {
         match first {
             0 => program.push(bpf::if_greater(last, 1, 0)),
-            _ => program.extend([bpf::if_greater(first - 1, 0, 2), bpf::if_greater(last, 1, 0)]),
+            _ => program.extend([
+                bpf::if_greater(first - 1, 0, 2),
+                bpf::if_greater(last, 1, 0),
+            ]),
         }
         program.push(bpf::verdict(unknown));
     }

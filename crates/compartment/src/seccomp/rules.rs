@@ -10,9 +10,18 @@ const IO_PGETEVENTS: c_long = 333;
 /// `io_pgetevents`, for which the C library has no name.
 #[cfg(target_arch = "aarch64")]
 const IO_PGETEVENTS: c_long = 292;
+/// `setrlimit`, for which the C library has no name on every architecture.
+#[cfg(target_arch = "x86_64")]
+const SETRLIMIT: c_long = 160;
+/// `setrlimit`, for which the C library has no name on every architecture.
+#[cfg(target_arch = "aarch64")]
+const SETRLIMIT: c_long = 164;
 /// Set in the number of an x32 call.
 #[cfg(target_arch = "x86_64")]
-pub(super) const X32: u32 = 0x4000_0000;
+const X32: u32 = 0x4000_0000;
+/// Highest number of an x32 call; there will be no further ones.
+#[cfg(target_arch = "x86_64")]
+const X32_END: i64 = 547;
 
 /// Under which arguments a call is refused.
 #[derive(Clone, Copy, Debug)]
@@ -357,11 +366,10 @@ pub(super) const WORKLOAD: &[Rule] = &[
             pointer: 2,
         },
     ),
-    #[cfg(target_arch = "x86_64")]
     keep(
-        libc::SYS_setrlimit,
+        SETRLIMIT,
         "setrlimit",
-        When::OneOf(0, &[libc::RLIMIT_CORE]),
+        When::OneOf(0, &[(libc::RLIMIT_CORE, "RLIMIT_CORE")]),
     ),
     refuse(
         libc::SYS_fchmod,
@@ -472,9 +480,11 @@ pub(crate) struct Refusal {
 /// refused as one the kernel does not have.
 pub(crate) fn judge(number: i64, arguments: [u64; 6]) -> Refusal {
     #[cfg(target_arch = "x86_64")]
-    if number as u32 & X32 != 0 {
+    if let Some(x32) = number.checked_sub(i64::from(X32))
+        && (0..=X32_END).contains(&x32)
+    {
         return Refusal {
-            operation: format!("x32 call {}", number as u32 & !X32),
+            operation: format!("x32 call {x32}"),
             errno: ENOSYS,
         };
     }

@@ -202,9 +202,17 @@ fn what_nobody_looked_at_is_refused() {
         5000,
         -1,
     ] {
-        assert_eq!(run(&workload_program(), NATIVE, number, [0; 6]), ASK, "{number}");
+        assert_eq!(
+            run(&workload_program(), NATIVE, number, [0; 6]),
+            ASK,
+            "{number}"
+        );
         let closed = fail(libc::ENOSYS);
-        assert_eq!(run(&enforcer_program(), NATIVE, number, [0; 6]), closed, "{number}");
+        assert_eq!(
+            run(&enforcer_program(), NATIVE, number, [0; 6]),
+            closed,
+            "{number}"
+        );
         assert_eq!(judge(number, [0; 6]).errno, libc::ENOSYS);
     }
 }
@@ -216,9 +224,16 @@ fn nobody_inside_answers_for_a_filter() {
     let program = workload_program();
     for (flags, expected) in [(0, ALLOW), (1, ALLOW), (8, ASK), (0xff_0000_0028, ASK)] {
         let arguments = [SET_FILTER, flags, 0, 0, 0, 0];
-        assert_eq!(run(&program, NATIVE, libc::SYS_seccomp, arguments), expected, "{flags:#x}");
+        assert_eq!(
+            run(&program, NATIVE, libc::SYS_seccomp, arguments),
+            expected,
+            "{flags:#x}"
+        );
     }
-    assert_eq!(judge(libc::SYS_seccomp, [SET_FILTER, 8, 0, 0, 0, 0]).operation, "seccomp with a listener");
+    assert_eq!(
+        judge(libc::SYS_seccomp, [SET_FILTER, 8, 0, 0, 0, 0]).operation,
+        "seccomp with a listener"
+    );
 }
 
 /// On the kernel: with our launcher gone, the one place for a listener is free, and nobody may take it.

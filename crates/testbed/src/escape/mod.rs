@@ -11,7 +11,9 @@
 
 mod attacker;
 mod canary;
+mod children;
 mod field;
+mod filter;
 mod ground;
 pub mod sys;
 mod techniques;
@@ -60,6 +62,16 @@ impl Verdict {
         match result {
             Ok(evidence) => Self::Through(format!("{evidence:?}")),
             Err(cause) => Self::Held(cause.to_string()),
+        }
+    }
+
+    /// For a call whose arguments the kernel finds wrong: held where it denies the call, or does not have it; through
+    /// where it got as far as to look at them.
+    pub fn past(result: std::io::Result<i64>) -> Self {
+        const WALLS: [i32; 3] = [libc::EPERM, libc::EACCES, libc::ENOSYS];
+        match result {
+            Err(cause) if sys::is(&cause, &WALLS) => Self::Held(cause.to_string()),
+            answer => Self::Through(format!("{answer:?}")),
         }
     }
 

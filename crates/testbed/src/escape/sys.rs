@@ -9,6 +9,13 @@ use std::path::{Path, PathBuf};
 
 use super::Verdict;
 
+pub use super::children::{
+    Sleeping, capabilities, clone, clone3, fork, handle_alarm, in_child, run, sleeping_child,
+};
+pub use super::filter::{
+    Instruction, install_filter, load_number, no_new_privileges, skip_unless, verdict,
+};
+
 /// Calls the kernel. Arguments beyond those given are zero.
 ///
 /// Safe to call though it may do anything to this process: an attacker may break itself, and nothing of what it says is

@@ -1,11 +1,17 @@
 //! All techniques, by subject.
 
+mod calls;
 mod devices;
 mod files;
+mod filters;
 mod ipc;
+mod mounts;
+mod namespaces;
 mod neighbour;
 mod network;
+mod privilege;
 mod proc;
+mod processes;
 mod signals;
 mod sockets;
 
@@ -23,12 +29,18 @@ pub struct Subject {
 /// Every subject.
 pub fn subjects() -> impl Iterator<Item = Subject> {
     const ALL: &[(&str, &[&Technique])] = &[
+        ("calls", calls::ALL),
         ("devices", devices::ALL),
         ("files", files::ALL),
+        ("filters", filters::ALL),
         ("ipc", ipc::ALL),
+        ("mounts", mounts::ALL),
+        ("namespaces", namespaces::ALL),
         ("neighbour", neighbour::ALL),
         ("network", network::ALL),
+        ("privilege", privilege::ALL),
         ("proc", proc::ALL),
+        ("processes", processes::ALL),
         ("signals", signals::ALL),
         ("sockets", sockets::ALL),
     ];
