@@ -89,6 +89,29 @@ const SCENARIOS: &[(&str, bool, &str, &str)] = &[
     ("unknown-message", true, "end", "could not be read"),
     ("of-the-node", true, "end", "could not be read"),
     ("arm-without-doors", true, "was not handed over", ""),
+    ("armed-twice", true, "end", "asked to be armed twice"),
+    ("doors-again", true, "a second TcpDoor4", ""),
+    (
+        "stowaways",
+        true,
+        "end",
+        "descriptors came with a message that has none",
+    ),
+    ("hoard", true, "unused inbound sockets", ""),
+    (
+        "shared-namespace",
+        true,
+        "its sockets are those of theirs-",
+        "",
+    ),
+    (
+        "flood",
+        true,
+        "refused",
+        "descriptors came with a message that has none",
+    ),
+    ("deaf", true, "full", "workload stopped"),
+    ("lies", true, "end", "could not be read"),
 ];
 
 fn settings(node: &Node, more: Value) -> Value {
