@@ -118,8 +118,15 @@ pub(super) fn start(
         process: birth::descriptor(pid).or_refuse("process 1", FIX)?,
         control,
     };
-    // The child's ends, and what is the workload's alone.
-    let Setup { plan, .. } = setup;
+    let Setup {
+        plan,
+        control,
+        report: its_report,
+        streams: given,
+        ..
+    } = setup;
+    // The child's ends, by which its end is noticed, and what is the workload's alone.
+    drop((control, its_report, given));
 
     let namespaces = Namespaces {
         user: users,
