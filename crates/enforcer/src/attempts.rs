@@ -15,7 +15,16 @@ use crate::record::{Record, Ruling, Subject, bounded, now_ns};
 pub(crate) fn record(node: &Node, home: &Compartment, attempts: &[Attempt]) {
     let force = node.current.load();
     for attempt in attempts {
-        let _counted_by_the_log = node.recorder.after(&flow(&force, home, attempt));
+        let (kind, cause) = sort(attempt);
+        home.reported(kind, cause, flow(&force, home, attempt));
+    }
+}
+
+fn sort(attempt: &Attempt) -> (Kind, Cause) {
+    if attempt.wall {
+        (Kind::Wall, Cause::Wall)
+    } else {
+        (Kind::Connection, Cause::EnforcerAway)
     }
 }
 
@@ -33,11 +42,7 @@ fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Record {
     if let Some(to) = to {
         subject.destination = snapshot.workload(to).id.name.to_string();
     }
-    let (kind, cause) = if attempt.wall {
-        (Kind::Wall, Cause::Wall)
-    } else {
-        (Kind::Connection, Cause::EnforcerAway)
-    };
+    let (kind, cause) = sort(attempt);
     let ruling = Ruling::without_rule(attempt.reason.clone(), snapshot.generation()).because(cause);
     let mut flow = subject.flow(kind, Outcome::Deny, &attempt.operation, &ruling);
     flow.protocol = bounded(&attempt.protocol, RECORD_TEXT);

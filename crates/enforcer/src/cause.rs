@@ -5,7 +5,7 @@
 use ringfence_policy::Reason;
 
 /// One of the fixed words.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Cause {
     /// None of the others.
     #[default]

@@ -8,8 +8,9 @@ use ringfence_model::text::misleads;
 use ringfence_model::{InstanceId, OriginalDst, WorkloadId};
 use tokio::sync::{Semaphore, watch};
 
+use crate::cause::Cause;
 use crate::datagrams::Flows;
-use crate::fold::{Alike, Denials};
+use crate::fold::{Alike, Denials, Sort};
 use crate::inbound::Pool;
 use crate::limits::{
     ARRIVING, BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT,
@@ -17,7 +18,7 @@ use crate::limits::{
 };
 use crate::node::Node;
 use crate::rate::Rate;
-use crate::record::{Ruling, Subject, bounded};
+use crate::record::{Record, Ruling, Subject, bounded};
 use crate::slots::Slots;
 use crate::turns::Turns;
 
@@ -164,15 +165,16 @@ impl Compartment {
         self.note(subject, what, operation, ruling, source_port);
     }
 
-    /// Records that it was allowed to connect, or send, and that nobody was there; folded as a refusal is.
+    /// Records that it was allowed to connect, send or ask, and that nobody was there; folded as a refusal is.
     pub(crate) fn failed(
         &self,
         subject: &Subject,
+        kind: Kind,
         operation: &str,
         ruling: &Ruling,
         source_port: u16,
     ) {
-        let what = (Kind::Connection, Outcome::Error);
+        let what = (kind, Outcome::Error);
         self.note(subject, what, operation, ruling, source_port);
     }
 
@@ -188,17 +190,29 @@ impl Compartment {
         let alike = Alike {
             original,
             source_port,
-            protocol: subject.protocol,
+            sort: Sort {
+                kind,
+                outcome,
+                protocol: subject.protocol,
+                cause: ruling.cause,
+            },
         };
-        let text = (
-            (i32::from(kind), i32::from(outcome)),
-            operation,
-            &ruling.reason,
-            &subject.destination,
-        );
-        self.denials.note(alike, text, || {
+        let text = (operation, &ruling.reason, &subject.destination);
+        self.denials.note(alike, text, &subject.destination, || {
             subject.flow(kind, outcome, operation, ruling)
         });
+    }
+
+    /// Records what its launcher says that was refused.
+    pub(crate) fn reported(&self, kind: Kind, cause: Cause, flow: Record) {
+        let sort = Sort {
+            kind,
+            outcome: Outcome::Deny,
+            // The launcher may say anything.
+            protocol: "various",
+            cause,
+        };
+        self.denials.reported(sort, flow);
     }
 
     /// Writes the folded denials of a window that is over.

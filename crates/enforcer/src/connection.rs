@@ -182,6 +182,7 @@ impl Connection {
             };
             home.failed(
                 &connection.subject(),
+                Kind::Connection,
                 arrival.operation(),
                 &ruling,
                 arrival.source_port(),

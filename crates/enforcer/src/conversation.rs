@@ -5,7 +5,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use ringfence_model::flow::{Kind, Outcome};
+use ringfence_model::flow::Kind;
 use ringfence_model::path::Allowances;
 use ringfence_model::{HostName, WorkloadId};
 
@@ -113,12 +113,8 @@ impl Gate for Conversation<'_> {
                 cause: nobody.cause(),
                 ..ruling
             };
-            let flow =
-                connection
-                    .subject()
-                    .flow(Kind::Operation, Outcome::Error, &operation(), &ruling);
-            // The request goes nowhere, recorded or not; the log counts what it cannot take.
-            let _counted_by_the_log = connection.node().recorder.after(&flow);
+            let (subject, home) = (connection.subject(), connection.home());
+            home.failed(&subject, Kind::Operation, &operation(), &ruling, 0);
             return Err(Refusal::Unavailable);
         }
         let flow = connection

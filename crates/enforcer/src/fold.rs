@@ -1,19 +1,31 @@
 //! Keeps a flood of refusals from filling the log, without losing count.
 //!
 //! The first [`FOLD_AFTER`] identical denials of a compartment within [`FOLD_WINDOW`] get a record each. What
-//! exceeds them is counted and written as one record, with the exact `count`, when the window ends. Only what does not
-//! happen is folded, denials above all: an allowed operation is recorded before it happens, so it can never wait for a
-//! window.
+//! exceeds them is counted and written as one record, with the exact `count`, when the window ends.
+//!
+//! Denials that differ are bounded too: a compartment has an allowance of records ([`DENIALS_PER_SECOND`], of which
+//! [`DENIALS_AT_ONCE`] may be saved up). Once it is used up, denials are counted by what they have in common ([`Alike::sort`]
+//! and the workload they were meant for), in one record for each such sort and window. The log is everybody's: one who
+//! could fill it could have all others refused.
+//!
+//! Only what does not happen is folded, denials above all: an allowed operation is recorded before it happens, so it can
+//! never wait for a window.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ringfence_model::OriginalDst;
+use prost::Message;
+use ringfence_model::flow::{Kind, Outcome};
+use ringfence_model::{OriginalDst, UNITEMISED};
 
-use crate::limits::{FOLD_AFTER, FOLD_KEYS, FOLD_WINDOW};
-use crate::record::{Record, Recorder};
+use crate::cause::Cause;
+use crate::limits::{
+    DENIAL_SIZE, DENIALS_AT_ONCE, DENIALS_PER_SECOND, FOLD_AFTER, FOLD_WINDOW, RECORD_TEXT,
+    SORTS_BY_DESTINATION,
+};
+use crate::record::{Record, Recorder, bounded};
 
 /// What makes two denials of one workload identical.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,8 +34,21 @@ pub(crate) struct Alike {
     pub(crate) original: Option<OriginalDst>,
     /// Source port of a datagram; 0 where every attempt has a new one.
     pub(crate) source_port: u16,
-    /// `tcp`, `udp`, `dns`, `http`.
+    /// What it is still counted by when there are too many different ones.
+    pub(crate) sort: Sort,
+}
+
+/// What a denial is, in words of which there are few, whatever a workload does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Sort {
+    /// Of record.
+    pub(crate) kind: Kind,
+    /// Denied, or nobody reached.
+    pub(crate) outcome: Outcome,
+    /// `tcp`, `udp`, `dns`, `http`, `various`.
     pub(crate) protocol: &'static str,
+    /// Why.
+    pub(crate) cause: Cause,
 }
 
 /// The denials of one compartment.
@@ -35,7 +60,13 @@ pub(crate) struct Denials {
 
 struct Window {
     since: Instant,
+    /// Records that may still be written, each of [`DENIAL_SIZE`] bytes; a longer one counts as several, so this may be
+    /// below 0.
+    allowance: i64,
+    /// Those that were written in this window. No more than the allowance was.
     seen: HashMap<(Alike, u64), Seen>,
+    /// Those that the allowance was not enough for, by their sort and the workload they were meant for.
+    beyond: HashMap<(Sort, String), Record>,
 }
 
 struct Seen {
@@ -49,7 +80,9 @@ impl Denials {
     pub(crate) fn new(recorder: Arc<Recorder>) -> Self {
         let window = Window {
             since: Instant::now(),
+            allowance: DENIALS_AT_ONCE,
             seen: HashMap::new(),
+            beyond: HashMap::new(),
         };
         Self {
             recorder,
@@ -59,33 +92,58 @@ impl Denials {
     }
 
     /// Records a denial, now or folded. `text` (operation and reason, say) is part of what makes it identical to
-    /// another; `flow` is only called for a denial that is written as it is.
-    pub(crate) fn note(&self, alike: Alike, text: impl Hash, flow: impl FnOnce() -> Record) {
+    /// another; `destination` is the workload it was meant for, or empty. `flow` is only called for a denial that is
+    /// written as it is, or that is the first of many.
+    pub(crate) fn note(
+        &self,
+        alike: Alike,
+        text: impl Hash,
+        destination: &str,
+        flow: impl FnOnce() -> Record,
+    ) {
         let key = (alike, self.hasher.hash_one(text));
         let mut window = self.window();
-        if window.since.elapsed() >= FOLD_WINDOW
-            || (window.seen.len() >= FOLD_KEYS && !window.seen.contains_key(&key))
-        {
+        if window.since.elapsed() >= FOLD_WINDOW {
             self.end(&mut window);
         }
-        let seen = window.seen.entry(key).or_insert(Seen {
-            count: 0,
-            folded: None,
-        });
-        seen.count += 1;
-        if seen.count <= FOLD_AFTER {
-            drop(window);
-            self.write(&flow());
-            return;
-        }
-        match &mut seen.folded {
-            Some(folded) => folded.count += 1,
-            None => {
-                let mut flow = flow();
-                flow.connection.clear();
-                seen.folded = Some(flow);
+        let spent = window.allowance <= 0;
+        match window.seen.get_mut(&key) {
+            Some(Seen { count, folded }) if *count >= FOLD_AFTER => match folded {
+                Some(folded) => folded.count += 1,
+                None => {
+                    let mut flow = flow();
+                    flow.connection.clear();
+                    *folded = Some(flow);
+                }
+            },
+            _ if spent => window.beyond(alike.sort, destination, 1, flow),
+            _ => {
+                let flow = flow();
+                window.charge(&flow);
+                let seen = window.seen.entry(key).or_insert(Seen {
+                    count: 0,
+                    folded: None,
+                });
+                seen.count += 1;
+                drop(window);
+                self.write(&flow);
             }
         }
+    }
+
+    /// Records what a launcher reports: it has folded what is identical, but it may be another user's.
+    pub(crate) fn reported(&self, sort: Sort, flow: Record) {
+        let mut window = self.window();
+        if window.since.elapsed() >= FOLD_WINDOW {
+            self.end(&mut window);
+        }
+        if window.allowance <= 0 {
+            let (destination, count) = (flow.destination.clone(), flow.count);
+            return window.beyond(sort, &destination, count, || flow);
+        }
+        window.charge(&flow);
+        drop(window);
+        self.write(&flow);
     }
 
     /// Writes what is folded and starts a new window, when the present one is over.
@@ -107,10 +165,14 @@ impl Denials {
                 self.write(&folded);
             }
         }
-        window.since = Instant::now();
-        if window.seen.capacity() > FOLD_KEYS / 4 {
-            window.seen.shrink_to_fit();
+        for (_, sum) in window.beyond.drain() {
+            self.write(&sum);
         }
+        let passed = i64::try_from(window.since.elapsed().as_millis()).unwrap_or(i64::MAX);
+        let earned = passed.saturating_mul(DENIALS_PER_SECOND) / 1000;
+        window.allowance = window.allowance.saturating_add(earned).min(DENIALS_AT_ONCE);
+        window.since = Instant::now();
+        window.seen.shrink_to(DENIALS_PER_SECOND as usize);
     }
 
     fn write(&self, flow: &Record) {
@@ -122,6 +184,48 @@ impl Denials {
     fn window(&self) -> MutexGuard<'_, Window> {
         self.window.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Window {
+    fn charge(&mut self, flow: &Record) {
+        self.allowance -= 1 + (flow.encoded_len() / DENIAL_SIZE) as i64;
+    }
+
+    /// Counts what cannot be written as it is.
+    fn beyond(&mut self, sort: Sort, destination: &str, count: u64, flow: impl FnOnce() -> Record) {
+        let mut key = (sort, destination.to_owned());
+        if self.beyond.len() >= SORTS_BY_DESTINATION && !self.beyond.contains_key(&key) {
+            key.1.clear();
+        }
+        match self.beyond.get_mut(&key) {
+            Some(sum) => sum.count = sum.count.saturating_add(count),
+            None => {
+                let sum = without_particulars(flow(), sort, &key.1);
+                self.beyond.insert(key, sum);
+            }
+        }
+    }
+}
+
+/// A record of many denials of one sort, of which `first` is the first.
+fn without_particulars(mut first: Record, sort: Sort, destination: &str) -> Record {
+    let to = match first.original_destination.as_str() {
+        "" => String::new(),
+        original => format!(" to {original}"),
+    };
+    let reason = format!(
+        "more different denials than get a record each; the first was {}{to}: {}",
+        first.operation, first.reason
+    );
+    first.reason = bounded(&reason, RECORD_TEXT);
+    first.operation = UNITEMISED.to_owned();
+    first.protocol = sort.protocol.to_owned();
+    first.destination = destination.to_owned();
+    first.connection.clear();
+    first.destination_instance.clear();
+    first.original_destination.clear();
+    first.rule.clear();
+    first
 }
 
 impl Drop for Denials {

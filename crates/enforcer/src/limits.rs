@@ -107,9 +107,17 @@ pub(crate) const FOLD_AFTER: u64 = 100;
 /// Length of the window in which denials are told to be identical.
 pub(crate) const FOLD_WINDOW: Duration = Duration::from_secs(1);
 
-/// Different denials of one compartment that a window tells apart. Over it: the window ends early, so that
-/// memory stays bounded and every count is written.
-pub(crate) const FOLD_KEYS: usize = 4096;
+/// Records of different denials that a compartment may cause in a second, in the long run, and how many it may have saved
+/// up. Over it: denials are counted by what they have in common, in one record for each sort of them and window.
+pub(crate) const DENIALS_PER_SECOND: i64 = 200;
+pub(crate) const DENIALS_AT_ONCE: i64 = 1000;
+
+/// Bytes of a denial's record that count as one of [`DENIALS_PER_SECOND`]; a longer one counts as several.
+pub(crate) const DENIAL_SIZE: usize = 1024;
+
+/// Sorts of denials over [`DENIALS_PER_SECOND`] that are told apart by destination in a window too. Over it: by the rest
+/// of what they have in common, of which there are few.
+pub(crate) const SORTS_BY_DESTINATION: usize = 64;
 
 /// Bytes of one text field of a record. Longer texts are cut at a character and end in `…`.
 pub(crate) const RECORD_TEXT: usize = 4096;

@@ -13,6 +13,9 @@ use crate::flow::{self, Flow};
 /// The schema version that this code writes and reads.
 pub const FLOW_SCHEMA: u32 = 1;
 
+/// Operation of a record that stands for different attempts, of which there were more than get a record each.
+pub const UNITEMISED: &str = "unitemised attempts";
+
 /// Longest line that is read as a record, in bytes without its line feed. The longest record that a log takes (65,535
 /// bytes) is shorter as JSON, also when every byte of it has to be written as `\u0001`.
 pub const FLOW_LINE_MAX: usize = 512 * 1024;

@@ -25,7 +25,9 @@ mod workload;
 pub use address::{OriginalDst, VirtualAddr};
 pub use attest::{NotADigest, NotAUnit, Sha256Digest, UnitName};
 pub use diagnostic::{Diagnostic, Diagnostics, Position};
-pub use flow_json::{FLOW_LINE_MAX, FLOW_SCHEMA, FlowError, FlowRecord, Outcome, RecordKind, Side};
+pub use flow_json::{
+    FLOW_LINE_MAX, FLOW_SCHEMA, FlowError, FlowRecord, Outcome, RecordKind, Side, UNITEMISED,
+};
 pub use name::{HOST_NAME_MAX, HostName, NAME_MAX, Name, NameError};
 pub use path::CanonicalPath;
 pub use resource::Estate;

@@ -7,14 +7,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
+use ringfence_model::UNITEMISED;
+
 use crate::link::Attempt;
 
 /// Identical attempts recorded one by one within a second; further ones of that second become one record.
 pub(crate) const ITEMISED_PER_SECOND: u64 = 100;
 /// Attempts that wait to be sent. Further ones are counted in one record per kind, without their particulars.
 pub(crate) const PENDING_MAX: usize = 10_000;
-/// Different attempts told apart within a second. Further ones are not folded.
-const KINDS_MAX: usize = 4096;
+/// Attempts recorded one by one within a second, whatever they are. Further ones of that second are counted in one record
+/// per kind, without their particulars.
+pub(crate) const DIFFERENT_PER_SECOND: usize = 1000;
 /// Attempts in one message, and messages not yet acknowledged.
 const BATCH: usize = 64;
 const FLYING_MAX: usize = 8;
@@ -41,12 +44,16 @@ struct Window {
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     second: u64,
+    /// Taken one by one in this second.
+    itemised: usize,
     windows: HashMap<Kind, Window>,
     pending: VecDeque<Attempt>,
     flying: VecDeque<Vec<Attempt>>,
     acknowledged: u64,
-    /// Beyond [`PENDING_MAX`]: one for walls, one for others.
+    /// Beyond the bounds: one for walls, one for others.
     unitemised: [Option<Attempt>; 2],
+    /// The second of `unitemised` is over.
+    due: bool,
 }
 
 impl Spool {
@@ -66,13 +73,18 @@ impl Spool {
             operation: attempt.operation.clone(),
             destination: attempt.destination,
         };
-        if self.windows.len() >= KINDS_MAX && !self.windows.contains_key(&kind) {
-            self.enqueue(attempt);
-            return;
+        if self.itemised >= DIFFERENT_PER_SECOND
+            && self
+                .windows
+                .get(&kind)
+                .is_none_or(|window| window.seen < ITEMISED_PER_SECOND)
+        {
+            return self.sum_up(attempt);
         }
         let window = self.windows.entry(kind).or_default();
         window.seen = window.seen.saturating_add(attempt.count);
         if window.seen <= ITEMISED_PER_SECOND {
+            self.itemised += 1;
             self.enqueue(attempt);
         } else {
             match &mut window.folded {
@@ -93,6 +105,8 @@ impl Spool {
 
     /// Makes everything ready to be sent, at the end.
     pub(crate) fn close_window(&mut self) {
+        self.itemised = 0;
+        self.due = self.unitemised.iter().any(Option::is_some);
         let windows = std::mem::take(&mut self.windows);
         for folded in windows.into_values().filter_map(|window| window.folded) {
             self.enqueue(folded);
@@ -102,18 +116,23 @@ impl Spool {
     fn enqueue(&mut self, attempt: Attempt) {
         if self.pending.len() < PENDING_MAX {
             self.pending.push_back(attempt);
-            return;
+        } else {
+            self.sum_up(attempt);
         }
+    }
+
+    /// Counts an attempt that is not kept one by one.
+    fn sum_up(&mut self, attempt: Attempt) {
         let slot = &mut self.unitemised[usize::from(attempt.wall)];
         match slot {
             Some(sum) => sum.count = sum.count.saturating_add(attempt.count),
             None => {
                 *slot = Some(Attempt {
                     protocol: "various".to_owned(),
-                    operation: "unitemised attempts".to_owned(),
+                    operation: UNITEMISED.to_owned(),
                     destination: None,
                     reason: format!(
-                        "{}; more attempts than the launcher keeps one by one",
+                        "{}; more different attempts than get a record each",
                         attempt.reason
                     ),
                     ..attempt
@@ -127,7 +146,8 @@ impl Spool {
         if self.flying.len() >= FLYING_MAX {
             return None;
         }
-        if self.pending.len() < PENDING_MAX / 2 {
+        if self.due && self.pending.len() < PENDING_MAX / 2 {
+            self.due = false;
             let unitemised = self.unitemised.each_mut().map(Option::take);
             self.pending.extend(unitemised.into_iter().flatten());
         }
@@ -180,7 +200,7 @@ impl Spool {
 
     /// Whether something could be sent.
     pub(crate) fn has_pending(&self) -> bool {
-        !self.pending.is_empty() || self.unitemised.iter().any(Option::is_some)
+        !self.pending.is_empty() || self.due
     }
 
     /// Attempts that no log has taken yet.
@@ -260,6 +280,31 @@ mod tests {
         let all = drain(&mut spool);
         assert!(all.len() <= PENDING_MAX + 2);
         assert_eq!(all.iter().map(|a| a.count).sum::<u64>(), many);
+    }
+
+    #[test]
+    fn different_attempts_of_one_second_are_itemised_up_to_a_bound_and_then_counted() {
+        let mut spool = Spool::default();
+        for index in 0..5000 {
+            spool.push(attempt(SECOND, &format!("call {index}")));
+        }
+        for _ in 0..7 {
+            spool.push(Attempt {
+                wall: false,
+                ..attempt(SECOND, "connect")
+            });
+        }
+        assert_eq!(drain(&mut spool).len(), DIFFERENT_PER_SECOND);
+        assert_eq!(spool.outstanding(), 4007);
+        spool.push(attempt(2 * SECOND, "mount"));
+        let all = drain(&mut spool);
+        let told: Vec<_> = all
+            .iter()
+            .map(|attempt| (attempt.operation.as_str(), attempt.wall, attempt.count))
+            .collect();
+        let unitemised = [(UNITEMISED, false, 7), (UNITEMISED, true, 4000)];
+        assert_eq!(told[0], ("mount", true, 1));
+        assert_eq!(told[1..], unitemised);
     }
 
     #[test]

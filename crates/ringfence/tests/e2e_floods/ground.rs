@@ -201,10 +201,15 @@ pub(crate) fn await_refusals(
         let attempts: u64 = found.iter().map(|record| record.count).sum();
         Ok((attempts, found.len()))
     };
-    node.await_that("the refusals", |node| {
+    let waited = node.await_that("the refusals", |node| {
         Ok((found(node)?.0 >= wanted).then_some(()))
-    })
-    .unwrap();
+    });
+    if waited.is_err() {
+        panic!(
+            "{:?} attempts and records, {wanted} attempts were made",
+            found(node).unwrap()
+        );
+    }
     // The window of a fold is a second.
     std::thread::sleep(Duration::from_millis(1200));
     let (attempts, records) = found(node).unwrap();

@@ -9,4 +9,5 @@
 mod busy;
 mod ground;
 mod idle;
+mod refusals;
 mod watcher;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ringfence_model::{FlowRecord, Outcome, RecordKind};
+use ringfence_model::{FlowRecord, Outcome, RecordKind, UNITEMISED};
 
 use crate::shell;
 use crate::verbs::configuration;
@@ -46,7 +46,7 @@ impl Hints {
 
 /// `--from A --to B --op OPERATION`. Nothing where policy was not asked, and where a text is not safe to paste.
 fn question(record: &FlowRecord) -> Option<String> {
-    if record.source.is_empty() || record.destination.is_empty() {
+    if record.source.is_empty() || record.destination.is_empty() || record.operation == UNITEMISED {
         return None;
     }
     let from = shell::option("from", &record.source)?;
