@@ -14,10 +14,17 @@
 
 mod cuts;
 mod dns;
+mod flow;
 mod http1;
+mod link;
+mod log;
+mod netlink;
+mod operation;
 mod path;
 pub mod peers;
 mod planted;
+mod policy;
+mod scrape;
 mod target;
 
 pub use planted::PLANTED;
@@ -32,4 +39,13 @@ pub const TARGETS: &[Target] = &[
     dns::query::TARGET,
     dns::stream::TARGET,
     path::TARGET,
+    operation::TARGET,
+    policy::resources::TARGET,
+    policy::condition::TARGET,
+    policy::request::TARGET,
+    log::TARGET,
+    flow::TARGET,
+    link::TARGET,
+    netlink::TARGET,
+    scrape::TARGET,
 ];

@@ -30,7 +30,7 @@ thread_local! {
 
 /// Whether a panic on this thread is code of others breaking down, which is caught and is no find.
 pub fn is_contained() -> bool {
-    CONTAINED.get()
+    CONTAINED.get() || ringfence_policy::panic_is_contained()
 }
 
 /// Runs code of others; `None`: it panicked.

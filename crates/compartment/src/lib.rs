@@ -21,6 +21,8 @@ pub mod datagram;
 pub mod doors;
 pub mod error;
 pub mod figures;
+#[doc(hidden)]
+pub mod fuzz;
 mod inside;
 pub mod inspect;
 pub mod interrupt;

@@ -30,6 +30,8 @@ mod counters;
 mod enforcer;
 mod error;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod generation;
 mod ids;
 mod instances;

@@ -137,7 +137,7 @@ where
     Ok(())
 }
 
-enum Asked {
+pub(crate) enum Asked {
     Metrics(Format),
     Wrongly(&'static str),
 }
@@ -150,7 +150,10 @@ const HEAD_TOO_LONG: &str = "431 Request Header Fields Too Large";
 const UNAVAILABLE: &str = "503 Service Unavailable";
 
 /// Reads one request head. `None`: the monitor left before it was whole.
-async fn read<S: AsyncRead + Unpin>(monitor: &mut S, named: bool) -> io::Result<Option<Asked>> {
+pub(crate) async fn read<S: AsyncRead + Unpin>(
+    monitor: &mut S,
+    named: bool,
+) -> io::Result<Option<Asked>> {
     let mut head = Vec::new();
     let mut scanner = Scanner::new();
     loop {

@@ -70,19 +70,19 @@ pub(crate) fn read(socket: impl AsFd) -> io::Result<Report> {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(Report::Nothing),
         Err(cause) => return Err(cause.into()),
     };
-    let packets = parts(&buffer[..length])
-        .filter(|part| part.kind == PACKET)
-        .map(|part| {
-            let (_, payload) =
-                attributes(part.payload.get(4..)?).find(|(kind, _)| *kind == PAYLOAD)?;
-            packet(payload)
-        })
-        .collect();
-    Ok(Report::Packets(packets))
+    Ok(Report::Packets(packets(&buffer[..length]).collect()))
+}
+
+/// The packets that a batch of reports is about. `None` stands for one that could not be read.
+pub(crate) fn packets(batch: &[u8]) -> impl Iterator<Item = Option<Refused>> {
+    parts(batch).filter(|part| part.kind == PACKET).map(|part| {
+        let (_, payload) = attributes(part.payload.get(4..)?).find(|(kind, _)| *kind == PAYLOAD)?;
+        packet(payload)
+    })
 }
 
 /// Protocol and destination from the first bytes of an IP packet.
-pub(super) fn packet(bytes: &[u8]) -> Option<Refused> {
+pub(crate) fn packet(bytes: &[u8]) -> Option<Refused> {
     let (protocol, destination, body) = match bytes.first()? >> 4 {
         4 => {
             let header = usize::from(bytes[0] & 0xf) * 4;

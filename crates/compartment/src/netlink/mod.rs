@@ -63,22 +63,30 @@ pub(crate) fn transact(socket: impl AsFd, messages: &[Message]) -> io::Result<()
         if length == 0 {
             return Err(io::Error::other("the kernel sent an empty answer"));
         }
-        for answer in parts(&buffer[..length]) {
-            if answer.kind != NLMSG_ERROR {
-                continue;
-            }
-            let code = answer
-                .payload
-                .first_chunk::<4>()
-                .map(|code| i32::from_ne_bytes(*code))
-                .ok_or_else(|| io::Error::other("the kernel sent a short answer"))?;
-            if code != 0 {
-                return Err(io::Error::from_raw_os_error(-code));
-            }
-            waiting = waiting.saturating_sub(1);
-        }
+        waiting = waiting.saturating_sub(acknowledgements(&buffer[..length])?);
     }
     Ok(())
+}
+
+/// How many requests one answer acknowledges.
+pub(crate) fn acknowledgements(answer: &[u8]) -> io::Result<usize> {
+    let mut count = 0;
+    for answer in parts(answer) {
+        if answer.kind != NLMSG_ERROR {
+            continue;
+        }
+        let code = answer
+            .payload
+            .first_chunk::<4>()
+            .map(|code| i32::from_ne_bytes(*code))
+            .ok_or_else(|| io::Error::other("the kernel sent a short answer"))?;
+        if code != 0 {
+            // The least number has no opposite; saturating, it stays an error that nobody knows.
+            return Err(io::Error::from_raw_os_error(0_i32.saturating_sub(code)));
+        }
+        count += 1;
+    }
+    Ok(count)
 }
 
 /// One message of several in a buffer.

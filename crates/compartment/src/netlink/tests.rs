@@ -1,7 +1,7 @@
 //! Hostile and broken bytes in, no panic; known packets in, known words out.
 
 use super::log::packet;
-use super::{Message, attributes, parts};
+use super::{Message, NLMSG_ERROR, acknowledgements, attributes, parts};
 
 #[test]
 fn reads_what_it_writes() {
@@ -59,5 +59,20 @@ fn broken_bytes_are_no_packet() {
             assert!(parts(&bytes).count() < 64);
             assert!(attributes(&bytes).count() < 64);
         }
+    }
+}
+
+/// Found by the fuzz target `netlink`.
+#[test]
+fn an_answer_is_an_acknowledgement_or_a_refusal_whatever_its_number() {
+    let answer = |code: i32| {
+        let message = Message::request(NLMSG_ERROR, 0, &code.to_ne_bytes());
+        let bytes: Vec<u8> = message.bytes().copied().collect();
+        acknowledgements(&bytes)
+    };
+    assert_eq!(answer(0).unwrap(), 1);
+    assert_eq!(answer(-1).unwrap_err().raw_os_error(), Some(1));
+    for odd in [i32::MIN, i32::MAX, 1] {
+        assert!(answer(odd).is_err(), "{odd}");
     }
 }
