@@ -11,6 +11,7 @@ mod filter;
 mod rules;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub(crate) use filter::{enforcer_program, keeper_program, workload_program};
 pub(crate) use rules::judge;

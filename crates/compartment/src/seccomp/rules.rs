@@ -2,6 +2,8 @@
 
 use libc::{EAFNOSUPPORT, EBUSY, EINVAL, ENOSYS, EPERM, EPROTONOSUPPORT, c_long};
 
+use super::words::socket_words;
+
 /// Highest system call number these tables were written for (`file_setattr`, Linux 6.17).
 pub(super) const KNOWN_END: u32 = 469;
 /// `io_pgetevents`, for which the C library has no name.
@@ -551,32 +553,3 @@ pub(super) const SOCKET_TYPE_MASK: u32 = 0xf;
 pub(super) const SOCKET_TYPES: &[u32] = &[1, 2];
 /// Default, TCP, UDP, MPTCP.
 pub(super) const INET_PROTOCOLS: &[u32] = &[0, 6, 17, 262];
-
-fn socket_words(family: u32, kind: u32, protocol: u32) -> String {
-    let family_name = match family as i32 {
-        libc::AF_UNIX => "AF_UNIX",
-        libc::AF_INET => "AF_INET",
-        libc::AF_INET6 => "AF_INET6",
-        libc::AF_NETLINK => "AF_NETLINK",
-        libc::AF_PACKET => "AF_PACKET",
-        libc::AF_VSOCK => "AF_VSOCK",
-        libc::AF_ALG => "AF_ALG",
-        libc::AF_BLUETOOTH => "AF_BLUETOOTH",
-        libc::AF_CAN => "AF_CAN",
-        libc::AF_TIPC => "AF_TIPC",
-        libc::AF_XDP => "AF_XDP",
-        libc::AF_RDS => "AF_RDS",
-        libc::AF_KEY => "AF_KEY",
-        43 => "AF_SMC",
-        45 => "AF_QIPCRTR",
-        _ => return format!("family {family}"),
-    };
-    match family as i32 {
-        libc::AF_INET | libc::AF_INET6 => match kind & SOCKET_TYPE_MASK {
-            3 => format!("{family_name} SOCK_RAW protocol {protocol}"),
-            kind => format!("{family_name} type {kind} protocol {protocol}"),
-        },
-        libc::AF_NETLINK => format!("{family_name} protocol {protocol}"),
-        _ => family_name.to_owned(),
-    }
-}
