@@ -5,6 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddr, UnixListener};
 use std::path::Path;
@@ -85,6 +86,16 @@ fn stand(directory: &Path, secret: &str) -> io::Result<Told> {
     std::fs::write(directory.join("secret"), secret)?;
     listen_tcp(CANARY_PORT, secret)?;
     let datagrams = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, CANARY_PORT))?;
+    // A socket of both families hears multicast of IPv4 only when it asks for it.
+    let every = 1_i32;
+    let option = [
+        datagrams.as_raw_fd() as usize,
+        libc::SOL_IP as usize,
+        libc::IP_MULTICAST_ALL as usize,
+        sys::at(&every),
+        size_of_val(&every),
+    ];
+    sys::call(libc::SYS_setsockopt, &option)?;
     let answer = secret.to_owned();
     std::thread::spawn(move || answer_datagrams(&datagrams, &answer));
     listen_unix(

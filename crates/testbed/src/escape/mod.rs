@@ -12,9 +12,11 @@
 mod attacker;
 mod canary;
 mod children;
+mod dns;
 mod field;
 mod filter;
 mod ground;
+mod net;
 pub mod sys;
 mod techniques;
 
@@ -100,6 +102,8 @@ pub enum Control {
     Superuser,
     /// Root of namespaces made for this one attempt, on the simulated host: for what would spoil it.
     Apart,
+    /// Root of the simulated host, where the kernel has what is tried; where it has not, it says so.
+    Built,
     /// None here; why. The attempt is held outside as well, which is tried.
     Lacking(&'static str),
 }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod devices;
+mod door;
 mod files;
 mod filters;
 mod ipc;
@@ -9,6 +10,7 @@ mod mounts;
 mod namespaces;
 mod neighbour;
 mod network;
+mod own_network;
 mod privilege;
 mod proc;
 mod processes;
@@ -31,6 +33,7 @@ pub fn subjects() -> impl Iterator<Item = Subject> {
     const ALL: &[(&str, &[&Technique])] = &[
         ("calls", calls::ALL),
         ("devices", devices::ALL),
+        ("door", door::ALL),
         ("files", files::ALL),
         ("filters", filters::ALL),
         ("ipc", ipc::ALL),
@@ -38,6 +41,7 @@ pub fn subjects() -> impl Iterator<Item = Subject> {
         ("namespaces", namespaces::ALL),
         ("neighbour", neighbour::ALL),
         ("network", network::ALL),
+        ("own_network", own_network::ALL),
         ("privilege", privilege::ALL),
         ("proc", proc::ALL),
         ("processes", processes::ALL),

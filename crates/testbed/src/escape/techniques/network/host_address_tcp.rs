@@ -1,0 +1,19 @@
+//! The plainest way out: a connection to an address of the host. It ends at a door, and nobody there has this address.
+
+use crate::escape::net;
+use crate::escape::prelude::*;
+
+pub(super) const TECHNIQUE: Technique = Technique {
+    name: "host-address-tcp",
+    tries: "a connection to an address of the host",
+    wall: "doors",
+    control: Control::Caller,
+    record: Record::Denied("192.0.2.1:7007"),
+    start: Start::Plain,
+    attempt,
+};
+
+fn attempt(ground: &Ground) -> Verdict {
+    let to = ground.canary(ground.v4);
+    Verdict::of(net::tcp(to.ip()).and_then(|socket| socket.call(to)))
+}

@@ -1,0 +1,20 @@
+//! What is closed over IPv4 is often open over IPv6.
+
+use std::net::Ipv6Addr;
+
+use crate::escape::net;
+use crate::escape::prelude::*;
+
+pub(super) const TECHNIQUE: Technique = Technique {
+    name: "host-loopback-v6",
+    tries: "the host's ::1",
+    wall: "network namespace",
+    control: Control::Caller,
+    record: Record::Nothing("its own loopback is the workload talking to itself"),
+    start: Start::Plain,
+    attempt,
+};
+
+fn attempt(ground: &Ground) -> Verdict {
+    net::knock(ground, Ipv6Addr::LOCALHOST)
+}

@@ -1,0 +1,18 @@
+//! Every process that starts or ends.
+
+use crate::escape::net;
+use crate::escape::prelude::*;
+
+pub(super) const TECHNIQUE: Technique = Technique {
+    name: "netlink-connector",
+    tries: "NETLINK_CONNECTOR",
+    wall: "system calls",
+    control: Control::Built,
+    record: Record::Denied("socket AF_NETLINK protocol 11"),
+    start: Start::Plain,
+    attempt,
+};
+
+fn attempt(_: &Ground) -> Verdict {
+    net::can_be_made(libc::AF_NETLINK, libc::SOCK_RAW, 11)
+}

@@ -1,0 +1,18 @@
+//! Memory of other machines.
+
+use crate::escape::net;
+use crate::escape::prelude::*;
+
+pub(super) const TECHNIQUE: Technique = Technique {
+    name: "netlink-rdma",
+    tries: "NETLINK_RDMA",
+    wall: "system calls",
+    control: Control::Built,
+    record: Record::Denied("socket AF_NETLINK protocol 20"),
+    start: Start::Plain,
+    attempt,
+};
+
+fn attempt(_: &Ground) -> Verdict {
+    net::can_be_made(libc::AF_NETLINK, libc::SOCK_RAW, 20)
+}

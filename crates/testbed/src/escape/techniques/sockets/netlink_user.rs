@@ -1,0 +1,18 @@
+//! Messages between processes of one network, by number.
+
+use crate::escape::net;
+use crate::escape::prelude::*;
+
+pub(super) const TECHNIQUE: Technique = Technique {
+    name: "netlink-user",
+    tries: "NETLINK_USERSOCK",
+    wall: "system calls",
+    control: Control::Caller,
+    record: Record::Denied("socket AF_NETLINK protocol 2"),
+    start: Start::Plain,
+    attempt,
+};
+
+fn attempt(_: &Ground) -> Verdict {
+    net::can_be_made(libc::AF_NETLINK, libc::SOCK_RAW, 2)
+}
