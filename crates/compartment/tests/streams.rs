@@ -353,7 +353,7 @@ print('done')";
         notes
             .attempts
             .iter()
-            .any(|a| a.operation == "ioctl on a terminal (TIOCSTI)")
+            .any(|a| a.operation == "ioctl (TIOCSTI)")
     });
 }
 

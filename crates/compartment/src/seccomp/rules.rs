@@ -97,12 +97,15 @@ const NEW_NAMESPACES: u32 = 0x7e02_0000;
 const SET_ID_BITS: u32 = 0o6000;
 /// `O_CREAT`, and the bit of `O_TMPFILE` that is its own: these make `open` look at its mode.
 pub(super) const MAKES_FILE: u32 = (libc::O_CREAT | (libc::O_TMPFILE & !libc::O_DIRECTORY)) as u32;
-/// To type into, paste into, re-plumb or take over a terminal.
-const TERMINAL_TRICKS: &[(u32, &str)] = &[
+/// To type into, paste into, re-plumb or take over a terminal. And to make a snapshot on btrfs: kernels before 6.7 ask who
+/// owns the file that is named, and copy all of the subvolume that it lies in, of which a work directory is a corner.
+const REQUESTS: &[(u32, &str)] = &[
     (0x5412, "TIOCSTI"),
     (0x541c, "TIOCLINUX"),
     (0x5423, "TIOCSETD"),
     (0x541d, "TIOCCONS"),
+    (0x5000_9401, "BTRFS_IOC_SNAP_CREATE"),
+    (0x5000_9417, "BTRFS_IOC_SNAP_CREATE_V2"),
 ];
 /// Cores for itself alone, memory that is compared with that of others, and kernel memory by the gigabyte.
 const PROCESS_TRICKS: &[(u32, &str)] = &[
@@ -347,12 +350,7 @@ pub(super) const COMMON: &[Rule] = &[
     refuse(libc::SYS_sysfs, "sysfs", When::Always, ENOSYS),
     #[cfg(target_arch = "x86_64")]
     refuse(libc::SYS__sysctl, "_sysctl", When::Always, ENOSYS),
-    refuse(
-        libc::SYS_ioctl,
-        "ioctl on a terminal",
-        When::OneOf(1, TERMINAL_TRICKS),
-        EPERM,
-    ),
+    refuse(libc::SYS_ioctl, "ioctl", When::OneOf(1, REQUESTS), EPERM),
 ];
 
 /// What a workload may not do besides. A file it makes set-user-id would act for its owner on the host.

@@ -14,6 +14,7 @@ mod new_file_in_system;
 mod node_files;
 mod rename_system_file;
 mod reopen_for_writing;
+mod subvolume_snapshot;
 mod trusted_attribute;
 mod write_through_a_map;
 
@@ -34,6 +35,7 @@ pub(super) const ALL: &[&Technique] = &[
     &node_files::TECHNIQUE,
     &rename_system_file::TECHNIQUE,
     &reopen_for_writing::TECHNIQUE,
+    &subvolume_snapshot::TECHNIQUE,
     &trusted_attribute::TECHNIQUE,
     &write_through_a_map::TECHNIQUE,
 ];
