@@ -41,4 +41,5 @@ pub mod sockets;
 pub mod spawn;
 mod sys;
 
+pub use launch::OOM_SCORE;
 pub use privileges::give_up_group;

@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ringfence_model::resource::Filesystem;
-use ringfence_model::{Generation, InstanceId, VirtualAddr, WorkloadId};
+use ringfence_model::{Generation, InstanceId, VirtualAddr, WorkloadId, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{Facts, Figures};
@@ -61,6 +61,12 @@ pub enum FromLauncher {
         /// Agent or service.
         name: String,
     },
+    /// A process, a child of mine, becomes the compartment. It waits until I am answered by [`ToLauncher::Enclosed`].
+    /// Said once, and only when the grant asks for it.
+    Enclose {
+        /// Its id.
+        process: u32,
+    },
 }
 
 /// Node to launcher.
@@ -85,6 +91,8 @@ pub enum ToLauncher {
         /// What to do about it.
         hint: String,
     },
+    /// The process that you showed, and all that comes from it, is bounded so.
+    Enclosed(Enclosure),
     /// One descriptor beside: your end of a fresh channel to the enforcer. Hand the doors over on it.
     Link,
 }
@@ -111,6 +119,62 @@ pub struct Grant {
     /// The node looked at the file that came with the claim: it is that one that is started, or nothing.
     #[serde(default)]
     pub pinned: bool,
+    /// How much of the host it may take.
+    #[serde(default)]
+    pub bounds: Bounds,
+    /// The node wants to see the compartment's first process before there is anything in it: [`FromLauncher::Enclose`]
+    /// comes next. Not of an instance that is resumed.
+    #[serde(default)]
+    pub encloses: bool,
+}
+
+/// How much of its host a compartment may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Bytes of memory, all of it together.
+    pub memory: u64,
+    /// Processes and threads.
+    pub processes: u32,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            memory: limits::MEMORY,
+            processes: limits::PROCESSES,
+        }
+    }
+}
+
+/// Whether a compartment is in a control group of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enclosure {
+    /// It is.
+    Group {
+        /// The group, or where it would be made.
+        directory: PathBuf,
+        /// What it is bounded by: what was granted, or less.
+        bounds: Bounds,
+        /// Whether it has a fair share of the processors.
+        shares: bool,
+    },
+    /// There can be none.
+    None {
+        /// Why.
+        why: String,
+        /// What to do about it.
+        fix: String,
+    },
+}
+
+impl Default for Enclosure {
+    fn default() -> Self {
+        Self::None {
+            why: "the node makes no control groups".to_owned(),
+            fix: "use a node of this version".to_owned(),
+        }
+    }
 }
 
 /// What a claim would give: a [`Grant`] without anything that can be used.
@@ -134,6 +198,9 @@ pub struct Rehearsal {
     pub checked: String,
     /// The program is a part of that.
     pub pinned: bool,
+    /// What would bound its memory.
+    #[serde(default)]
+    pub enclosure: Enclosure,
 }
 
 /// Launcher to enforcer.

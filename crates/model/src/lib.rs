@@ -13,6 +13,7 @@ mod attest;
 mod diagnostic;
 pub mod flow;
 mod flow_json;
+pub mod limits;
 pub mod load;
 mod name;
 pub mod operation;
@@ -28,6 +29,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use flow_json::{
     FLOW_LINE_MAX, FLOW_SCHEMA, FlowError, FlowRecord, Outcome, RecordKind, Side, UNITEMISED,
 };
+pub use limits::{Limits, Memory, NotMemory};
 pub use name::{HOST_NAME_MAX, HostName, NAME_MAX, Name, NameError};
 pub use path::CanonicalPath;
 pub use resource::Estate;

@@ -11,7 +11,7 @@ use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
 pub use crate::attest::Attest;
-use crate::{HostName, Name, Position, Protocol, WorkloadId};
+use crate::{HostName, Limits, Name, Position, Protocol, WorkloadId};
 
 /// All resources of a zone that load together: one generation, before compilation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,6 +59,9 @@ pub struct Service {
     pub receive: Option<Vec<Entry>>,
     /// Who may claim to be it.
     pub attest: Option<Attest>,
+    /// How much of its host it may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// Where it stands.
     pub at: Position,
 }
@@ -81,6 +84,9 @@ pub struct Agent {
     pub hosts: Vec<HostName>,
     /// Who may claim to be it.
     pub attest: Option<Attest>,
+    /// How much of its host it may take.
+    #[serde(default)]
+    pub limits: Limits,
     /// Where it stands.
     pub at: Position,
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use ringfence_compartment::link::{LINK_OLDEST, LINK_VERSION};
 use ringfence_model::resource::{Attest, Filesystem};
-use ringfence_model::{Estate, Name, Sha256Digest, UnitName, VirtualAddr, WorkloadId};
+use ringfence_model::{Estate, Limits, Name, Sha256Digest, UnitName, VirtualAddr, WorkloadId};
 use serde::{Deserialize, Serialize};
 
 use crate::program::Seen;
@@ -21,6 +21,7 @@ pub(crate) struct Claimed {
     pub(crate) workload: WorkloadId,
     pub(crate) address: VirtualAddr,
     pub(crate) filesystem: Filesystem,
+    pub(crate) limits: Limits,
 }
 
 /// Who asks, as far as the kernel tells.
@@ -84,7 +85,7 @@ impl fmt::Display for Checked {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Decision {
     /// It may be.
-    Granted(Claimed, Checked),
+    Granted(Box<Claimed>, Checked),
     /// The program must be looked at first, with its contents if `digest`.
     Look {
         /// Whether its digest is asked for.
@@ -158,7 +159,7 @@ pub(crate) fn check(
     program: &Program,
     name: &str,
 ) -> Result<Decision, Refusal> {
-    let Some((workload, attest)) = find(estate, name) else {
+    let Some((workload, attest, limits)) = find(estate, name) else {
         return Err(if owner.trusts(claimant.uid) {
             unknown(estate, name)
         } else {
@@ -200,9 +201,10 @@ pub(crate) fn check(
         filesystem: policy
             .map(|policy| policy.filesystem.clone())
             .unwrap_or_default(),
+        limits,
         workload,
     };
-    Ok(Decision::Granted(claimed, checked))
+    Ok(Decision::Granted(Box::new(claimed), checked))
 }
 
 /// How far a claim meets what it is held to.
@@ -338,26 +340,27 @@ fn compare(attest: &Attest, seen: &Seen) -> Result<(), Unmet> {
     Ok(())
 }
 
-fn find<'a>(estate: &'a Estate, name: &str) -> Option<(WorkloadId, Option<&'a Attest>)> {
+fn find<'a>(estate: &'a Estate, name: &str) -> Option<(WorkloadId, Option<&'a Attest>, Limits)> {
     use ringfence_model::Kind;
     let agents = estate
         .agents
         .iter()
-        .map(|agent| (Kind::Agent, &agent.name, agent.attest.as_ref()));
+        .map(|it| (Kind::Agent, &it.name, it.attest.as_ref(), it.limits));
     let services = estate
         .services
         .iter()
-        .map(|service| (Kind::Service, &service.name, service.attest.as_ref()));
+        .map(|it| (Kind::Service, &it.name, it.attest.as_ref(), it.limits));
     agents
         .chain(services)
-        .find(|(_, candidate, _)| candidate.as_str() == name)
-        .map(|(kind, name, attest)| {
+        .find(|(_, candidate, _, _)| candidate.as_str() == name)
+        .map(|(kind, name, attest, limits)| {
             (
                 WorkloadId {
                     kind,
                     name: name.clone(),
                 },
                 attest,
+                limits,
             )
         })
 }

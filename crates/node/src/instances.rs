@@ -54,6 +54,9 @@ pub(crate) struct Instance {
     /// What its claim was held to.
     #[serde(default)]
     pub(crate) checked: Checked,
+    /// Its control group.
+    #[serde(default)]
+    pub(crate) group: Option<PathBuf>,
 }
 
 /// All of them.
@@ -176,6 +179,16 @@ impl Instances {
         self.live.iter()
     }
 
+    /// Notes where its control group is. `false`: it is gone already.
+    pub(crate) fn enclosed(&mut self, id: &InstanceId, group: PathBuf) -> bool {
+        let instance = self.live.get_mut(id);
+        let there = instance.is_some();
+        if let Some(instance) = instance {
+            instance.group = Some(group);
+        }
+        there
+    }
+
     pub(crate) fn remove(&mut self, id: &InstanceId) -> Option<Instance> {
         self.live.remove(id)
     }
@@ -222,6 +235,7 @@ mod tests {
             command: "sleep".to_owned(),
             since: Timestamp::UNIX_EPOCH,
             checked: Checked::default(),
+            group: None,
         }
     }
 

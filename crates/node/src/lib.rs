@@ -24,9 +24,12 @@
 
 mod addresses;
 mod admin;
+mod bounds;
+mod cgroup;
 pub mod check;
 mod claim;
 mod counters;
+mod enclosing;
 mod enforcer;
 mod error;
 mod format;

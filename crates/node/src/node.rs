@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
 use crate::NodeError;
+use crate::cgroup::Prefix;
 use crate::claim::Owner;
 use crate::counters::Counters;
 use crate::generation::Desk;
@@ -152,6 +153,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         run_as,
         owner,
         group,
+        groups: Prefix::of(state.id()),
         outer_ids: owner.0 == 0 && outer_ids_exist(&uids, &gids),
         state_option,
         since: Timestamp::now(),
@@ -192,12 +194,14 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
             uids,
             group,
             owner,
+            fixed.groups.clone(),
             inputs.clone(),
         ));
         tokio::spawn(crate::admin::serve(admin, owner.0, inputs.clone()));
         tokio::spawn(tick(inputs.clone()));
         let mut supervisor = Supervisor::new(fixed, inputs, desk, nothing, instances, watched);
         supervisor.record_stopped(gone);
+        supervisor.sweep_groups();
         supervisor.run(queue).await;
         Ok(())
     });

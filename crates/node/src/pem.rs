@@ -191,6 +191,7 @@ mod tests {
                 mutual_auth: None,
                 receive: None,
                 attest: None,
+                limits: ringfence_model::Limits::default(),
                 at,
             }],
             ..Estate::default()

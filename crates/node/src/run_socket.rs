@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ringfence_compartment::channel::Bare;
 use ringfence_compartment::link::{FromLauncher, Grant, Rehearsal, ToLauncher};
 use ringfence_compartment::sockets;
 use ringfence_model::InstanceId;
@@ -13,7 +14,9 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::cgroup::Prefix;
 use crate::claim::{Claimant, Owner, Program, Refusal, check_version};
+use crate::enclosing::Enclosing;
 use crate::ids::IdMap;
 use crate::instances::ProcessId;
 use crate::limits::{
@@ -74,9 +77,10 @@ pub(crate) async fn serve(
     ids: IdMap,
     group: LauncherGroup,
     owner: Owner,
+    groups: Prefix,
     inputs: Inputs,
 ) {
-    let ids = Arc::new(ids);
+    let (ids, groups) = (Arc::new(ids), Arc::new(groups));
     let door = Arc::new(Door::default());
     for number in 0.. {
         match listener.accept().await {
@@ -92,6 +96,7 @@ pub(crate) async fn serve(
                     ids: Arc::clone(&ids),
                     group,
                     owner,
+                    groups: Arc::clone(&groups),
                     inputs: inputs.clone(),
                 };
                 tokio::spawn(launcher.serve(socket, peer, place));
@@ -172,6 +177,7 @@ struct Launcher {
     ids: Arc<IdMap>,
     group: LauncherGroup,
     owner: Owner,
+    groups: Arc<Prefix>,
     inputs: Inputs,
 }
 
@@ -258,9 +264,16 @@ impl Launcher {
         };
         place.claimed();
         let instance = grant.instance.clone();
+        let enclosing = grant.encloses.then(|| Enclosing {
+            instance: instance.clone(),
+            name: self.groups.name(&instance.0),
+            launcher: peer.pid.unsigned_abs(),
+            bounds: grant.bounds,
+            inputs: self.inputs.clone(),
+        });
         let told = timeout(CLAIM_WITHIN, channel.send(&ToLauncher::Granted(grant), &[])).await;
         if matches!(told, Ok(Ok(()))) {
-            stay(&channel, &watched, &mut handed).await;
+            stay(&channel, &watched, &mut handed, enclosing).await;
         }
         drop(handed);
         drop(channel);
@@ -360,6 +373,7 @@ impl Launcher {
                 ..
             } => (name, command, resume, false),
             FromLauncher::Rehearse { name, .. } => (name, String::new(), None, true),
+            FromLauncher::Enclose { .. } => return Err(unread()),
         };
         // Longer ones are nobody's. They are recorded, and told to whoever asked.
         let mut name = name;
@@ -457,8 +471,14 @@ fn visible(peer: sockets::Peer) -> Option<u32> {
     u32::try_from(peer.pid).ok().filter(|pid| *pid != 0)
 }
 
-/// Passes links on until the launcher leaves, says something it may not, or is cut off.
-async fn stay(channel: &Channel, watched: &Process, handed: &mut mpsc::Receiver<OwnedFd>) {
+/// Passes links on until the launcher leaves, says something it may not, or is cut off. Its first process is bounded
+/// meanwhile, if that was asked for.
+async fn stay(
+    channel: &Channel,
+    watched: &Process,
+    handed: &mut mpsc::Receiver<OwnedFd>,
+    mut enclosing: Option<Enclosing>,
+) {
     loop {
         tokio::select! {
             link = handed.recv() => {
@@ -467,8 +487,19 @@ async fn stay(channel: &Channel, watched: &Process, handed: &mut mpsc::Receiver<
                     return;
                 }
             }
-            // A claim is made once. Whatever comes now, the end included, ends it.
-            _ = channel.recv::<FromLauncher>() => return,
+            // A claim is made once, and its process shown once. Whatever else comes, the end included, ends it.
+            said = channel.recv::<FromLauncher>() => {
+                let (Ok(Some(Bare { message: FromLauncher::Enclose { process }, .. })), Some(enclosing)) =
+                    (said, enclosing.take())
+                else {
+                    return;
+                };
+                let answer = ToLauncher::Enclosed(enclosing.enclose(process).await);
+                let told = timeout(CLAIM_WITHIN, channel.send(&answer, &[])).await;
+                if !matches!(told, Ok(Ok(()))) {
+                    return;
+                }
+            }
             _ = watched.ended() => return,
         }
     }

@@ -4,6 +4,7 @@
 
 mod attest;
 mod child;
+mod groups;
 mod launchers;
 mod policy;
 mod report;
@@ -22,7 +23,9 @@ use ringfence_model::{HostName, InstanceId};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::cgroup::Prefix;
 use crate::claim::Owner;
+use crate::enclosing::Enclosed;
 use crate::enforcer::{EnforcerNews, Epoch};
 use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
@@ -53,6 +56,8 @@ pub(crate) enum Input {
     Claim(Claim),
     /// A claim could not even be decided.
     Stranger(Stranger),
+    /// A compartment has a control group.
+    Enclosed(Enclosed),
     /// A launcher's connection has ended.
     Departed(Departure),
     /// An operator asks.
@@ -104,6 +109,8 @@ pub(crate) struct Fixed {
     pub(crate) owner: Owner,
     /// What vouches for launchers of other users.
     pub(crate) group: LauncherGroup,
+    /// How control groups of its compartments are called.
+    pub(crate) groups: Prefix,
     /// Whether compartments of root's launchers can get ids of their own.
     pub(crate) outer_ids: bool,
     /// What to append to commands that are suggested, such as ` --state DIR`.
@@ -140,6 +147,8 @@ pub(crate) struct Supervisor {
     links: BTreeMap<InstanceId, launchers::Link>,
     porters: Porters,
     waiting: Vec<launchers::Waiting>,
+    /// Control groups of compartments that have ended, in which something is still ending.
+    ending: Vec<PathBuf>,
     /// Since when running instances have no doors with the enforcer.
     unarmed: BTreeMap<InstanceId, Instant>,
     /// User and process of those who were told of already.
@@ -183,6 +192,7 @@ impl Supervisor {
             instances,
             links: BTreeMap::new(),
             waiting: Vec::new(),
+            ending: Vec::new(),
             unarmed: BTreeMap::new(),
             strangers: BTreeSet::new(),
             looks: Arc::new(Semaphore::new(PROGRAMS_AT_A_TIME)),
@@ -232,6 +242,7 @@ impl Supervisor {
             Input::StartEnforcer => self.start_enforcer(),
             Input::Claim(claim) => self.claim(claim),
             Input::Stranger(stranger) => self.stranger(&stranger),
+            Input::Enclosed(enclosed) => self.enclosed(enclosed),
             Input::Departed(departure) => self.departed(&departure),
             Input::Status(answer) => self.status_asked(answer),
             // Who asked may have hung up.
@@ -249,6 +260,7 @@ impl Supervisor {
         self.check_deadlines();
         self.expire_claims();
         self.sweep_instances();
+        self.end_groups();
         self.ask_enforcer();
         let line = self.line();
         self.manager.status(&line);

@@ -347,6 +347,7 @@ fn build(plain: &[Plain], walls: &[Wall]) -> Estate {
                 serves,
                 hosts: vec![],
                 attest: None,
+                limits: ringfence_model::Limits::default(),
                 at: at.clone(),
             });
         } else {
@@ -378,6 +379,7 @@ fn build(plain: &[Plain], walls: &[Wall]) -> Estate {
                 mutual_auth: workload.exempt.then_some(exemption),
                 receive: if in_policy { None } else { receive.clone() },
                 attest: None,
+                limits: ringfence_model::Limits::default(),
                 at: at.clone(),
             });
         }

@@ -106,7 +106,7 @@ fn says_what_would_be_started_and_changes_nothing() {
                 &format!("/work       {}", dir.display()),
                 "shown       /usr, read-only",
                 "wall        seccomp",
-                "unbounded   memory is not bounded",
+                "unbounded   file accesses that are refused",
                 "Nothing was granted, and nothing started.",
             ] {
                 assert!(told.stdout.contains(part), "{part} {root}: {told:?}");

@@ -420,18 +420,18 @@ fn children_that_outlive_the_program_end_with_the_compartment() {
 #[test]
 fn status_says_what_is_not_bounded_while_a_compartment_runs() {
     let node = start();
-    let speaks_of_memory = |node: &Node| -> Result<bool, ringfence_testbed::TestbedError> {
+    let speaks_of_records = |node: &Node| -> Result<bool, ringfence_testbed::TestbedError> {
         let status = node.status()?.1;
         let notes = status["notes"].as_array().cloned().unwrap_or_default();
         Ok(notes.iter().any(|note| {
             note.as_str()
-                .is_some_and(|note| note.contains("memory is not bounded"))
+                .is_some_and(|note| note.contains("are not recorded"))
         }))
     };
-    assert!(!speaks_of_memory(&node).unwrap());
+    assert!(!speaks_of_records(&node).unwrap());
     let _running = node.workload("agent").spawn(&["sleep", "60"]).unwrap();
-    node.await_that("the note about memory", |node| {
-        Ok(speaks_of_memory(node)?.then_some(()))
+    node.await_that("the note about records", |node| {
+        Ok(speaks_of_records(node)?.then_some(()))
     })
     .unwrap();
 }

@@ -16,6 +16,8 @@ const ENDINGS: &[&str] = &[
 ];
 /// Names that end like a bound and are none.
 const NO_BOUNDS: &[&str] = &[
+    // How amounts are written.
+    "UNITS",
     // Follows from `RECORD_MAX`.
     "PREFIX_MAX",
 ];

@@ -34,6 +34,8 @@ pub(crate) struct Setup {
     pub(crate) streams: [Option<OwnedFd>; 3],
     /// Signals that were ignored when the launcher started stay ignored.
     pub(crate) ignored_signals: Vec<i32>,
+    /// Processes and threads that may be inside.
+    pub(crate) processes: u32,
     /// To the launcher.
     pub(crate) control: OwnedFd,
     /// From the workload's process to the launcher.
@@ -99,7 +101,7 @@ fn live(setup: &Setup) -> Result<(), Refusal> {
 
     privileges::drop_all_but(CapabilitySet::empty())
         .or_refuse("the dropping of capabilities", FIX)?;
-    limits::apply()?;
+    limits::apply(setup.processes)?;
     privileges::die_with_parent().or_refuse("the parent-death signal", FIX)?;
     if !matches!(hear(setup)?, Some(ToInit::Start)) {
         return Ok(());

@@ -7,8 +7,6 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{OrRefuse, Refusal};
 
-/// Processes and threads in one compartment. The next one gets `EAGAIN`.
-pub(super) const PROCESSES: u64 = 4096;
 /// Open files of one process. The next one gets `EMFILE`.
 pub(super) const OPEN_FILES: u64 = 65_536;
 /// Bytes of locked memory of one process.
@@ -26,10 +24,11 @@ const INOTIFY_SHARE: u64 = 8;
 /// Bytes in POSIX message queues.
 pub(super) const QUEUE_BYTES: u64 = 819_200;
 
-/// Bounds this process and all it starts. Nothing raises them again without a capability.
-pub(crate) fn apply() -> Result<(), Refusal> {
+/// Bounds this process and all it starts, with `processes` in the compartment: the next one gets `EAGAIN`. Nothing raises
+/// them again without a capability.
+pub(crate) fn apply(processes: u32) -> Result<(), Refusal> {
     for (resource, most) in [
-        (Resource::Nproc, PROCESSES),
+        (Resource::Nproc, u64::from(processes)),
         (Resource::Nofile, OPEN_FILES),
         (Resource::Memlock, LOCKED_BYTES),
         (Resource::Msgqueue, QUEUE_BYTES),

@@ -16,8 +16,9 @@ use crate::landlock::{Grant, restrict};
 use crate::root::{self, Access};
 use crate::{channel, seccomp, sys};
 
-/// Trees of its own that a workload may write.
-const WRITABLE: &[&str] = &["/tmp", "/run", "/dev", "/proc", "/work"];
+/// Trees of its own that a workload may write. Not `/proc`: what can be set there is for those who look after it, such as
+/// whom the kernel ends first when memory is short.
+const WRITABLE: &[&str] = &["/tmp", "/run", "/dev", "/work"];
 /// What to do where refused calls cannot be answered.
 pub(crate) const SECCOMP_FIX: &str =
     "the kernel needs CONFIG_SECCOMP_FILTER and user notification (Linux 5.9 or later)";

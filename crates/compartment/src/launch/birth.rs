@@ -62,13 +62,23 @@ fn stand_in(far: &OwnedFd) -> ! {
     sys::exit_now(0)
 }
 
-/// Runs `init`, which does not return, as process 1 of namespaces of its own within `users`, and as a child of this process. Returns its id.
-pub(super) fn process_1(users: &OwnedFd, init: impl FnOnce()) -> Result<i32, Refusal> {
+/// Runs `init`, which does not return, as process 1 of namespaces of its own within `users`, and as a child of this
+/// process. Returns its id. Before there is one, `enclose` is called with the process that it comes from: what is done
+/// to that is done to all.
+pub(super) fn process_1(
+    users: &OwnedFd,
+    enclose: impl FnOnce(i32) -> Result<(), Refusal>,
+    init: impl FnOnce(),
+) -> Result<i32, Refusal> {
     let (near, far) = channel::pair().or_refuse("a channel", FIX)?;
     let builder = match sys::clone_process(0).or_refuse("a process", FIX)? {
         sys::Cloned::Parent { pid, .. } => pid,
         sys::Cloned::Child => {
             drop(near);
+            // The launcher's word, or its end.
+            if !matches!(channel::recv::<()>(&far), Ok(Some(_))) {
+                sys::exit_now(0);
+            }
             let begun = enter(users).and_then(|()| {
                 // Not a child of this one, which ends at once, but a sibling.
                 sys::clone_process(NAMESPACES | libc::CLONE_PARENT)
@@ -88,6 +98,14 @@ pub(super) fn process_1(users: &OwnedFd, init: impl FnOnce()) -> Result<i32, Ref
         }
     };
     drop(far);
+    let enclosed =
+        enclose(builder).and_then(|()| channel::send(&near, &(), &[]).or_refuse("process 1", FIX));
+    if let Err(refusal) = enclosed {
+        // It sees that nobody waits for it any more.
+        drop(near);
+        sys::reap(builder).or_refuse("process 1", FIX)?;
+        return Err(refusal);
+    }
     let told = channel::recv::<Result<i32, i32>>(&near).or_refuse("process 1", FIX)?;
     sys::reap(builder).or_refuse("process 1", FIX)?;
     match told.map(|packet| packet.message) {

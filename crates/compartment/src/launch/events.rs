@@ -4,6 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use ringfence_model::Memory;
+
 use super::link::Link;
 use super::node::{self, RETRY, RETRY_REFUSED};
 use super::watch::{LAST_WORDS, Launcher, Node, Source, UNKNOWN_END};
@@ -137,9 +139,17 @@ impl Launcher {
             },
             Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
             Ok(None) | Err(_) => {
-                say(
-                    "process 1 of the compartment was ended from outside, and the workload with it",
-                );
+                if self.enclosed.ran_out_of_memory() {
+                    let most = Memory(self.grant.bounds.memory);
+                    say(&format!(
+                        "the workload needed more memory than its {most}, and was ended\n= help: give it more: \
+                         `limits: {{memory: …}}` in its resource"
+                    ));
+                } else {
+                    say(
+                        "process 1 of the compartment was ended from outside, and the workload with it",
+                    );
+                }
                 self.ended(128 + libc::SIGKILL as u8);
             }
         }
@@ -328,6 +338,9 @@ impl Launcher {
                     ToLauncher::WouldGrant(_) | ToLauncher::WouldRefuse { .. } => {
                         self.node_lost("it took this workload for a rehearsal");
                     }
+                    ToLauncher::Enclosed(_) => {
+                        self.node_lost("it took this workload for one that starts");
+                    }
                 },
                 Ok(None) => self.node_lost("it has ended"),
                 Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => return,
@@ -371,7 +384,10 @@ impl Launcher {
         }
         let sockets = self.doors.iter().chain(&self.answers);
         let handed = Link::new(descriptor).and_then(|mut link| {
-            link.hand_over(sockets.map(|(socket, descriptor)| (*socket, descriptor)))?;
+            link.hand_over(
+                sockets.map(|(socket, descriptor)| (*socket, descriptor)),
+                &self.said,
+            )?;
             Ok(link)
         });
         match handed {

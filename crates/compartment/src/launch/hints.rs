@@ -2,11 +2,11 @@
 
 use std::io;
 
-use crate::error::Refusal;
-use crate::{container, landlock};
+use ringfence_model::Memory;
 
-/// Name of what an operator can bound from outside.
-pub(crate) const MEMORY: &str = "memory";
+use crate::error::Refusal;
+use crate::link::Enclosure;
+use crate::{container, landlock};
 
 /// What can be known before anything is tried.
 pub(super) fn preconditions() -> Result<(), Refusal> {
@@ -67,8 +67,47 @@ pub(crate) fn clone_refused(cause: &io::Error) -> Refusal {
     Refusal::wall("the namespaces", cause, fix)
 }
 
-/// What stands around every workload, in words, for status.
-pub(super) fn walls() -> Vec<String> {
+/// What is told about a compartment, in words, for status.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    /// What stands around it.
+    pub(super) walls: Vec<String>,
+    /// What is not bounded, or not recorded.
+    pub(super) unbounded: Vec<String>,
+}
+
+impl Said {
+    /// About one whose workload has a user of its own on the host or not, which is bounded by `enclosure` and is ended
+    /// before others when memory is short, or not.
+    pub(super) fn of(own_user: bool, enclosure: &Enclosure, scored: bool) -> Self {
+        let mut walls = walls();
+        let mut open = Vec::new();
+        match enclosure {
+            Enclosure::Group { bounds, shares, .. } => walls.push(format!(
+                "control group: {} of memory, {} processes{}",
+                Memory(bounds.memory),
+                bounds.processes,
+                if *shares {
+                    ", a fair share of the processors"
+                } else {
+                    ""
+                }
+            )),
+            Enclosure::None { why, .. } => open.push(format!("memory is not bounded: {why}")),
+        }
+        if !scored {
+            open.push("others may be ended before it when memory is short".to_owned());
+        }
+        let known = unbounded(own_user).into_iter();
+        open.extend(known.map(|(_, words)| words.to_owned()));
+        Self {
+            walls,
+            unbounded: open,
+        }
+    }
+}
+
+fn walls() -> Vec<String> {
     let mut walls: Vec<String> = [
         "namespaces: user, network, mount, pid, ipc, uts, cgroup",
         "firewall: everything to the doors, the rest dropped and logged",
@@ -85,10 +124,9 @@ pub(super) fn walls() -> Vec<String> {
     walls
 }
 
-/// What is not bounded or not recorded here: a name for each, and words, for status.
+/// What is not bounded or not recorded on this kernel: a name for each, and words.
 pub(crate) fn unbounded(root: bool) -> Vec<(&'static str, &'static str)> {
     let mut unbounded = vec![
-        (MEMORY, "memory is not bounded: no cgroup of its own"),
         (
             "file-records",
             "file accesses that are refused are not recorded",

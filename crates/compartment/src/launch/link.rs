@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use super::hints;
+use super::hints::Said;
 use super::spool::Spool;
 use crate::channel;
 use crate::link::{DESCRIPTORS_MAX, FromEnforcer, Socket, ToEnforcer};
@@ -39,18 +39,16 @@ impl Link {
         &self.descriptor
     }
 
-    /// Sends sockets, and asks the enforcer to arm.
+    /// Sends sockets, and asks the enforcer to arm. `said` is for people.
     pub(super) fn hand_over<'a>(
         &mut self,
         sockets: impl Iterator<Item = (Socket, &'a OwnedFd)>,
+        said: &Said,
     ) -> io::Result<()> {
         self.send_sockets(sockets)?;
         let arm = ToEnforcer::Arm {
-            walls: hints::walls(),
-            unbounded: hints::unbounded(rustix::process::geteuid().is_root())
-                .into_iter()
-                .map(|(_, words)| words.to_owned())
-                .collect(),
+            walls: said.walls.clone(),
+            unbounded: said.unbounded.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         channel::send(&self.descriptor, &arm, &[])

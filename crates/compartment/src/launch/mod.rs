@@ -9,6 +9,7 @@
 mod away;
 mod birth;
 mod drops;
+mod enclose;
 mod environment;
 mod events;
 mod foresee;
@@ -37,7 +38,8 @@ use crate::error::Refusal;
 use crate::inside::limits;
 use crate::{privileges, sys};
 
-pub(crate) use hints::{MEMORY, clone_refused, sysctl_in_the_way, unbounded};
+pub use enclose::OOM_SCORE;
+pub(crate) use hints::{clone_refused, sysctl_in_the_way, unbounded};
 pub use rehearse::{Outside, Rehearsed, ShownTree, rehearse};
 pub(crate) use start::{Ids, NAMESPACES};
 pub(crate) use trial::{grant as trial_grant, trial};
@@ -81,17 +83,36 @@ pub fn run(request: LaunchRequest) -> u8 {
 const LEAVE_TIME: std::time::Duration = std::time::Duration::from_secs(2);
 
 fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
-    let (signals, ignored) = prepare()?;
+    let Prepared {
+        signals,
+        ignored,
+        score,
+    } = prepare()?;
     hints::preconditions()?;
     let streams = streams::Streams::examine()?;
     let environment = environment::build(request)?;
     let claimed = node::claim(request, &environment.path, &signals)?;
-    let started = start::start(request, claimed, streams, environment, ignored, &signals)?;
+    let given = start::Given {
+        streams,
+        environment,
+        ignored_signals: ignored,
+        score,
+    };
+    let started = start::start(request, claimed, given, &signals)?;
     watch::Launcher::new(request.clone(), started, signals).run()
 }
 
-/// Makes this process one that a node can be asked from. Gives where its signals arrive, and those that were ignored.
-fn prepare() -> Result<(OwnedFd, Vec<i32>), Refusal> {
+/// A process that a node can be asked from.
+struct Prepared {
+    /// Where its signals arrive.
+    signals: OwnedFd,
+    /// Those that were ignored.
+    ignored: Vec<i32>,
+    score: enclose::Score,
+}
+
+/// Makes this process one.
+fn prepare() -> Result<Prepared, Refusal> {
     let fix = "start `ringfence run` as a process of its own";
     let threads = sys::thread_count()
         .map_err(|cause| Refusal::wall("a launcher", &cause, "mount /proc on this host"))?;
@@ -102,11 +123,16 @@ fn prepare() -> Result<(OwnedFd, Vec<i32>), Refusal> {
         ));
     }
     sys::close_all_but(&[0, 1, 2]).map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
+    let score = enclose::Score::open();
     privileges::close_to_others().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
     limits::no_core_dumps()?;
     let ignored = signals::ignored();
     let signals = signals::catch(&ignored)?;
-    Ok((signals, ignored))
+    Ok(Prepared {
+        signals,
+        ignored,
+        score,
+    })
 }
 
 /// A message for people, without anything that their terminal would obey: names of files may hold what a workload of

@@ -61,6 +61,10 @@ pub(super) fn claim(
             message: ToLauncher::WouldGrant(_) | ToLauncher::WouldRefuse { .. },
             ..
         } => return Err(broken(&"it answered a claim as a rehearsal")),
+        Packet {
+            message: ToLauncher::Enclosed(_),
+            ..
+        } => return Err(broken(&"it answered a claim with bounds")),
     };
     let link = match answer::<ToLauncher>(&node, signals, "the node")? {
         Packet {
@@ -112,7 +116,7 @@ pub(super) fn rehearse(
                 request.state.display()
             ),
         )),
-        ToLauncher::Granted(_) | ToLauncher::Link => {
+        ToLauncher::Granted(_) | ToLauncher::Link | ToLauncher::Enclosed(_) => {
             Err(broken(&"it took a rehearsal for a claim"))
         }
     }
@@ -197,7 +201,7 @@ fn unreachable(request: &LaunchRequest, cause: &io::Error) -> Refusal {
     }
 }
 
-fn broken(cause: &dyn std::fmt::Display) -> Refusal {
+pub(super) fn broken(cause: &dyn std::fmt::Display) -> Refusal {
     Refusal::new(
         format!("the talk with the node broke off: {cause}"),
         "look at `ringfence status` and at what `ringfence up` says; restart the older of the two if their versions differ",

@@ -12,7 +12,7 @@ use super::foresee::View;
 use super::start::{ids_inside, no_user_of_its_own, own_ids};
 use super::{LaunchRequest, environment, events, hints, node, prepare};
 use crate::error::Refusal;
-use crate::link::{Grant, Rehearsal};
+use crate::link::{Bounds, Grant, Rehearsal};
 use crate::root::{Access, Plan};
 
 /// What would be run.
@@ -66,7 +66,7 @@ pub struct ShownTree {
 ///
 /// To be called as [`run`](super::run) is: the node is shown the same process, with the same descriptors.
 pub fn rehearse(request: &LaunchRequest) -> Result<Rehearsed, Refusal> {
-    let (signals, _ignored) = prepare()?;
+    let signals = prepare()?.signals;
     hints::preconditions()?;
     let environment = environment::build(request)?;
     let Some((command, arguments)) = request.command.split_first() else {
@@ -89,6 +89,8 @@ pub fn rehearse(request: &LaunchRequest) -> Result<Rehearsed, Refusal> {
     if claim.pinned {
         found.insist(shown.as_ref())?;
     }
+    // What a process that is not there would be scored cannot be known; it is said when it is.
+    let said = hints::Said::of(root, &claim.enclosure, true);
     let trees = plan.trees.into_iter().map(|tree| ShownTree {
         source: tree.source,
         target: tree.target,
@@ -106,10 +108,8 @@ pub fn rehearse(request: &LaunchRequest) -> Result<Rehearsed, Refusal> {
         },
         workdir: request.workdir.clone(),
         trees: trees.collect(),
-        walls: hints::walls(),
-        unbounded: (hints::unbounded(root).into_iter())
-            .map(|(_, words)| words.to_owned())
-            .collect(),
+        walls: said.walls,
+        unbounded: said.unbounded,
         doubt: hints::sysctl_in_the_way(),
         claim,
     })
@@ -127,5 +127,7 @@ fn imagined(claim: &Rehearsal) -> Grant {
         forbidden: claim.forbidden.clone(),
         generation: claim.generation,
         pinned: false,
+        bounds: Bounds::default(),
+        encloses: false,
     }
 }

@@ -5,7 +5,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::thread::CapabilitySet;
 
+use super::enclose::{self, Enclosed, Score};
 use super::environment::Environment;
+use super::hints::Said;
 use super::link::Link;
 use super::node::{Claimed, answer};
 use super::pump::Pump;
@@ -57,25 +59,41 @@ pub(super) struct Started {
     pub(super) log: OwnedFd,
     pub(super) terminal: Option<Terminal>,
     pub(super) pumps: Vec<Pump>,
+    /// What bounds it from outside.
+    pub(super) enclosed: Enclosed,
+    /// What an enforcer is told about it.
+    pub(super) said: Said,
     /// Keeps the work directory to this compartment.
     pub(super) plan: Plan,
+}
+
+/// What the caller gave, and this process was.
+pub(super) struct Given {
+    pub(super) streams: Streams,
+    pub(super) environment: Environment,
+    pub(super) ignored_signals: Vec<i32>,
+    pub(super) score: Score,
 }
 
 /// Builds everything, in order, and hands the doors over. The workload starts when the enforcer says it is armed.
 pub(super) fn start(
     request: &LaunchRequest,
     claimed: Claimed,
-    streams: Streams,
-    environment: Environment,
-    ignored_signals: Vec<i32>,
+    given: Given,
     signals: &OwnedFd,
 ) -> Result<Started, Refusal> {
     let Claimed {
         node,
         grant,
         program,
-        link,
+        mut link,
     } = claimed;
+    let Given {
+        streams,
+        environment,
+        ignored_signals,
+        mut score,
+    } = given;
     let ids = Ids::decide(&grant, request.user)?;
     if ids.dynamic.is_some() {
         streams.open_pipes().or_refuse(
@@ -105,6 +123,7 @@ pub(super) fn start(
         path: environment.path,
         streams: streams.given,
         ignored_signals,
+        processes: grant.bounds.processes,
         control: far_control,
         report: far_report,
     };
@@ -112,7 +131,23 @@ pub(super) fn start(
         return Err(Refusal::new("no program is named", "give one after --"));
     }
     let users = birth::user_namespace(|pid| ids.write_maps(pid), signals)?;
-    let pid = birth::process_1(&users, || init::run(&setup))?;
+    let mut enclosed = Enclosed::nowhere();
+    score.raise()?;
+    let enclose = |process: i32| {
+        score.restore()?;
+        if grant.encloses {
+            let (found, newer) = enclose::ask(&node, process, signals)?;
+            enclosed = found;
+            if let Some(newer) = newer {
+                link = newer;
+            }
+        }
+        Ok(())
+    };
+    let pid = birth::process_1(&users, enclose, || init::run(&setup))?;
+    enclosed.scored = enclose::has_score(pid);
+    let own_user = ids.dynamic.is_some();
+    let said = Said::of(own_user, &enclosed.enclosure, enclosed.scored);
     let init = Init {
         pid,
         process: birth::descriptor(pid).or_refuse("process 1", FIX)?,
@@ -153,6 +188,7 @@ pub(super) fn start(
         sockets
             .iter()
             .map(|(socket, descriptor)| (*socket, descriptor)),
+        &said,
     )
     .or_refuse(
         "the hand-over of the doors",
@@ -195,6 +231,8 @@ pub(super) fn start(
         log,
         terminal,
         pumps,
+        enclosed,
+        said,
         plan,
     })
 }

@@ -10,12 +10,13 @@ use std::path::PathBuf;
 use ringfence_model::resource::Filesystem;
 use ringfence_model::{Generation, InstanceId, Kind, Name, VirtualAddr, WorkloadId};
 
+use super::enclose::Score;
 use super::node::Claimed;
 use super::streams::Streams;
 use super::{LaunchRequest, environment, hints, signals, start, watch};
 use crate::error::{OrRefuse, Refusal};
 use crate::inside::limits;
-use crate::link::{FromEnforcer, Grant, ToEnforcer};
+use crate::link::{Bounds, FromEnforcer, Grant, ToEnforcer};
 use crate::{channel, inspect, privileges, sys};
 
 const FIX: &str = "raise the limit of open files, then try again";
@@ -43,6 +44,8 @@ pub(crate) fn grant(outer_id: Option<u32>) -> Grant {
         forbidden: Vec::new(),
         generation: Generation(0),
         pinned: false,
+        bounds: Bounds::default(),
+        encloses: false,
     }
 }
 
@@ -50,6 +53,7 @@ pub(crate) fn grant(outer_id: Option<u32>) -> Grant {
 ///
 /// Takes this process's privileges, as a launcher does: to be called in one that is thrown away.
 pub(crate) fn trial(outer_id: Option<u32>, program: &str) -> Result<u8, Refusal> {
+    let score = Score::open();
     privileges::close_to_others().or_refuse("a launcher", FIX)?;
     limits::no_core_dumps()?;
     let caught = signals::catch(&[])?;
@@ -83,7 +87,13 @@ pub(crate) fn trial(outer_id: Option<u32>, program: &str) -> Result<u8, Refusal>
         program: None,
         link,
     };
-    let started = start::start(&request, claimed, streams, environment, Vec::new(), &caught)?;
+    let given = start::Given {
+        streams,
+        environment,
+        ignored_signals: Vec::new(),
+        score,
+    };
+    let started = start::start(&request, claimed, given, &caught)?;
     watch::Launcher::new(request, started, caught).run()
 }
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::drops::Drops;
+use super::enclose::Enclosed;
+use super::hints::Said;
 use super::link::Link;
 use super::pump::Pump;
 use super::spool::Spool;
@@ -59,6 +61,10 @@ pub(super) struct Launcher {
     pub(super) outcome: Option<(u8, Instant)>,
     /// What was said last about node and enforcer: not said again.
     pub(super) complaint: String,
+    /// What bounds the compartment from outside.
+    pub(super) enclosed: Enclosed,
+    /// What each new enforcer is told about it.
+    pub(super) said: Said,
     drops: Drops,
     next_tick: Instant,
     _plan: Plan,
@@ -101,6 +107,8 @@ impl Launcher {
             frozen: false,
             outcome: None,
             complaint: String::new(),
+            enclosed: started.enclosed,
+            said: started.said,
             drops: Drops::default(),
             next_tick: Instant::now() + TICK,
             _plan: started.plan,

@@ -210,7 +210,11 @@ fn inside(
         "capabilities can be given up for good",
     )?;
     let text = "processes, open files, locked memory and core files can be bounded";
-    teller.step("limits", limits::apply(), text)
+    teller.step(
+        "limits",
+        limits::apply(ringfence_model::limits::PROCESSES),
+        text,
+    )
 }
 
 fn mapped_user(identity: &Identity, control: &OwnedFd) -> Result<(), Refusal> {

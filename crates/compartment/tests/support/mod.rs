@@ -455,6 +455,8 @@ fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
                     true
                 }),
             generation: Generation(1),
+            bounds: ringfence_compartment::link::Bounds::default(),
+            encloses: false,
         };
         if channel::send(&launcher, &ToLauncher::Granted(grant), &[]).is_ok()
             && send_link(shared, &launcher).is_ok()

@@ -5,8 +5,8 @@ use super::cross::{Draft, Offer};
 use super::fields::Reader;
 use super::shapes;
 use super::tree::{Mark, Node};
-use crate::Name;
 use crate::resource::{Agent, Labels, Serves};
+use crate::{Limits, Name};
 
 impl Reader<'_> {
     /// `spec` may be left out: an agent needs nothing but a name.
@@ -19,6 +19,7 @@ impl Reader<'_> {
             serves: None,
             hosts: Vec::new(),
             attest: None,
+            limits: Limits::default(),
             at: self.at(at),
         };
         let mut offer = Offer::Nothing;
@@ -29,6 +30,7 @@ impl Reader<'_> {
             agent.purpose = self.optional_words(&fields, "purpose");
             agent.owner = self.optional_words(&fields, "owner");
             agent.attest = self.attest(&fields);
+            agent.limits = self.limits(&fields);
             hosts = self.hosts(&fields);
             if fields.has("serves") {
                 offer = Offer::Unknown;

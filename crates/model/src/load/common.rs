@@ -11,6 +11,7 @@ use super::shapes;
 use super::tree::{Mark, Node, Value};
 use super::{CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
 use crate::attest::{Attest, NotAUnit};
+use crate::limits::{Limits, NotMemory, PROCESSES_MAX, PROCESSES_MIN};
 use crate::path::Allowances;
 use crate::resource::{Condition, Entry, Labels, OperationPattern};
 use crate::{HostName, Kind, Name, Protocol, WorkloadId};
@@ -277,6 +278,27 @@ impl Reader<'_> {
     }
 
     /// A text that `T` can be read from.
+    /// `limits`, or none. What cannot be read is told, and is the default until then.
+    pub(super) fn limits(&mut self, fields: &Fields<'_>) -> Limits {
+        let Some(node) = fields.get(self, "limits") else {
+            return Limits::default();
+        };
+        let Some(fields) = self.fields(node, "limits", &shapes::LIMITS) else {
+            return Limits::default();
+        };
+        Limits {
+            memory: fields.get(self, "memory").and_then(|node| {
+                self.parsed(node, "memory", |cause| match cause {
+                    NotMemory::Form => "write it as 512Mi or 2Gi",
+                    NotMemory::Amount => "write what a program can start with: 512Mi or 2Gi",
+                })
+            }),
+            processes: fields
+                .get(self, "processes")
+                .and_then(|node| self.number(node, "processes", PROCESSES_MIN, PROCESSES_MAX)),
+        }
+    }
+
     fn parsed<T: FromStr>(
         &mut self,
         node: &Node,

@@ -44,6 +44,7 @@ impl Reader<'_> {
         let owner = self.optional_words(&fields, "owner");
         let path_allowances = self.paths(&fields, protocol);
         let attest = self.attest(&fields);
+        let limits = self.limits(&fields);
         let hosts = self.hosts(&fields);
         let endpoints = self.endpoints(&fields, base);
         let mutual_auth = fields
@@ -95,6 +96,7 @@ impl Reader<'_> {
             mutual_auth,
             receive,
             attest,
+            limits,
             at,
         };
         let hosts = hosts

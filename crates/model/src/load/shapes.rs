@@ -1,6 +1,8 @@
 //! What may stand in each mapping of a resource file. The loader knows keys from here, and the JSON Schema is made of it, so
 //! that editors and loader cannot disagree about them.
 
+use crate::limits::{PROCESSES_MAX, PROCESSES_MIN};
+
 use super::{API_VERSION, CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
 
 /// One kind of mapping.
@@ -190,6 +192,11 @@ pub(super) const SERVICE: Shape = Shape {
                 Value::Map(&ATTEST),
                 "who may claim to be it; without it the node's owner and root only",
             ),
+            field(
+                "limits",
+                Value::Map(&LIMITS),
+                "how much of its host it may take",
+            ),
         ],
     )
 };
@@ -219,6 +226,11 @@ pub(super) const AGENT: Shape = Shape {
                 "attest",
                 Value::Map(&ATTEST),
                 "who may claim to be it; without it the node's owner and root only",
+            ),
+            field(
+                "limits",
+                Value::Map(&LIMITS),
+                "how much of its host it may take",
             ),
         ],
     )
@@ -281,6 +293,22 @@ pub(super) const ATTEST: Shape = shape(
             "unit",
             Value::Text(TEXT_MAX),
             "the systemd unit that the claimant runs in",
+        ),
+    ],
+);
+
+pub(super) const LIMITS: Shape = shape(
+    "limits",
+    &[
+        field(
+            "memory",
+            Value::Pattern("^[0-9]+(Ki|Mi|Gi|Ti)?$", "2Gi"),
+            "all of its memory; it is ended when it takes more",
+        ),
+        field(
+            "processes",
+            Value::Number(PROCESSES_MIN, PROCESSES_MAX),
+            "its processes and threads",
         ),
     ],
 );

@@ -25,6 +25,7 @@ fn service(name: &str, endpoint: Option<IpAddr>) -> Service {
         mutual_auth: None,
         receive: None,
         attest: None,
+        limits: ringfence_model::Limits::default(),
         at: Position::default(),
     }
 }

@@ -55,7 +55,9 @@ pub fn node(state: &Path) -> Group {
 }
 
 fn not_bounded() -> Group {
-    Group::new("not bounded or not recorded here", probe::unbounded())
+    let mut found = vec![crate::cgroup::trial()];
+    found.extend(probe::unbounded());
+    Group::new("not bounded or not recorded here", found)
 }
 
 /// The ids that a node of root would use here.

@@ -8,6 +8,7 @@ const STRANGER: u32 = 2000;
 
 fn agent(name: &str, uid: Option<u32>) -> Agent {
     Agent {
+        limits: ringfence_model::Limits::default(),
         name: Name::new(name).unwrap(),
         labels: Default::default(),
         purpose: None,
@@ -42,6 +43,7 @@ fn service(name: &str, endpoint: bool) -> Service {
         mutual_auth: None,
         receive: None,
         attest: None,
+        limits: ringfence_model::Limits::default(),
         at: Position::default(),
     }
 }
@@ -91,7 +93,7 @@ fn claim(owner: u32, uid: u32, name: &str) -> Result<Claimed, Refusal> {
         &Program::NotShown,
         name,
     )? {
-        Decision::Granted(claimed, _) => Ok(claimed),
+        Decision::Granted(claimed, _) => Ok(*claimed),
         Decision::Look { .. } => panic!("nothing asks for a program"),
     }
 }

@@ -57,6 +57,7 @@ mod tests {
     fn estate(attest: Attest) -> Estate {
         Estate {
             agents: vec![Agent {
+                limits: ringfence_model::Limits::default(),
                 name: Name::new("clerk").unwrap(),
                 purpose: None,
                 owner: None,

@@ -18,8 +18,8 @@ use crate::generation::Origin;
 use crate::instances::Instance;
 use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN, STRANGERS_MAX};
 use crate::porter::{Porter, Porters};
-use crate::program;
 use crate::run_socket::{Answer, Claim, ConnectionId, Departure, Stranger};
+use crate::{bounds, cgroup, program};
 
 /// A connected launcher.
 pub(super) struct Link {
@@ -185,12 +185,12 @@ impl Supervisor {
             &claim.name,
         )?;
         let (claimed, checked) = match decision {
-            Decision::Granted(claimed, checked) => (claimed, checked),
+            Decision::Granted(claimed, checked) => (*claimed, checked),
             Decision::Look { digest } => return Ok(Admission::Look { digest }),
         };
         let pinned = checked.exe.is_some();
         if claim.rehearsal {
-            return self.rehearse(uid, claimed, &checked);
+            return self.rehearse(claim, claimed, &checked);
         }
         let (instance, outer_id, fresh) = match (&claim.resume, held) {
             (Some(id), Some(held)) => (id.clone(), held.outer_id, false),
@@ -209,6 +209,7 @@ impl Supervisor {
                     command: claim.command.clone(),
                     since: Timestamp::now(),
                     checked,
+                    group: None,
                 })?;
                 (id, outer_id, true)
             }
@@ -223,6 +224,8 @@ impl Supervisor {
             forbidden: self.forbidden(),
             generation: self.serving.generation,
             pinned,
+            bounds: bounds::of(claimed.limits),
+            encloses: fresh,
         };
         Ok(Admission::Granted { grant, fresh })
     }
@@ -230,11 +233,11 @@ impl Supervisor {
     /// What the grant of a claim that may be would say, without giving anything away.
     fn rehearse(
         &self,
-        uid: u32,
+        claim: &Claim,
         claimed: Claimed,
         checked: &Checked,
     ) -> Result<Admission, Refusal> {
-        let own_user = uid == 0 && self.fixed.outer_ids;
+        let own_user = claim.claimant.uid == 0 && self.fixed.outer_ids;
         if own_user && !self.instances.has_outer_id() {
             return Err(no_outer_id());
         }
@@ -249,6 +252,7 @@ impl Supervisor {
             generation: self.serving.generation,
             checked: checked.to_string(),
             pinned: checked.exe.is_some(),
+            enclosure: cgroup::foresee(claim.process.pid, bounds::of(claimed.limits)),
         }))
     }
 
@@ -403,20 +407,19 @@ impl Supervisor {
 
     pub(crate) fn record_stopped(&mut self, gone: Vec<(InstanceId, Instance)>) {
         for (id, instance) in gone {
+            let subject = instance.workload.name.to_string();
+            if let Some(group) = &instance.group {
+                self.group_ended(group, &id, &subject);
+            }
             let reason = format!(
                 "{id}, uid {}, process {}",
                 instance.uid, instance.process.pid
             );
-            self.record(
-                "workload stopped",
-                reason,
-                Some(instance.workload.name.to_string()),
-                true,
-            );
+            self.record("workload stopped", reason, Some(subject), true);
         }
     }
 
-    fn store_instances(&mut self) {
+    pub(super) fn store_instances(&mut self) {
         if let Err(error) = self.instances.store() {
             crate::say::warn(&format!(
                 "the table of instances cannot be written: {error}; a restart of the node would lose its launchers"
