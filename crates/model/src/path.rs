@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 /// Longest path, in bytes, as it comes in and in canonical form. A longer one is refused ([`PathError::TooLong`]).
 pub const PATH_MAX: usize = 8 * 1024;
 
+/// How often a segment is decoded in search of dots, for a service that accepts escapes of escapes. Deeper ones are
+/// refused ([`PathError::DoubleEscape`]): 8 KiB of them would be decoded thousands of times.
+const DECODINGS_MAX: usize = 4;
+
 /// A path (without query) in canonical form, as bytes of printable ASCII starting with `/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CanonicalPath(String);
@@ -184,25 +188,27 @@ fn decode(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// Whether a segment is `.` or `..` for some reader: after its parameters are cut (`..;x`), after an accepted `%2F` or
-/// `%5C` is decoded (`..%2Fx`), or after it is decoded more than once.
-fn holds_dots(segment: &str) -> bool {
+/// `%5C` is decoded (`..%2Fx`), or after it is decoded more than once. Nobody decodes without end, so neither do we: what
+/// is not plain after [`DECODINGS_MAX`] times is refused.
+fn refuse_dots(segment: &str) -> Result<(), PathError> {
     if !segment.contains('.') && !segment.contains("%25") {
-        return false;
+        return Ok(());
     }
     let mut level = decode(segment.as_bytes());
-    loop {
+    for _ in 0..DECODINGS_MAX {
         if level
             .split(|byte| matches!(byte, b'/' | b'\\' | b';'))
             .any(|piece| piece == b"." || piece == b"..")
         {
-            return true;
+            return Err(PathError::DotSegment);
         }
         let deeper = decode(&level);
         if deeper == level {
-            return false;
+            return Ok(());
         }
         level = deeper;
     }
+    Err(PathError::DoubleEscape)
 }
 
 /// Whether an escaped percent sign makes an escape of what follows, to a reader that decodes twice.
@@ -319,9 +325,7 @@ fn end_segment(segment: &str, more: bool, allowances: Allowances) -> Result<(), 
     if !allowances.double_escape && holds_double_escape(segment) {
         return Err(PathError::DoubleEscape);
     }
-    if holds_dots(segment) {
-        return Err(PathError::DotSegment);
-    }
+    refuse_dots(segment)?;
     if !allowances.not_utf8
         && segment.contains('%')
         && std::str::from_utf8(&decode(segment.as_bytes())).is_err()

@@ -598,6 +598,19 @@ fn trailer_is_announced_only_with_chunks() {
 fn refuses_what_is_too_long() {
     refused(with(&"A: b\r\n".repeat(100)), Refusal::TooManyFields);
     assert!(read(&with(&"A: b\r\n".repeat(99))).is_ok());
+    // Ours count: a request is not sent with more fields than every server takes.
+    let onward = Onward {
+        path: "/",
+        authority: "h",
+        client_cert: "",
+    };
+    let write = |fields: String| read(&with(&fields)).unwrap().write(onward, &mut Vec::new());
+    let many = |count: usize| "A: b\r\n".repeat(count);
+    assert_eq!(write(many(97)), Ok(()));
+    assert_eq!(write(many(98)), Err(Refusal::TooManyFields));
+    let body = "Content-Length: 1\r\n";
+    assert_eq!(write(many(95) + body), Ok(()));
+    assert_eq!(write(many(96) + body), Err(Refusal::TooManyFields));
     let long = "a".repeat(64 * 1024);
     refused(with(&format!("A: {long}\r\n")), Refusal::HeadTooLong);
     refused(

@@ -152,6 +152,14 @@ fn an_allowance_does_not_bring_dot_segments_back() {
             "{raw}"
         );
     }
+    // As deep as a path can be: no work without end.
+    let deep = format!("/%25{}2e", "25".repeat(4000));
+    assert_eq!(
+        with(deep.as_bytes(), |a| a.double_escape = true),
+        Err(PathError::DoubleEscape)
+    );
+    assert!(with(b"/a%2525252541", |a| a.double_escape = true).is_err());
+    assert!(with(b"/a%25252541", |a| a.double_escape = true).is_ok());
     assert!(with(b"/a..;b/c;..d", |a| a.semicolon = true).is_ok());
 }
 
@@ -281,6 +289,7 @@ fn reference(raw: &[u8], allow: Allowances) -> Option<String> {
         }
         // Whoever decodes again sees another text, and another, until nothing changes.
         let mut text: String = bytes.iter().map(|&b| char::from(b)).collect();
+        let mut decodings = 1;
         loop {
             if text
                 .split(['/', '\\', ';'])
@@ -312,6 +321,10 @@ fn reference(raw: &[u8], allow: Allowances) -> Option<String> {
                 return None;
             }
             text = again;
+            decodings += 1;
+            if decodings > 4 {
+                return None;
+            }
         }
     }
     let mut out = String::new();

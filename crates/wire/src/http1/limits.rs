@@ -8,6 +8,9 @@ pub const TARGET_MAX: usize = 16 * 1024;
 pub const METHOD_MAX: usize = 32;
 /// Fields of a head. Beyond: 431 (a response: 502).
 pub const FIELDS_MAX: usize = 100;
+/// Fields of a request as it is sent on, with those that we write. Python's `http.server` takes no more, other servers
+/// one or two more. Beyond: 431.
+pub const SENT_FIELDS_MAX: usize = 99;
 /// Bytes of an authority (`host:port`). Beyond: 400.
 pub const AUTHORITY_MAX: usize = 261;
 /// Bytes of the extensions of one chunk; they are checked, then dropped. Beyond: the message is refused.

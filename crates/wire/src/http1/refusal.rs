@@ -18,8 +18,8 @@ pub enum Refusal {
     /// More than [`super::limits::HEAD_MAX`] bytes.
     #[error("head longer than 64 KiB")]
     HeadTooLong,
-    /// More than [`super::limits::FIELDS_MAX`] fields.
-    #[error("more than 100 header fields")]
+    /// More than [`super::limits::FIELDS_MAX`] fields, or [`super::limits::SENT_FIELDS_MAX`] to be sent on.
+    #[error("too many header fields")]
     TooManyFields,
     /// Not `METHOD target HTTP/1.x`, with one space between.
     #[error("malformed request line")]

@@ -4,7 +4,7 @@ use super::bytes::{is_other_spelling, token};
 use super::field::{parse_fields, write_field};
 use super::framing::{announced, write_framing};
 use super::hop::{CLIENT_CERT, Connection, ends_here, is_rewritten, overrides_operation};
-use super::limits::METHOD_MAX;
+use super::limits::{METHOD_MAX, SENT_FIELDS_MAX};
 use super::target::{parse_authority, parse_target};
 use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
 
@@ -160,6 +160,16 @@ impl<'a> RequestHead<'a> {
             .filter(move |field| chunked || !field.is("trailer"))
     }
 
+    /// How many fields [`Self::write`] writes.
+    fn sent_fields(&self) -> usize {
+        let (host, client_cert) = (1, 1);
+        host + self.onward().count()
+            + usize::from(self.framing != Framing::None)
+            + usize::from(self.framing.has_body())
+            + usize::from(self.expect_continue)
+            + client_cert
+    }
+
     /// Appends the canonical head to `out`. Errors leave `out` as it was: nothing may be sent then.
     pub fn write(&self, onward: Onward<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
         let printable = |text: &str| text.bytes().all(|b| (0x20..0x7f).contains(&b));
@@ -172,6 +182,9 @@ impl<'a> RequestHead<'a> {
             || !printable(onward.client_cert)
         {
             return Err(Refusal::Insertion);
+        }
+        if self.sent_fields() > SENT_FIELDS_MAX {
+            return Err(Refusal::TooManyFields);
         }
         out.extend_from_slice(self.method.as_bytes());
         out.push(b' ');
