@@ -27,7 +27,7 @@ fn pipes_and_dev_null_can_be_opened_again_by_name() {
         // for reading what others wrote there.
         let pipes = match user {
             User::Root => {
-                "echo out >/dev/stdout; echo err >/dev/stderr; { : </dev/stdout; } 2>/dev/null && echo read"
+                "echo out >/dev/stdout; echo err >/dev/stderr; { true </dev/stdout; } 2>/dev/null && echo read"
             }
             User::Somebody => "echo out; echo err >&2",
         };
