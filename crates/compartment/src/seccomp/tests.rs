@@ -248,6 +248,58 @@ fn the_place_of_a_listener_that_is_gone_stays_empty() {
     assert_eq!(refused.raw_os_error(), Some(libc::ENOSYS));
 }
 
+/// `docs/system-calls.md` is what people read; its numbers are those of x86-64.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_documented_lists_are_the_tables() {
+    let document = include_str!("../../../../docs/system-calls.md");
+    let answer = |rule: &Rule| match rule.errno {
+        _ if rule.errno == 0 => "done, without effect",
+        libc::EPERM => "EPERM",
+        libc::ENOSYS => "ENOSYS",
+        libc::EINVAL => "EINVAL",
+        libc::EBUSY => "EBUSY",
+        libc::EAFNOSUPPORT => "EAFNOSUPPORT",
+        other => panic!("no word for {other}"),
+    };
+    let refused: BTreeSet<_> = [COMMON, WORKLOAD]
+        .into_iter()
+        .flatten()
+        .map(|rule| {
+            let when = match rule.when {
+                When::Always => "always",
+                _ => "sometimes",
+            };
+            let (number, name, answer) = (rule.number, rule.name, answer(rule));
+            format!("{number} {name} {answer} {when}")
+        })
+        .collect();
+    let rows = document.lines().filter_map(|line| {
+        let cells: Vec<_> = line.split('|').map(str::trim).collect();
+        let [_, number, name, answer, when, _] = cells.as_slice() else {
+            return None;
+        };
+        number.parse::<u32>().ok()?;
+        let when = if *when == "always" {
+            *when
+        } else {
+            "sometimes"
+        };
+        let (name, answer) = (name.replace('`', ""), answer.replace('`', ""));
+        Some(format!("{number} {name} {answer} {when}"))
+    });
+    let rows: BTreeSet<_> = rows.collect();
+    assert_eq!(rows, refused);
+
+    let listed: BTreeSet<_> = allowed()
+        .map(|(number, name)| format!("{number} {}", name.trim_start_matches("SYS_")))
+        .collect();
+    let block = document.split("```").nth(1).unwrap();
+    let words: Vec<_> = block.split_whitespace().collect();
+    let written: BTreeSet<_> = words.chunks(2).map(|pair| pair.join(" ")).collect();
+    assert_eq!(written, listed);
+}
+
 #[test]
 fn foreign_architectures_kill() {
     for program in [workload_program(), enforcer_program(), keeper_program()] {
