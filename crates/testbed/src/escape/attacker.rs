@@ -2,8 +2,12 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::{Ground, Verdict, canary, subjects};
+
+/// For the canary to say what an attempt that went through set off.
+const FELT: Duration = Duration::from_millis(100);
 
 /// Plays the part that the first argument names, if it names one: `attack NAME GROUND`, `canary DIRECTORY SECRET`,
 /// `neighbour NAME SECRET`, `echo`, `honest HOST`. To be called first in `main`, while there is one thread.
@@ -36,7 +40,11 @@ fn attack(name: &str, ground: &str) -> ExitCode {
         return ExitCode::from(2);
     };
     let (word, text) = match (technique.attempt)(&ground) {
-        Verdict::Through(evidence) => ("through", evidence),
+        Verdict::Through(evidence) => {
+            // The canary may be a moment late to say what it felt; that must not be taken for the next attempt's doing.
+            std::thread::sleep(FELT);
+            ("through", evidence)
+        }
         Verdict::Held(why) => ("held", why),
     };
     // Straight to the descriptor: a technique may have done anything to the buffers.
