@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::cause::Cause;
 use crate::datagrams::Flows;
 use crate::fold::{Alike, Denials, Sort};
+use crate::guests::Guests;
 use crate::inbound::Pool;
 use crate::limits::{
     ARRIVING, BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT,
@@ -36,6 +37,10 @@ pub(crate) struct Compartment {
     pub(crate) slots: Arc<Slots>,
     /// Its flows of datagrams, both ways.
     pub(crate) flow_slots: Arc<Slots>,
+    /// Whose connections into it those are.
+    pub(crate) guests: Guests,
+    /// Whose flows into it.
+    pub(crate) flow_guests: Guests,
     /// Those it began.
     pub(crate) flows: Flows,
     /// Bodies of its requests that are held for a decision.
@@ -69,6 +74,8 @@ impl Compartment {
             inbound: Pool::new(shared),
             slots: Slots::new(node.share()),
             flow_slots: Slots::new(FLOWS_PER_COMPARTMENT.min(node.share())),
+            guests: Guests::default(),
+            flow_guests: Guests::default(),
             flows: Flows::default(),
             body_slots: Slots::new(BODIES_PER_COMPARTMENT),
             arriving: Arc::new(Semaphore::new(ARRIVING)),

@@ -252,7 +252,13 @@ impl Connection {
     /// Chooses whom to dial, unless that is settled.
     pub(crate) fn find_far(&self, force: &InForce) -> Result<(), Nobody> {
         if self.far.get().is_none() {
-            let far = Far::choose(force, &self.node.registry, &self.to.name, self.protocol)?;
+            let far = Far::choose(
+                force,
+                &self.node.registry,
+                &self.home.workload.name,
+                &self.to.name,
+                self.protocol,
+            )?;
             // Two requests of one connection are never under way at once, so nobody was faster.
             let _settled = self.far.set(far);
         }

@@ -11,9 +11,9 @@ use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::datagrams::Place;
 use crate::endpoint::{self, Target};
+use crate::guests::{Full, Guest};
 use crate::inforce::InForce;
 use crate::registry::Registry;
-use crate::slots::Slot;
 use crate::upstream::Stream;
 
 /// Whom a connection goes to. Chosen once: an instance's end is the connection's end.
@@ -28,7 +28,7 @@ pub(crate) enum Far {
 pub(crate) struct Inside {
     compartment: Arc<Compartment>,
     /// Given back when the connection ends.
-    _slot: Slot,
+    _guest: Guest,
 }
 
 /// Endpoints, in the order they are tried.
@@ -45,6 +45,8 @@ pub(crate) enum Nobody {
     NotRunning(Name),
     /// The one whose turn it is has no place left.
     Crowded(Name),
+    /// The one whose turn it is has given this caller as many as it leaves to others.
+    Shared(Name),
 }
 
 impl Nobody {
@@ -52,7 +54,7 @@ impl Nobody {
     pub(crate) fn cause(&self) -> Cause {
         match self {
             Nobody::NotRunning(_) => Cause::NotRunning,
-            Nobody::Crowded(_) => Cause::Limit,
+            Nobody::Crowded(_) | Nobody::Shared(_) => Cause::Limit,
         }
     }
 }
@@ -62,6 +64,10 @@ impl fmt::Display for Nobody {
         match self {
             Nobody::NotRunning(name) => write!(f, "no instance of {name} is running"),
             Nobody::Crowded(name) => write!(f, "{name} has as many connections as it may"),
+            Nobody::Shared(name) => write!(
+                f,
+                "{name} has as many connections of this caller as it leaves to others"
+            ),
         }
     }
 }
@@ -78,10 +84,11 @@ pub(crate) struct Way {
 }
 
 impl Far {
-    /// For a connection to `name`, which speaks `protocol`: its endpoints, or one of its instances, in turn.
+    /// For a connection of `caller` to `name`, which speaks `protocol`: its endpoints, or one of its instances, in turn.
     pub(crate) fn choose(
         force: &InForce,
         registry: &Registry,
+        caller: &Name,
         name: &Name,
         protocol: Protocol,
     ) -> Result<Self, Nobody> {
@@ -94,15 +101,17 @@ impl Far {
         }
         let chosen = registry.choose(name);
         let compartment = chosen.ok_or_else(|| Nobody::NotRunning(name.clone()))?;
-        let slots = match protocol {
-            Protocol::Udp => &compartment.flow_slots,
-            Protocol::Http | Protocol::Tcp => &compartment.slots,
+        let (guests, slots) = match protocol {
+            Protocol::Udp => (&compartment.flow_guests, &compartment.flow_slots),
+            Protocol::Http | Protocol::Tcp => (&compartment.guests, &compartment.slots),
         };
-        let slot = slots.take();
-        let slot = slot.ok_or_else(|| Nobody::Crowded(name.clone()))?;
+        let guest = guests.take(slots, caller).map_err(|full| match full {
+            Full::All => Nobody::Crowded(name.clone()),
+            Full::Caller => Nobody::Shared(name.clone()),
+        })?;
         Ok(Self::Inside(Inside {
             compartment,
-            _slot: slot,
+            _guest: guest,
         }))
     }
 

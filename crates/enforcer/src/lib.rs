@@ -27,6 +27,7 @@ mod door;
 mod endpoint;
 mod far;
 mod fold;
+mod guests;
 mod handover;
 mod http;
 mod inbound;

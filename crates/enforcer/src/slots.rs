@@ -27,9 +27,16 @@ impl Slots {
 
     /// One of them; `None` when all are taken.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
+        self.take_of_rest(0)
+    }
+
+    /// One of them for somebody who has `own` already: only while that is fewer than are left, so that nobody, and no
+    /// number of them together, can take the last.
+    pub(crate) fn take_of_rest(self: &Arc<Self>, own: usize) -> Option<Slot> {
         self.taken
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
-                (taken < self.limit).then_some(taken + 1)
+                let rest = self.limit.saturating_sub(taken);
+                (own < rest).then_some(taken + 1)
             })
             .ok()
             .map(|_| Slot(Arc::clone(self)))

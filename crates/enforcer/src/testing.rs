@@ -64,7 +64,7 @@ impl World {
     pub(crate) fn new(yaml: &str) -> Self {
         let log = tempfile::tempdir().unwrap();
         let recorder = Arc::new(Recorder::new(Log::open(log.path()).unwrap(), 7));
-        let node = Node::new(recorder, own_namespace().unwrap(), 1000);
+        let node = Node::new(recorder, own_namespace().unwrap(), 2000);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let ticking = Arc::clone(&node);
             runtime.spawn(async move { ticking.clock.run(&ticking.current).await });

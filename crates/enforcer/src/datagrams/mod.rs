@@ -75,12 +75,24 @@ fn places(node: &Node, home: &Compartment) -> Result<[Slot; 3], String> {
     })?;
     let all = node
         .flow_slots
-        .take()
-        .ok_or_else(|| format!("the node has {} flows already", node.flow_slots.limit()))?;
+        .take_of_rest(home.flow_slots.taken() - 1)
+        .ok_or_else(|| {
+            format!(
+                "{} has as many of the node's {} flows as it leaves to others",
+                home.instance,
+                node.flow_slots.limit()
+            )
+        })?;
     let descriptor = node
         .slots
-        .take()
-        .ok_or_else(|| format!("the node has {} connections already", node.slots.limit()))?;
+        .take_of_rest(home.flow_slots.taken() - 1)
+        .ok_or_else(|| {
+            format!(
+                "{} has as many of the node's {} connections as it leaves to others",
+                home.instance,
+                node.slots.limit()
+            )
+        })?;
     Ok([own, all, descriptor])
 }
 

@@ -567,7 +567,7 @@ async fn flows_are_bounded_and_no_live_one_makes_room() {
     client.send_as(other(30_001), b"x");
     let flows = client.records(FlowKind::Connection, 104).await;
     assert!(
-        flows[103].reason.contains("the node has"),
+        flows[103].reason.contains("of the node's"),
         "{:?}",
         flows[103]
     );

@@ -176,8 +176,14 @@ fn places(node: &Node, home: &Compartment) -> Result<(Slot, Slot), String> {
     })?;
     let all = node
         .slots
-        .take()
-        .ok_or_else(|| format!("the node has {} connections already", node.slots.limit()))?;
+        .take_of_rest(home.slots.taken() - 1)
+        .ok_or_else(|| {
+            format!(
+                "{} has as many of the node's {} connections as it leaves to others",
+                home.instance,
+                node.slots.limit()
+            )
+        })?;
     Ok((own, all))
 }
 

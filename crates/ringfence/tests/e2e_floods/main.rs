@@ -10,4 +10,6 @@ mod busy;
 mod ground;
 mod idle;
 mod refusals;
+mod slow;
+mod small;
 mod watcher;

@@ -343,7 +343,7 @@ async fn a_compartment_has_only_so_many_connections() {
     let home = world.compartment(WorkloadKind::Agent, "agent");
     let _echo = world.running("echo");
     let held: Vec<_> = std::iter::from_fn(|| home.slots.take()).collect();
-    assert_eq!(held.len(), 250, "a quarter of the node's");
+    assert_eq!(held.len(), 500, "a quarter of the node's");
     let (mut client, _) = knock(&world, &home, world.at(2, port)).await;
     assert_eq!(
         read_error(&mut client).await,
@@ -351,7 +351,7 @@ async fn a_compartment_has_only_so_many_connections() {
     );
     assert_eq!(
         world.flows()[0].reason,
-        "agent-1-1 has 250 connections already"
+        "agent-1-1 has 500 connections already"
     );
     drop(held);
     let (_client, _) = knock(&world, &home, world.at(2, port)).await;
