@@ -41,5 +41,6 @@ pub mod sockets;
 pub mod spawn;
 mod sys;
 
+pub use inside::raise_open_files;
 pub use launch::OOM_SCORE;
 pub use privileges::give_up_group;

@@ -57,6 +57,13 @@ pub struct UpOptions {
 pub fn up(options: UpOptions) -> Result<(), NodeError> {
     // Sockets and files are made closed; what others may use is opened on purpose.
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    ringfence_compartment::raise_open_files().map_err(|error| {
+        NodeError::io(
+            "raise the limit on open files",
+            error,
+            "raise its hard limit (`ulimit -Hn`), or leave it alone",
+        )
+    })?;
     let default = default_dir();
     let dir = match &options.state {
         Some(dir) => dir.clone(),

@@ -2,13 +2,18 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::{OrRefuse, Refusal};
 
-/// Open files of one process. The next one gets `EMFILE`.
+/// Open files of one process. The next one gets `EMFILE`. Also descriptors on their way through Unix sockets, which the
+/// kernel counts for the user: whoever sends more gets `ETOOMANYREFS`.
 pub(super) const OPEN_FILES: u64 = 65_536;
+/// The same, in percent of what the session may have. Launchers of the user, its node and their helpers have all of that:
+/// otherwise one workload could, with descriptors that it sends and never takes, keep them from handing sockets over.
+const OPEN_FILES_SHARE: u64 = 75;
 /// Bytes of locked memory of one process.
 pub(super) const LOCKED_BYTES: u64 = 64 * 1024 * 1024;
 /// Bytes of a core file: none is written that is smaller than a page. Not 0, which the kernel ignores where
@@ -29,7 +34,6 @@ pub(super) const QUEUE_BYTES: u64 = 819_200;
 pub(crate) fn apply(processes: u32) -> Result<(), Refusal> {
     for (resource, most) in [
         (Resource::Nproc, u64::from(processes)),
-        (Resource::Nofile, OPEN_FILES),
         (Resource::Memlock, LOCKED_BYTES),
         (Resource::Msgqueue, QUEUE_BYTES),
         (Resource::Sigpending, PENDING_SIGNALS),
@@ -52,6 +56,31 @@ pub(crate) fn apply(processes: u32) -> Result<(), Refusal> {
         )?;
     }
     Ok(())
+}
+
+/// What the caller's session had, once [`raise_open_files`] was called.
+static OF_THE_CALLER: OnceLock<Rlimit> = OnceLock::new();
+
+/// Takes for this process all the open files that its session may have. Also when sending descriptors.
+pub fn raise_open_files() -> io::Result<()> {
+    let limit = *OF_THE_CALLER.get_or_init(|| getrlimit(Resource::Nofile));
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}
+
+/// Gives this process, and what it starts, the open files of a workload. It has sent its last descriptor.
+pub(crate) fn bound_open_files() -> io::Result<()> {
+    let limit = *OF_THE_CALLER.get_or_init(|| getrlimit(Resource::Nofile));
+    let share = |limit: u64| limit / 100 * OPEN_FILES_SHARE;
+    let most = limit.maximum.map_or(OPEN_FILES, share).min(OPEN_FILES);
+    let bound = Rlimit {
+        current: Some(limit.current.map_or(most, |current| current.min(most))),
+        maximum: Some(most),
+    };
+    Ok(setrlimit(Resource::Nofile, bound)?)
 }
 
 /// Sees to it that neither this process nor what it starts leaves a core dump, or has a program of the host started to

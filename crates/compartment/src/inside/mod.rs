@@ -12,4 +12,5 @@ pub(crate) mod program;
 pub(crate) mod talk;
 mod workload;
 
+pub use limits::raise_open_files;
 pub(crate) use workload::SECCOMP_FIX;

@@ -9,8 +9,8 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::init::Setup;
-use super::program;
 use super::talk::FromWorkload;
+use super::{limits, program};
 use crate::error::{OrRefuse, Refusal};
 use crate::landlock::{Grant, restrict};
 use crate::root::{self, Access};
@@ -81,6 +81,7 @@ fn steps(
     channel::send(&setup.report, &FromWorkload::Listener, &[listener.as_fd()])
         .or_refuse("seccomp", FIX)?;
     drop(listener);
+    limits::bound_open_files().or_refuse("the resource limits", FIX)?;
 
     let cause = sys::exec(&program, &arguments, &environment);
     Err(Ended::Missing(program::Missing {

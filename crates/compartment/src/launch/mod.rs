@@ -125,6 +125,7 @@ fn prepare() -> Result<Prepared, Refusal> {
     sys::close_all_but(&[0, 1, 2]).map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
     let score = enclose::Score::open();
     privileges::close_to_others().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
+    crate::raise_open_files().map_err(|cause| Refusal::wall("a launcher", &cause, fix))?;
     limits::no_core_dumps()?;
     let ignored = signals::ignored();
     let signals = signals::catch(&ignored)?;

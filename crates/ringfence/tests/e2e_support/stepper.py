@@ -1,7 +1,8 @@
 """Runs a program system call by system call, and kills one of its processes before the one that it is told.
 
 Arguments: settings as JSON, then the command. `who`: the party that is killed; `at`: before which of its calls, counted
-from 1; `report`: where the calls of that party are written. With `wait` calls count from SIGUSR1 on.
+from 1; `report`: where the calls of that party are written, at the end and at SIGUSR2. With `wait` calls count from
+SIGUSR1 on.
 
 Parties: `launcher`, and what it makes: `stand-in`, `builder`, `init`, `keeper`, `workload`; or `node` and `enforcer`.
 """
@@ -31,6 +32,12 @@ roles, made, calls, pending, killed = {}, {}, [], {}, False
 def begin(*_):
     global counting
     counting = True
+
+
+def tell(*_):
+    with open(settings["report"] + ".new", "w") as report:
+        json.dump({"calls": calls, "killed": killed, "code": code}, report)
+    os.rename(settings["report"] + ".new", settings["report"])
 
 
 def go(pid, deliver=0):
@@ -66,7 +73,9 @@ def entering(pid):
     return struct.unpack_from("<Q", info.raw, 24)[0]
 
 
+code = 0
 signal.signal(signal.SIGUSR1, begin)
+signal.signal(signal.SIGUSR2, tell)
 first = os.fork()
 if first == 0:
     libc.ptrace(TRACEME, 0, None, None)
@@ -76,7 +85,6 @@ os.waitpid(first, WALL)
 libc.ptrace(SETOPTIONS, first, None, OPTIONS)
 roles[first] = settings["first"]
 go(first)
-code = 0
 while True:
     try:
         pid, status = os.waitpid(-1, WALL)
@@ -111,6 +119,5 @@ while True:
         go(pid)
     else:
         go(pid, what)
-with open(settings["report"], "w") as report:
-    json.dump({"calls": calls, "killed": killed, "code": code}, report)
+tell()
 sys.exit(code if code >= 0 else 128 - code)
