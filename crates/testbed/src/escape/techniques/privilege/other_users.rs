@@ -16,6 +16,12 @@ fn attempt(_: &Ground) -> Verdict {
     let other = 12_345;
     let groups = [other as u32, 0];
     let tries = [
+        // Capabilities are to stay when the user changes.
+        (
+            "keep capabilities",
+            libc::SYS_prctl,
+            [libc::PR_SET_KEEPCAPS as usize, 1, 0],
+        ),
         ("setgroups", libc::SYS_setgroups, [2, sys::at(&groups), 0]),
         ("no groups", libc::SYS_setgroups, [0, 0, 0]),
         ("setresgid", libc::SYS_setresgid, [other, other, other]),
