@@ -36,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     http1::response::TARGET,
     http1::body::TARGET,
     http1::differential::TARGET,
+    http1::relay::TARGET,
     dns::query::TARGET,
     dns::stream::TARGET,
     path::TARGET,

@@ -27,6 +27,8 @@ mod door;
 mod endpoint;
 mod far;
 mod fold;
+#[doc(hidden)]
+pub mod fuzz;
 mod guests;
 mod handover;
 mod http;

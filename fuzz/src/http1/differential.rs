@@ -12,7 +12,7 @@ use crate::target::Target;
 
 pub(crate) const TARGET: Target = Target {
     name: "http1_differential",
-    holds: "whatever we take for a request, hyper, http_parser and h11 each refuse or read alike, to its last byte; what we send on, they take",
+    holds: "whatever we take for a request, hyper, http_parser and h11 each refuse or read alike, to its last byte, and not all refuse; what we send on, they take",
     length_max: 2048,
     run,
 };
@@ -40,6 +40,8 @@ fn run(bytes: &[u8]) {
         let (message, after) = rest.split_at(consumed + length);
         rest = after;
         let (sent, onward) = (as_sent(&head, &body), sent_on(&head, &body));
+        // What has no canonical path goes nowhere, and may look as it likes.
+        let mut alone = onward.is_some();
         for peer in &PEERS {
             let message = Message {
                 form: Form::AsSent,
@@ -47,9 +49,8 @@ fn run(bytes: &[u8]) {
                 head: consumed,
                 request: &sent,
             };
-            if !is_known(peer.name, &message) {
-                compare(peer, &message, true);
-            }
+            let excused = is_known(peer.name, &message);
+            alone &= !excused && !compare(peer, &message, true);
             if let Some((bytes, head, request)) = &onward {
                 let message = Message {
                     form: Form::SentOn,
@@ -57,13 +58,18 @@ fn run(bytes: &[u8]) {
                     head: *head,
                     request,
                 };
-                compare(peer, &message, is_known(peer.name, &message));
+                let excused = is_known(peer.name, &message);
+                compare(peer, &message, excused);
+                alone &= !excused;
             }
         }
+        // Nobody else may be laxer than we are, but to be the only one is to be wrong.
+        assert!(!alone, "nobody else takes {}", message.escape_ascii());
     }
 }
 
-fn compare(peer: &Peer, message: &Message<'_>, may_refuse: bool) {
+/// Whether `peer` takes it. Panics where it reads it otherwise, or refuses what it may not.
+fn compare(peer: &Peer, message: &Message<'_>, may_refuse: bool) -> bool {
     let seen = peer.read(&[message.bytes, NEXT].concat());
     let ours = message.request;
     let differs = |what: &str| -> ! {
@@ -83,7 +89,7 @@ fn compare(peer: &Peer, message: &Message<'_>, may_refuse: bool) {
     };
     let Some(first) = seen.requests.first() else {
         match seen.ended {
-            Ended::Rejected if may_refuse => return,
+            Ended::Rejected if may_refuse => return false,
             Ended::Rejected => differs("refuses what we send on"),
             _ => differs("sees no end where we do"),
         }
@@ -105,6 +111,7 @@ fn compare(peer: &Peer, message: &Message<'_>, may_refuse: bool) {
         [next] if next.target == b"/next" && next.method == b"GET" && next.body.is_empty() => {}
         _ => differs("goes on elsewhere"),
     }
+    true
 }
 
 fn shown(request: &Request) -> String {

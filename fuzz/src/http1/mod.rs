@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod differential;
 mod known;
+pub(crate) mod relay;
 pub(crate) mod request;
 pub(crate) mod response;
 

@@ -1,0 +1,128 @@
+//! The HTTP relay as it serves a connection, for its fuzz target.
+//!
+//! Always compiled: behind a feature, the crate would be built twice in every build of the workspace. Nothing that ships
+//! calls it, so nothing that ships has it.
+
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use ringfence_model::path::Allowances;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::http::{self, Asked, Gate, Refusal, Said};
+
+/// What became of one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judged {
+    /// Let through: method, canonical path, query.
+    Admitted(String, String, Option<Vec<u8>>),
+    /// Refused: by policy, or for what could not be read.
+    Refused,
+}
+
+/// A relay's diary, in order.
+#[derive(Debug)]
+pub struct Relayed {
+    /// Each request that was decided.
+    pub judged: Vec<Judged>,
+    /// Why it ended.
+    pub ended: String,
+}
+
+/// Relays what `client` says to services that `dial` gives, until one side is done. Policy refuses paths under `/no`, and
+/// reads the body before it allows those under `/body`.
+pub async fn relay<U>(client: TcpStream, dial: impl Fn() -> U + Send + Sync) -> Relayed
+where
+    U: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let diary = Diary {
+        dial,
+        judged: Mutex::default(),
+    };
+    let ended = http::relay(client, &diary).await.to_string();
+    let judged = diary.judged.into_inner();
+    Relayed {
+        judged: judged.unwrap_or_else(PoisonError::into_inner),
+        ended,
+    }
+}
+
+struct Diary<D> {
+    dial: D,
+    judged: Mutex<Vec<Judged>>,
+}
+
+impl<D> Diary<D> {
+    fn note(&self, judged: Judged) {
+        let mut all = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(judged);
+    }
+}
+
+impl<U, D> Gate for Diary<D>
+where
+    U: AsyncRead + AsyncWrite + Unpin + Send,
+    D: Fn() -> U + Send + Sync,
+{
+    /// Whether the body was read.
+    type Permit = bool;
+    type Upstream = U;
+
+    fn allowances(&self) -> Allowances {
+        Allowances::default()
+    }
+
+    fn authority_ok(&self, _authority: &str) -> bool {
+        true
+    }
+
+    fn admit(&self, asked: &Asked<'_>) -> Result<bool, Refusal> {
+        let path = asked.path.as_str();
+        let judges_body = path.starts_with("/body");
+        if judges_body && asked.body == Said::Unread {
+            return Err(Refusal::BodyFirst);
+        }
+        if path.starts_with("/no") {
+            self.note(Judged::Refused);
+            return Err(Refusal::Refused);
+        }
+        self.note(Judged::Admitted(
+            asked.method.to_owned(),
+            path.to_owned(),
+            asked.query.map(<[u8]>::to_vec),
+        ));
+        Ok(judges_body)
+    }
+
+    fn saw_fields(&self, permit: &bool) -> bool {
+        *permit
+    }
+
+    fn refuse_malformed(&self, _what: &str, _reason: &str) {
+        self.note(Judged::Refused);
+    }
+
+    async fn dial(&self) -> io::Result<U> {
+        Ok((self.dial)())
+    }
+
+    fn upstream_authority(&self) -> Option<String> {
+        None
+    }
+
+    fn client_cert_header(&self) -> String {
+        "By=us".to_owned()
+    }
+
+    async fn revoked(&self, _permit: Option<&bool>) {
+        std::future::pending().await
+    }
+
+    fn upstream_failed(&self, _reason: &str) {}
+
+    fn count(&self, _sent: u64, _received: u64) {}
+
+    fn sent_on(&self, _arrived: Instant) {}
+}
