@@ -67,7 +67,7 @@ const NAMED: &[&[Allowed]] = &[
     calls! {
         SYS_connect SYS_accept SYS_accept4 SYS_bind SYS_listen SYS_shutdown SYS_sendto SYS_recvfrom
         SYS_sendmsg SYS_recvmsg SYS_sendmmsg SYS_recvmmsg SYS_getsockname SYS_getpeername
-        SYS_setsockopt SYS_getsockopt
+        SYS_getsockopt
     },
     // SysV and POSIX objects of its own namespace.
     calls! {

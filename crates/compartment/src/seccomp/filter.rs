@@ -160,6 +160,20 @@ fn body(when: When, refused: u32) -> Vec<Instruction> {
             allow,
             refuse,
         ],
+        When::Both {
+            first,
+            value,
+            second,
+            values: [one, other],
+        } => vec![
+            bpf::argument(first),
+            bpf::if_equal(value, 0, 3),
+            bpf::argument(second),
+            bpf::if_equal(one, 2, 0),
+            bpf::if_equal(other, 1, 0),
+            allow,
+            refuse,
+        ],
         When::OneOf(argument, values) => {
             let mut body = vec![bpf::argument(argument)];
             body.extend(any_of(values.iter().map(|(value, _)| *value)));

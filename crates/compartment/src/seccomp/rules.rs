@@ -45,6 +45,13 @@ pub(super) enum When {
         value: u32,
         pointer: u8,
     },
+    /// The low half of the first argument named is this value, and that of the second is one of these two.
+    Both {
+        first: u8,
+        value: u32,
+        second: u8,
+        values: [u32; 2],
+    },
     /// The three arguments of `socket` ask for something other than what [`socket_refusal`] lets pass.
     Socket,
 }
@@ -370,6 +377,18 @@ pub(super) const WORKLOAD: &[Rule] = &[
         SETRLIMIT,
         "setrlimit",
         When::OneOf(0, &[(libc::RLIMIT_CORE, "RLIMIT_CORE")]),
+    ),
+    // A size that a program names is not held to the bounds of the namespace (`tcp_rmem`, `tcp_wmem`) but to the host's
+    // `rmem_max` and `wmem_max`, at which a few hundred connections pin gigabytes. It is a wish, so sizes stay as they are.
+    keep(
+        libc::SYS_setsockopt,
+        "setsockopt",
+        When::Both {
+            first: 1,
+            value: libc::SOL_SOCKET as u32,
+            second: 2,
+            values: [libc::SO_SNDBUF as u32, libc::SO_RCVBUF as u32],
+        },
     ),
     refuse(
         libc::SYS_fchmod,

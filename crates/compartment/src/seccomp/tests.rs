@@ -70,6 +70,12 @@ fn refused(rule: &Rule, args: [u64; 6]) -> bool {
             value,
             pointer,
         } => low(argument) == value && args[usize::from(pointer)] != 0,
+        When::Both {
+            first,
+            value,
+            second,
+            values,
+        } => low(first) == value && values.contains(&low(second)),
         When::Socket => socket_refusal(low(0), low(1), low(2)).is_some(),
     }
 }

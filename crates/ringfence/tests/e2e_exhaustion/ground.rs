@@ -13,6 +13,11 @@ metadata: { name: glutton }
 spec:
   purpose: takes all it can
   limits: { memory: 96Mi, processes: 64 }
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: { name: hoarder }
+spec: { purpose: has the usual bounds and fills them }
 "#;
 
 /// What gluttons share.
@@ -47,11 +52,15 @@ pub(crate) fn node(caller: Caller) -> Node {
 
 /// Starts a python program as the glutton, and does not wait for anything it says.
 pub(crate) fn start(node: &Node, program: &str) -> Running {
-    let work = node.host().directory("work-glutton").unwrap();
+    start_as(node, "glutton", program)
+}
+
+fn start_as(node: &Node, name: &str, program: &str) -> Running {
+    let work = node.host().directory(&format!("work-{name}")).unwrap();
     let file = work.join("glutton.py");
     std::fs::write(&file, format!("{PRELUDE}{program}")).unwrap();
     node.host().own(&file).unwrap();
-    let launch = node.workload("glutton").workdir(&work);
+    let launch = node.workload(name).workdir(&work);
     let launch = launch.limit(Duration::from_secs(90));
     launch.spawn(&[PYTHON, "-u", "glutton.py"]).unwrap()
 }
@@ -59,6 +68,13 @@ pub(crate) fn start(node: &Node, program: &str) -> Running {
 /// Starts a python program as the glutton and waits until it says that it is ready.
 pub(crate) fn ready(node: &Node, program: &str) -> Running {
     let mut running = start(node, program);
+    running.wait_until_it_says("ready").unwrap();
+    running
+}
+
+/// The same as the hoarder, which has no small bounds.
+pub(crate) fn hoard(node: &Node, program: &str) -> Running {
+    let mut running = start_as(node, "hoarder", program);
     running.wait_until_it_says("ready").unwrap();
     running
 }

@@ -7,6 +7,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod descriptors;
+mod files;
 mod ground;
 mod memory;
 mod processes;
+mod sockets;
