@@ -107,7 +107,7 @@ sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for n in range(20000):
     try: sock.sendto(b"x", (f"224.{n >> 16}.{n >> 8 & 255}.{n & 255}", 5000))
     except PermissionError: pass
-    if n % 500 == 0: time.sleep(0.01)
+    if n % 200 == 0: time.sleep(0.01)
 print("sent", 20000, flush=True)
 time.sleep(1000)
 "#,
