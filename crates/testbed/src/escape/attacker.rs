@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::{Ground, Verdict, canary, subjects};
+use super::{Ground, Verdict, canary, friends, subjects};
 
 /// For the canary to say what an attempt that went through set off.
 const FELT: Duration = Duration::from_millis(100);
@@ -18,8 +18,8 @@ pub fn play() -> Option<ExitCode> {
         ["attack", name, ground] => attack(name, ground),
         ["canary", directory, secret] => canary::host(directory.as_ref(), secret),
         ["neighbour", name, secret] => canary::neighbour(name, secret),
-        ["echo"] => canary::echo(),
-        ["honest", host] => canary::honest(host),
+        ["echo"] => friends::echo(),
+        ["honest", host] => friends::honest(host),
         _ => return None,
     })
 }

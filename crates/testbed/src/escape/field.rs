@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use ringfence_model::Outcome;
 
-use super::canary::{self, STANDS, TOUCH, Told};
+use super::canary::{self, Told};
 use super::ground::{
     CANARY_PORT, DEVICE, ECHO_PORT, Ground, HOST_V4, HOST_V6, LINK_V6, METADATA_V4, VAULT_PORT,
 };
+use super::senses::{ASKED, STANDS, TOLD, TOUCH};
 use super::{Control, Record, Start, Subject, Technique};
 use crate::{Caller, Node, NodeOptions, Output, Process, Running, TestbedError};
 
@@ -16,8 +17,8 @@ use crate::{Caller, Node, NodeOptions, Output, Process, Running, TestbedError};
 const ATTEMPT: Duration = Duration::from_secs(30);
 /// For the canary and the neighbour to stand.
 const STAND: Duration = Duration::from_secs(20);
-/// For what an attempt set off to be felt, where the canary is not asked for an answer.
-const FELT: Duration = Duration::from_millis(30);
+/// For a canary to tell what it felt.
+const TELL: Duration = Duration::from_secs(20);
 
 const ESTATE: &str = r#"
 apiVersion: ringfence.dev/v1alpha1
@@ -75,7 +76,7 @@ pub struct Field {
     echo: Running,
     enforcer: u32,
     /// How much of what canary and neighbour said has been looked at.
-    seen: std::cell::Cell<(usize, usize)>,
+    seen: (usize, usize),
 }
 
 impl Field {
@@ -117,7 +118,7 @@ impl Field {
             std::fs::copy(attacker, &program)
                 .map_err(TestbedError::io(attacker.display().to_string()))?;
             host.own(&program)?;
-            let launch = node.workload(name).workdir(&directory);
+            let launch = node.workload(name).workdir(&directory).open_stdin();
             let running = launch.spawn(&[&["/work/attacker"], words].concat())?;
             stands(&running.process)?;
             Ok::<_, TestbedError>(running)
@@ -160,7 +161,7 @@ impl Field {
             neighbour,
             echo,
             enforcer,
-            seen: std::cell::Cell::default(),
+            seen: (0, 0),
         })
     }
 
@@ -190,7 +191,7 @@ impl Field {
     fn try_one(&mut self, technique: &Technique) -> Result<String, String> {
         let io = |cause: TestbedError| cause.to_string();
         let bare = self.outside(technique).map_err(io)?;
-        let breach = self.breach(&bare);
+        let breach = self.breach(&bare).map_err(io)?;
         match (technique.control, &breach) {
             (Control::Superuser, None) if !Caller::available().contains(&Caller::Root) => {}
             (Control::Lacking(_), None) => {}
@@ -210,7 +211,7 @@ impl Field {
         }
         let seq = self.node.head().map_err(io)?;
         let inside = self.inside(technique).map_err(io)?;
-        if let Some(breach) = self.breach(&inside) {
+        if let Some(breach) = self.breach(&inside).map_err(io)? {
             return Err(format!("BREACH: {breach}"));
         }
         let held = held(&inside)?;
@@ -276,26 +277,26 @@ impl Field {
     }
 
     /// What was reached that must not be.
-    fn breach(&self, output: &Output) -> Option<String> {
-        std::thread::sleep(FELT);
-        let (canary, neighbour) = self.seen.get();
-        let (felt, next) = (self.canary.stdout(), self.neighbour.process.stdout());
-        self.seen.set((felt.len(), next.len()));
-        let touch = [&felt[canary..], &next[neighbour..]]
-            .into_iter()
-            .flat_map(str::lines)
+    fn breach(&mut self, output: &Output) -> Result<Option<String>, TestbedError> {
+        let felt = [
+            all_told(&mut self.canary, &mut self.seen.0)?,
+            all_told(&mut self.neighbour.process, &mut self.seen.1)?,
+        ];
+        let touch = felt
+            .iter()
+            .flat_map(|felt| felt.lines())
             .find(|line| line.starts_with(TOUCH));
         let shown = output.stdout.contains(&self.secret) || output.stderr.contains(&self.secret);
         let claim = output
             .stdout
             .lines()
             .find_map(|line| line.strip_prefix("verdict through: "));
-        match (touch, shown, claim) {
+        Ok(match (touch, shown, claim) {
             (Some(touch), _, _) => Some(format!("the canary was {touch}")),
             (None, true, _) => Some("the canary's secret is known".to_owned()),
             (None, false, Some(claim)) => Some(claim.to_owned()),
             (None, false, None) => None,
-        }
+        })
     }
 
     fn recorded(&self, technique: &Technique, seq: u64) -> Result<(), String> {
@@ -408,6 +409,29 @@ fn succeeded(what: &str, output: &Output) -> Result<(), TestbedError> {
             what: what.into(),
             said: told(output),
         }),
+    }
+}
+
+/// Asks a canary for all that came before, and waits for its answer. Gives what it has said since `seen`.
+fn all_told(canary: &mut Process, seen: &mut usize) -> Result<String, TestbedError> {
+    canary.write(format!("{ASKED}\n").as_bytes())?;
+    let deadline = Instant::now() + TELL;
+    loop {
+        let said = canary.stdout();
+        let new = &said[*seen..];
+        if let Some(end) = new.find(TOLD) {
+            let felt = new[..end].to_owned();
+            *seen += end + TOLD.len();
+            return Ok(felt);
+        }
+        if Instant::now() > deadline || !canary.is_running()? {
+            return Err(TestbedError::Late {
+                what: "a canary did not answer".into(),
+                seconds: TELL.as_secs(),
+                said: format!("{said}{}", canary.stderr()),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

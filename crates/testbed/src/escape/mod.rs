@@ -15,8 +15,10 @@ mod children;
 mod dns;
 mod field;
 mod filter;
+mod friends;
 mod ground;
 mod net;
+mod senses;
 pub mod sys;
 mod techniques;
 

@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 use std::io::{self, Read};
-use std::os::fd::FromRawFd;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::Verdict;
@@ -57,6 +57,12 @@ pub fn peek(address: usize, length: usize) -> Vec<u8> {
 pub fn poke(address: usize, bytes: &[u8]) {
     // SAFETY: callers pass mappings that the kernel has just given them, at least as long.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), address as *mut u8, bytes.len()) }
+}
+
+/// A descriptor that a call has just given.
+pub(super) fn own(descriptor: i64) -> OwnedFd {
+    // SAFETY: callers pass what the kernel has just given them, and keep no other copy of the number.
+    unsafe { OwnedFd::from_raw_fd(i32::try_from(descriptor).unwrap_or(-1)) }
 }
 
 /// A path or name as the kernel takes it. One with a zero byte ends there.
