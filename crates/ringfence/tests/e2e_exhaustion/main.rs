@@ -10,6 +10,7 @@
 mod descriptors;
 mod files;
 mod ground;
+mod lives;
 mod memory;
 mod processes;
 mod sockets;
