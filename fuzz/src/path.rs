@@ -39,7 +39,8 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     let mut at = 0;
     while at < text.len() {
         let escape = text.get(at + 1..at + 3).filter(|_| text[at] == b'%');
-        let hex = escape.and_then(|hex| std::str::from_utf8(hex).ok());
+        let hex = escape.filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
+        let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);

@@ -7,6 +7,9 @@
 /// Field numbers up to here are known; those that are length-delimited are texts.
 const KNOWN_FIELDS: u64 = 24;
 
+/// Of the known fields, those that are numbers.
+const NUMBERS: [u64; 10] = [1, 2, 4, 5, 7, 15, 18, 22, 23, 24];
+
 /// What a run of bytes is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
@@ -52,6 +55,10 @@ pub(crate) fn shape(bytes: &[u8]) -> Shape {
             Varint::Unfinished => return Shape::Beginning,
             Varint::TooLong => return Shape::Broken("a field key that is too long"),
         };
+        // A key has 32 bits, or readers refuse it.
+        if key > u64::from(u32::MAX) {
+            return Shape::Broken("a field key that is too long");
+        }
         let field = key >> 3;
         if last == 0 && field != 1 {
             return Shape::Broken("no schema version at its start");
@@ -67,6 +74,10 @@ pub(crate) fn shape(bytes: &[u8]) -> Shape {
             Varint::TooLong => return Shape::Broken("a number that is too long"),
         };
         rest = &rest[used..];
+        // Taken here, it would be taken into the log by every writer, and stop every reader.
+        if field <= KNOWN_FIELDS && (key & 7 == 0) != NUMBERS.contains(&field) {
+            return Shape::Broken("a field of another type than its own");
+        }
         match key & 7 {
             0 => {}
             2 => {
@@ -152,5 +163,47 @@ mod tests {
         let mut bytes = sample("a");
         bytes.extend_from_slice(&[0xca, 0x01, 0x02, 0xff, 0xfe]); // field 25, two bytes
         assert_eq!(shape(&bytes), Shape::Whole);
+    }
+
+    /// Found by the fuzz target `log`: whole to the writer, and a stop to every reader.
+    #[test]
+    fn what_no_reader_decodes_is_broken() {
+        // Field 15, the outcome, as a text; field 3, the node, as a number.
+        // And a field whose number is too large for any schema.
+        for bytes in [
+            &b"\x08\x01\x7a\x01x"[..],
+            b"\x08\x01\x18\x01",
+            b"\x08\x01\x80\x80\x80\x80\x10\x01",
+        ] {
+            assert!(matches!(shape(bytes), Shape::Broken(_)), "{bytes:?}");
+            assert!(Flow::decode(bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    /// That [`NUMBERS`] says what the schema does.
+    #[test]
+    fn every_known_field_is_whole_in_its_own_type_only() {
+        for field in 1..=KNOWN_FIELDS as u8 {
+            let tag = |kind: u8| {
+                let key = u32::from(field) << 3 | u32::from(kind);
+                let mut bytes = if field == 1 {
+                    Vec::new()
+                } else {
+                    vec![0x08, 0x01]
+                };
+                prost::encoding::encode_varint(u64::from(key), &mut bytes);
+                bytes.extend(if kind == 0 { &[1][..] } else { &[1, b'x'][..] });
+                bytes
+            };
+            for kind in [0, 2] {
+                let bytes = tag(kind);
+                let whole = shape(&bytes) == Shape::Whole;
+                assert_eq!(
+                    whole,
+                    Flow::decode(&bytes[..]).is_ok(),
+                    "field {field}, {kind}"
+                );
+            }
+        }
     }
 }

@@ -161,8 +161,9 @@ impl Service {
             .max()
             .unwrap_or_default();
         let answer: &[u8] = if whole > self.answered {
-            let mut last = all.iter().filter_map(|seen| seen.requests.last());
-            let to_head = last.any(|request| request.method == b"HEAD");
+            let longest = all.iter().find(|seen| seen.requests.len() == whole);
+            let last = longest.and_then(|seen| seen.requests.last());
+            let to_head = last.is_some_and(|request| request.method == b"HEAD");
             match stream.len() % 5 {
                 _ if to_head => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n",
                 0 => b"HTTP/1.1 204 No Content\r\n\r\n",

@@ -179,6 +179,7 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     let mut rest = text.iter();
     while let Some(&byte) = rest.next() {
         let hex = rest.as_slice().first_chunk::<2>();
+        let hex = hex.filter(|hex| hex.iter().all(u8::is_ascii_hexdigit));
         let hex = hex.and_then(|hex| std::str::from_utf8(hex).ok());
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(escaped) if byte == b'%' => {
