@@ -35,7 +35,7 @@ pub fn unbounded() -> Vec<Finding> {
         found.push(Finding::info(
             "udp-buffers",
             format!(
-                "UDP buffers inside are bounded by the machine's net.core.rmem_max alone ({bytes} bytes a socket)"
+                "buffers of sockets other than TCP have the machine's default size, net.core.rmem_default ({bytes} bytes a socket)"
             ),
         ));
     }
@@ -44,6 +44,6 @@ pub fn unbounded() -> Vec<Finding> {
 }
 
 fn udp_buffer() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/sys/net/core/rmem_max").ok()?;
+    let text = std::fs::read_to_string("/proc/sys/net/core/rmem_default").ok()?;
     text.trim().parse().ok()
 }
