@@ -19,8 +19,8 @@ pub(crate) struct Enclosing {
     pub(crate) instance: InstanceId,
     /// Of its control group.
     pub(crate) name: String,
-    /// Its process.
-    pub(crate) launcher: u32,
+    /// Its process, and whose that is.
+    pub(crate) launcher: (u32, u32),
     pub(crate) bounds: Bounds,
     pub(crate) inputs: Inputs,
 }

@@ -267,7 +267,7 @@ impl Launcher {
         let enclosing = grant.encloses.then(|| Enclosing {
             instance: instance.clone(),
             name: self.groups.name(&instance.0),
-            launcher: peer.pid.unsigned_abs(),
+            launcher: (peer.pid.unsigned_abs(), peer.uid),
             bounds: grant.bounds,
             inputs: self.inputs.clone(),
         });

@@ -16,14 +16,20 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Process `pid`, if process `launcher` is its parent.
-    pub(super) fn of(pid: u32, launcher: u32) -> io::Result<Self> {
+    /// Process `pid`, if process `launcher`, one of user `uid`, is its parent and as powerful as it. A child of a user may
+    /// be more than that: what `sudo` started, of whose parents one ended. That is not to be bounded and ended for a user.
+    pub(super) fn of(pid: u32, launcher: u32, uid: u32) -> io::Result<Self> {
         let number_of = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let held = number_of.ok_or_else(|| io::Error::other("it has no number"))?;
         let descriptor = rustix::process::pidfd_open(held, PidfdFlags::empty())?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         if number(&status, "PPid:") != Some(launcher) {
             return Err(io::Error::other("it is no child of the launcher's"));
+        }
+        let users = users(&status).ok_or_else(|| io::Error::other("the kernel hides its user"))?;
+        // Root gives a compartment a user of its own.
+        if uid != 0 && users != [uid; 4] {
+            return Err(io::Error::other("it is another user's"));
         }
         let child = Self { pid, descriptor };
         child.check_alive()?;
@@ -54,6 +60,16 @@ impl Child {
     }
 }
 
+/// Real, effective, saved and file system's.
+fn users(status: &str) -> Option<[u32; 4]> {
+    let line = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    let users: Vec<u32> = line
+        .split_whitespace()
+        .map_while(|id| id.parse().ok())
+        .collect();
+    users.try_into().ok()
+}
+
 fn number(text: &str, key: &str) -> Option<u32> {
     let line = text.lines().find_map(|line| line.strip_prefix(key))?;
     line.trim().parse().ok()
@@ -73,15 +89,19 @@ mod tests {
             .spawn()
             .unwrap();
         let own = std::process::id();
-        let child = Child::of(sleeper.id(), own).unwrap();
+        let user = rustix::process::geteuid().as_raw();
+        let child = Child::of(sleeper.id(), own, user).unwrap();
         assert_eq!(child.pid, sleeper.id());
         for (pid, parent) in [(sleeper.id(), 1), (own, own), (1, own)] {
-            let refused = Child::of(pid, parent).unwrap_err();
+            let refused = Child::of(pid, parent, user).unwrap_err();
             assert!(refused.to_string().contains("no child"), "{refused}");
         }
         for none in [0, u32::MAX] {
-            Child::of(none, own).unwrap_err();
+            Child::of(none, own, user).unwrap_err();
         }
+        // As if the launcher were another's: the child has more than that one.
+        let refused = Child::of(sleeper.id(), own, user + 1).unwrap_err();
+        assert!(refused.to_string().contains("another user"), "{refused}");
         child.raise_score().unwrap();
         let score = fs::read_to_string(format!("/proc/{}/oom_score_adj", sleeper.id())).unwrap();
         assert_eq!(score.trim(), OOM_SCORE.to_string());

@@ -88,6 +88,8 @@ impl Group {
 
     /// Puts a process into it.
     pub(super) fn take_in(&self, child: &Child) -> io::Result<()> {
+        // Looked at before as well: what lies between is too short for its id to become another's.
+        child.check_alive()?;
         self.write("cgroup.procs", &child.pid.to_string())?;
         // While it lives, its id is its own, and was when it was written.
         child.check_alive()

@@ -25,9 +25,14 @@ use std::path::Path;
 use ringfence_compartment::link::{Bounds, Enclosure};
 
 /// Bounds process `process`, a child of `launcher`, and all that comes from it by a group called `name`, as far as this
-/// host can.
-pub(crate) fn enclose(process: u32, launcher: u32, name: &str, bounds: Bounds) -> Enclosure {
-    let child = match Child::of(process, launcher) {
+/// host can. `uid`: the launcher's user.
+pub(crate) fn enclose(
+    process: u32,
+    (launcher, uid): (u32, u32),
+    name: &str,
+    bounds: Bounds,
+) -> Enclosure {
+    let child = match Child::of(process, launcher, uid) {
         Ok(child) => child,
         Err(cause) => {
             return Enclosure::None {
