@@ -114,6 +114,9 @@ impl Names {
                 names.above.push(format!("place/{ancestor}"));
             }
         }
+        // Two directories above it may be one, by a bind mount: that is no claim of another.
+        names.within.sort();
+        names.within.dedup();
         Ok(names)
     }
 

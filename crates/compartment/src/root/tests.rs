@@ -165,6 +165,11 @@ fn claims_and_walls_see_through_mounts() {
             let what = conflict(held, wanted);
             assert!(what.contains(why), "{held:?} and {wanted:?}: {what}");
         }
+        // Through a mount of itself a directory lies twice in the same one, and is in nobody's way.
+        let (loops, in_it) = (made("loop"), made("loop/again"));
+        made("loop/work");
+        mount_bind(&loops, &in_it).unwrap();
+        claim(&in_it.join("work")).unwrap();
         let elsewhere = made("elsewhere");
         mount("none", &elsewhere, "tmpfs", MountFlags::empty(), None).unwrap();
         let _apart = (claim(&elsewhere).unwrap(), claim(&outer).unwrap());
