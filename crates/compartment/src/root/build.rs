@@ -4,7 +4,7 @@
 //! tmpfs becomes the new root, the copies are attached beneath it, `pivot_root` changes over, and the host's tree is
 //! detached for good.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
@@ -120,8 +120,11 @@ fn take(tree: &Tree) -> Result<OwnedFd, Refusal> {
 
 fn take_etc() -> io::Result<Vec<(PathBuf, OwnedFd)>> {
     let mut taken = Vec::new();
-    for name in FROM_HOST {
-        let path = Path::new("/etc").join(name);
+    let etc = Path::new("/etc");
+    let names = FROM_HOST.iter().map(OsString::from);
+    // Where none are to be seen, none are shown, as with all the others.
+    for name in names.chain(etc::settings_of_java(etc).unwrap_or_default()) {
+        let path = etc.join(&name);
         // Links are followed: the host's /etc/localtime, for one, is a link into /usr.
         if let Ok(source) = std::fs::canonicalize(&path)
             && let Ok(copy) = plan::detach(&source, Access::Read)

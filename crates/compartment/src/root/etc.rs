@@ -1,5 +1,6 @@
 //! The small `/etc` of a compartment: names that are its own, and what programs need of the host's.
 
+use std::ffi::OsString;
 use std::io;
 use std::net::IpAddr;
 use std::path::Path;
@@ -33,6 +34,22 @@ pub(super) const FROM_HOST: &[&str] = &[
     "terminfo",
     "timezone",
 ];
+
+/// Where Debian keeps the settings of each Java, under a name with its version: no Java runs without. By their names in
+/// `etc`.
+pub(super) fn settings_of_java(etc: &Path) -> io::Result<Vec<OsString>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(etc)? {
+        let name = entry?.file_name();
+        let version = name
+            .to_str()
+            .and_then(|name| name.strip_prefix("java-")?.strip_suffix("-openjdk"));
+        if version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit())) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
 
 /// Who the workload is, to itself.
 #[derive(Clone, Debug)]
@@ -105,4 +122,27 @@ pub(super) fn write(etc: &Path, identity: &Identity) -> io::Result<()> {
     }
     // Programs ask here what is mounted.
     std::os::unix::fs::symlink("../proc/self/mounts", etc.join("mtab"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_of_every_java_are_found_and_nothing_beside() {
+        let etc = tempfile::tempdir().unwrap();
+        for name in [
+            "java-17-openjdk",
+            "java-8-openjdk",
+            "java-17-openjdk.old",
+            "java-keys-openjdk",
+            "java",
+            "passwd",
+        ] {
+            std::fs::create_dir(etc.path().join(name)).unwrap();
+        }
+        let mut names = settings_of_java(etc.path()).unwrap();
+        names.sort();
+        assert_eq!(names, ["java-17-openjdk", "java-8-openjdk"]);
+    }
 }
