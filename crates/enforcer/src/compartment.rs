@@ -37,6 +37,11 @@ pub(crate) struct Compartment {
     pub(crate) slots: Arc<Slots>,
     /// Its flows of datagrams, both ways.
     pub(crate) flow_slots: Arc<Slots>,
+    /// What it takes of the node's places, with its connections and flows: those it began. Whoever connects to it takes
+    /// of them himself.
+    pub(crate) of_node: Arc<Slots>,
+    /// What it takes of the node's flows.
+    pub(crate) flows_of_node: Arc<Slots>,
     /// Whose connections into it those are.
     pub(crate) guests: Guests,
     /// Whose flows into it.
@@ -74,6 +79,8 @@ impl Compartment {
             inbound: Pool::new(shared),
             slots: Slots::new(node.share()),
             flow_slots: Slots::new(FLOWS_PER_COMPARTMENT.min(node.share())),
+            of_node: Slots::new(usize::MAX),
+            flows_of_node: Slots::new(usize::MAX),
             guests: Guests::default(),
             flow_guests: Guests::default(),
             flows: Flows::default(),

@@ -1,8 +1,7 @@
 //! Who takes the places of a compartment that is called: no caller more than it leaves.
 //!
 //! A service has a bounded number of places, and whoever may call it could take them all, by connections that do
-//! nothing. So a caller gets one more only while it has fewer than are free. One alone gets half of them, two a third
-//! each: however many there are, and however they work together, a place is left for the next one.
+//! nothing. So a caller gets one more only while it leaves enough to others: see [`Slots::share`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,8 +19,7 @@ pub(crate) struct Guests {
 
 /// One place that a caller has. Given back on drop.
 pub(crate) struct Guest {
-    _of_all: Slot,
-    _of_caller: Slot,
+    _of_all_and_of_caller: [Slot; 2],
 }
 
 /// Why a caller gets no place.
@@ -29,7 +27,7 @@ pub(crate) struct Guest {
 pub(crate) enum Full {
     /// There is none left.
     All,
-    /// It has at least as many as are left.
+    /// It has as many as it leaves to others.
     Caller,
 }
 
@@ -47,16 +45,15 @@ impl Guests {
                 ),
             }
         };
-        let of_all = places.take_of_rest(own.taken());
-        let of_all = of_all.ok_or(if places.taken() < places.limit() {
-            Full::Caller
-        } else {
-            Full::All
-        })?;
-        let of_caller = own.take().ok_or(Full::Caller)?;
+        let taken = places
+            .share(&own)
+            .ok_or(if places.taken() < places.limit() {
+                Full::Caller
+            } else {
+                Full::All
+            })?;
         Ok(Guest {
-            _of_all: of_all,
-            _of_caller: of_caller,
+            _of_all_and_of_caller: taken,
         })
     }
 }
@@ -80,18 +77,18 @@ mod tests {
     fn no_caller_takes_more_than_it_leaves_and_what_it_gives_back_is_free_again() {
         let (guests, places) = (Guests::default(), Slots::new(120));
         let (first, why) = fill(&guests, &places, "first");
-        assert_eq!((first.len(), why), (60, Full::Caller));
+        assert_eq!((first.len(), why), (46, Full::Caller));
         let (second, why) = fill(&guests, &places, "second");
-        assert_eq!((second.len(), why), (30, Full::Caller));
-        let others: Vec<_> = (0..4)
+        assert_eq!((second.len(), why), (23, Full::Caller));
+        let others: Vec<_> = (0..10)
             .map(|n| fill(&guests, &places, &format!("other-{n}")).0)
             .collect();
         assert!(others.iter().all(|kept| !kept.is_empty()));
         assert_eq!(fill(&guests, &places, "first").0.len(), 0);
         drop((second, others));
-        assert_eq!(places.taken(), 60);
+        assert_eq!(places.taken(), 46);
         drop(first);
-        assert_eq!(fill(&guests, &places, "second").0.len(), 60);
+        assert_eq!(fill(&guests, &places, "second").0.len(), 46);
         assert_eq!(places.taken(), 0);
     }
 

@@ -27,16 +27,28 @@ impl Slots {
 
     /// One of them; `None` when all are taken.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Slot> {
-        self.take_of_rest(0)
+        self.take_beside(0)
     }
 
-    /// One of them for somebody who has `own` already: only while that is fewer than are left, so that nobody, and no
-    /// number of them together, can take the last.
-    pub(crate) fn take_of_rest(self: &Arc<Self>, own: usize) -> Option<Slot> {
+    /// One of them for somebody whose places here `own` counts, and one of `own`: only while what he has, as a part of
+    /// all, is less than the square of the part that is free.
+    ///
+    /// One alone gets 38 %, and each further one less than the one before. If he could have as many as are left, he would
+    /// halve them: a dozen who work together would take 4096. The square makes that 130, and in general twice the root of
+    /// the number of places.
+    pub(crate) fn share(self: &Arc<Self>, own: &Arc<Self>) -> Option<[Slot; 2]> {
+        let of_own = own.take()?;
+        let of_all = self.take_beside(own.taken() - 1)?;
+        Some([of_all, of_own])
+    }
+
+    fn take_beside(self: &Arc<Self>, own: usize) -> Option<Slot> {
+        // The square of any number of places fits.
+        let wide = |number: usize| number as u128;
         self.taken
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |taken| {
                 let rest = self.limit.saturating_sub(taken);
-                (own < rest).then_some(taken + 1)
+                (wide(own) * wide(self.limit) < wide(rest) * wide(rest)).then_some(taken + 1)
             })
             .ok()
             .map(|_| Slot(Arc::clone(self)))
@@ -89,6 +101,33 @@ mod tests {
         drop(first);
         assert!(slots.take().is_some());
         assert_eq!(slots.taken(), 1);
+    }
+
+    #[test]
+    fn many_who_work_together_leave_places_for_a_hundred_more() {
+        let slots = Slots::new(4096);
+        let mut kept = Vec::new();
+        let mut fill = || {
+            let own = Slots::new(usize::MAX);
+            while let Some(places) = slots.share(&own) {
+                kept.push(places);
+            }
+            own.taken()
+        };
+        assert_eq!(fill(), 1565);
+        let crowd: Vec<usize> = (0..20).map(|_| fill()).collect();
+        assert!(crowd.is_sorted_by(|a, b| a >= b), "{crowd:?}");
+        let newcomers = (0..).take_while(|_| fill() > 0).count();
+        assert!(newcomers >= 100, "{newcomers}");
+        drop(kept);
+        assert_eq!(slots.taken(), 0);
+    }
+
+    #[test]
+    fn a_share_of_places_without_end_is_without_end() {
+        let (slots, own) = (Slots::new(usize::MAX), Slots::new(usize::MAX));
+        let kept: Vec<_> = (0..10_000).map_while(|_| slots.share(&own)).collect();
+        assert_eq!((kept.len(), own.taken()), (10_000, 10_000));
     }
 
     #[tokio::test]

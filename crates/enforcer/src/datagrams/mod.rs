@@ -65,7 +65,7 @@ pub(crate) fn receive(
 }
 
 /// A place among the compartment's flows, among those of the node, and for the descriptor.
-fn places(node: &Node, home: &Compartment) -> Result<[Slot; 3], String> {
+fn places(node: &Node, home: &Compartment) -> Result<(Slot, [Slot; 2], [Slot; 2]), String> {
     let own = home.flow_slots.take().ok_or_else(|| {
         format!(
             "{} has {} flows already",
@@ -73,27 +73,21 @@ fn places(node: &Node, home: &Compartment) -> Result<[Slot; 3], String> {
             home.flow_slots.limit()
         )
     })?;
-    let all = node
-        .flow_slots
-        .take_of_rest(home.flow_slots.taken() - 1)
-        .ok_or_else(|| {
-            format!(
-                "{} has as many of the node's {} flows as it leaves to others",
-                home.instance,
-                node.flow_slots.limit()
-            )
-        })?;
-    let descriptor = node
-        .slots
-        .take_of_rest(home.flow_slots.taken() - 1)
-        .ok_or_else(|| {
-            format!(
-                "{} has as many of the node's {} connections as it leaves to others",
-                home.instance,
-                node.slots.limit()
-            )
-        })?;
-    Ok([own, all, descriptor])
+    let all = node.flow_slots.share(&home.flows_of_node).ok_or_else(|| {
+        format!(
+            "{} has as many of the node's {} flows as it leaves to others",
+            home.instance,
+            node.flow_slots.limit()
+        )
+    })?;
+    let descriptor = node.slots.share(&home.of_node).ok_or_else(|| {
+        format!(
+            "{} has as many of the node's {} connections as it leaves to others",
+            home.instance,
+            node.slots.limit()
+        )
+    })?;
+    Ok((own, all, descriptor))
 }
 
 /// Refuses a datagram before policy is asked. Alike for all ports of the client: a flood of new ones is one thing.

@@ -166,7 +166,7 @@ fn turn_away(
 }
 
 /// A place among the compartment's connections and one among all.
-fn places(node: &Node, home: &Compartment) -> Result<(Slot, Slot), String> {
+fn places(node: &Node, home: &Compartment) -> Result<(Slot, [Slot; 2]), String> {
     let own = home.slots.take().ok_or_else(|| {
         format!(
             "{} has {} connections already",
@@ -174,16 +174,13 @@ fn places(node: &Node, home: &Compartment) -> Result<(Slot, Slot), String> {
             home.slots.limit()
         )
     })?;
-    let all = node
-        .slots
-        .take_of_rest(home.slots.taken() - 1)
-        .ok_or_else(|| {
-            format!(
-                "{} has as many of the node's {} connections as it leaves to others",
-                home.instance,
-                node.slots.limit()
-            )
-        })?;
+    let all = node.slots.share(&home.of_node).ok_or_else(|| {
+        format!(
+            "{} has as many of the node's {} connections as it leaves to others",
+            home.instance,
+            node.slots.limit()
+        )
+    })?;
     Ok((own, all))
 }
 

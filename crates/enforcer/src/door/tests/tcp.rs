@@ -359,6 +359,22 @@ async fn a_compartment_has_only_so_many_connections() {
 }
 
 #[tokio::test]
+async fn who_is_called_much_may_still_call_when_the_node_is_nearly_full() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(port, 80));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _echo = world.running("echo");
+    let guests: Vec<_> = (0..400).map_while(|_| home.slots.take()).collect();
+    let others: Vec<_> = (0..1700).map_while(|_| world.node.slots.take()).collect();
+    assert_eq!((guests.len(), others.len()), (400, 1700));
+    let (_client, _) = knock(&world, &home, world.at(2, port)).await;
+    timeout(Duration::from_secs(5), service.accept())
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_live_connection_costs_little_memory() {
     let (_service, port) = listener().await;
     let world = World::new(&estate(port, 80));
