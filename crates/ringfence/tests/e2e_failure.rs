@@ -150,12 +150,11 @@ fn while_the_enforcer_is_away_nothing_passes_and_nothing_is_replayed_later() {
             told["body"].as_str().unwrap().contains("\"items\": 2"),
             "{caller:?} {told}"
         );
-        assert_eq!(
-            service.process.stdout().matches("POST").count(),
-            2,
-            "{}",
-            service.process.stdout()
-        );
+        let posts = || service.process.stdout().matches("POST").count();
+        // What the service prints comes a little later than what it answers.
+        node.await_that("both posts", |_| Ok((posts() >= 2).then_some(())))
+            .unwrap();
+        assert_eq!(posts(), 2, "{}", service.process.stdout());
     }
 }
 
