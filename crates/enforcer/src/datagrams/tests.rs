@@ -1,3 +1,5 @@
+mod turn;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

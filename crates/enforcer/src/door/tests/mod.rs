@@ -7,6 +7,7 @@ mod http;
 mod scene;
 mod tcp;
 mod time;
+mod turn;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
