@@ -115,8 +115,6 @@ pub const OUTER_IDS: u32 = 1_000_000;
 /// Uid and gid of the enforcer of a root node.
 pub const ENFORCER_ID: u32 = 1_999_999_999;
 
-/// Bytes of one request on `admin.sock`. A longer one is refused.
-pub const ADMIN_REQUEST_MAX: usize = 64 * 1024;
 /// Time an operator's connection may take for its request, and the enforcer for its part of the answer.
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(2);
 /// Operators' connections at a time. The next one is closed at once.
@@ -127,7 +125,7 @@ pub const MANAGER_STATUS_MAX: usize = 500;
 pub const SCRAPE_HEAD_MAX: usize = 8 * 1024;
 /// Time a monitor's connection may take in all. Then it is closed.
 pub const SCRAPE_WITHIN: Duration = Duration::from_secs(5);
-/// Monitors' connections at a time. The next one is closed at once.
+/// Monitors' connections at a time, at each listener. The next one is closed at once.
 pub const SCRAPES: usize = 8;
 /// Different texts of launchers about what is not bounded, shown as notes of the node. Further ones stand with their
 /// instances only.

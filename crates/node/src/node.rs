@@ -302,14 +302,13 @@ fn monitors(
 impl Monitors {
     /// Accepts from now on, within the runtime.
     fn serve(self, inputs: &Inputs) -> std::io::Result<()> {
-        let scrapes = Scrapes::new(inputs.clone());
         self.unix.set_nonblocking(true)?;
         let unix = tokio::net::UnixListener::from_std(self.unix)?;
-        tokio::spawn(scrapes.clone().unix(unix));
+        tokio::spawn(Scrapes::new(inputs.clone()).unix(unix));
         if let Some(port) = self.port {
             port.set_nonblocking(true)?;
             let port = tokio::net::TcpListener::from_std(port)?;
-            tokio::spawn(scrapes.tcp(port));
+            tokio::spawn(Scrapes::new(inputs.clone()).tcp(port));
         }
         Ok(())
     }

@@ -526,4 +526,28 @@ mod tests {
         let counts = door.0.lock().unwrap();
         assert_eq!((counts.all, counts.unclaimed.len()), (0, 0));
     }
+
+    #[test]
+    fn all_users_together_cannot_take_more_than_there_are() {
+        let door = Arc::new(Door::default());
+        let places: Vec<_> = (0..CONNECTIONS_MAX)
+            .map(|number| Door::enter(&door, (number / UNCLAIMED_PER_USER) as u32).unwrap())
+            .collect();
+        assert!(Door::enter(&door, 70_000).is_none());
+        drop(places);
+        assert!(Door::enter(&door, 70_000).is_some());
+    }
+
+    #[test]
+    fn a_claim_has_as_much_text_as_it_may_and_is_cut_at_a_character() {
+        for (text, left) in [
+            ("a".repeat(256), 256),
+            ("a".repeat(257), 256),
+            ("a".to_owned() + &"é".repeat(128), 255),
+        ] {
+            let mut text = text;
+            cut(&mut text);
+            assert_eq!(text.len(), left);
+        }
+    }
 }

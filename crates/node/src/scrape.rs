@@ -56,8 +56,8 @@ impl FromStr for Loopback {
     }
 }
 
-/// Places for monitors at all listeners together.
-#[derive(Clone)]
+/// Places for monitors at one listener. Each has its own: any user of the host reaches the port, and takes nothing from
+/// who may use the socket.
 pub(crate) struct Scrapes {
     places: Arc<Semaphore>,
     inputs: Inputs,
@@ -277,5 +277,21 @@ mod tests {
         for bad in ["example.org:9464", "10.0.0.1", "127.0.0.1.example.org", ""] {
             assert!(!names_loopback(bad), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_head_of_a_request_is_as_long_as_it_may_be_and_no_longer() {
+        let head = |bytes: usize| {
+            let frame = "GET /metrics HTTP/1.1\r\nHost: h\r\nA: \r\n\r\n".len();
+            let value = "a".repeat(bytes - frame);
+            format!("GET /metrics HTTP/1.1\r\nHost: h\r\nA: {value}\r\n\r\n")
+        };
+        let most = read(&mut head(8 * 1024).as_bytes(), false).await.unwrap();
+        assert!(matches!(most, Some(Asked::Metrics(_))));
+        let longer = read(&mut head(8 * 1024 + 1).as_bytes(), false).await;
+        let Some(Asked::Wrongly(status)) = longer.unwrap() else {
+            panic!("it was taken");
+        };
+        assert_eq!(status, HEAD_TOO_LONG);
     }
 }

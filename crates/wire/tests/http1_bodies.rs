@@ -131,6 +131,20 @@ fn refuses_endless_chunk_extensions() {
 }
 
 #[test]
+fn takes_what_is_just_as_long_as_it_may_be() {
+    let extended = |bytes: usize| format!("1;{}\r\na\r\n0\r\n\r\n", "x".repeat(bytes));
+    assert!(chunked(&extended(256)).is_ok());
+    refused(&extended(257), Refusal::ChunkExtension);
+    let sized = |digits: usize| format!("{}1\r\na\r\n0\r\n\r\n", "0".repeat(digits - 1));
+    assert!(chunked(&sized(16)).is_ok());
+    refused(&sized(17), Refusal::ChunkSize);
+    // All the lines, with the empty one.
+    let trailing = |bytes: usize| format!("0\r\nA: {}\r\n\r\n", "b".repeat(bytes - 7));
+    assert!(chunked(&trailing(8 * 1024)).is_ok());
+    refused(&trailing(8 * 1024 + 1), Refusal::TrailersTooLong);
+}
+
+#[test]
 fn refuses_chunks_that_do_not_end_where_they_say() {
     for text in [
         "1\r\nab\r\n",

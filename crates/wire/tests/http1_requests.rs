@@ -624,6 +624,29 @@ fn refuses_what_is_too_long() {
 }
 
 #[test]
+fn takes_what_is_just_as_long_as_it_may_be() {
+    // The head with its empty line.
+    let frame = with("A: \r\n").len();
+    let fill = |bytes: usize| with(&format!("A: {}\r\n", "a".repeat(bytes)));
+    assert_eq!(fill(64 * 1024 - frame).len(), 64 * 1024);
+    assert!(read(&fill(64 * 1024 - frame)).is_ok());
+    refused(fill(64 * 1024 - frame + 1), Refusal::HeadTooLong);
+    // The target with its slash and its query.
+    let target = |bytes: usize| format!("/?{}", "a".repeat(bytes - 2));
+    let asking = |method: &str, target: &str, host: &str| {
+        format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n\r\n").into_bytes()
+    };
+    assert!(read(&asking("GET", &target(16 * 1024), "h")).is_ok());
+    let longer = asking("GET", &target(16 * 1024 + 1), "h");
+    refused(longer, Refusal::TargetTooLong);
+    assert!(read(&asking(&"A".repeat(32), "/", "h")).is_ok());
+    assert!(read_request(&asking(&"A".repeat(33), "/", "h")).is_err());
+    let host = |bytes: usize| "h".repeat(bytes - 6) + ":65535";
+    assert!(read(&asking("GET", "/", &host(261))).is_ok());
+    assert!(read_request(&asking("GET", "/", &host(262))).is_err());
+}
+
+#[test]
 fn writes_nothing_when_what_is_to_be_inserted_is_unsound() {
     let bytes = with("");
     let head = read(&bytes).unwrap();

@@ -243,3 +243,32 @@ async fn what_is_no_dns_ends_the_connection() {
     serving.await.unwrap();
     assert_eq!(world.flows()[1].reason, "a query longer than any name");
 }
+
+#[tokio::test]
+async fn a_compartment_has_only_so_many_connections_for_names() {
+    let world = World::new(&estate(7, 80));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let server = OriginalDst::new(SocketAddr::new(IpAddr::from([9, 9, 9, 9]), 53));
+    let mut held = Vec::new();
+    for count in 1..=32 {
+        held.push(knock(&world, &home, server).await);
+        world.flows_when(count).await;
+    }
+    let (mut one_more, serving) = knock(&world, &home, server).await;
+    let end = one_more.read_u8().await.unwrap_err();
+    assert_eq!(end.kind(), std::io::ErrorKind::ConnectionReset);
+    serving.await.unwrap();
+    let flows = world.flows_when(33).await;
+    assert!(flows[..32].iter().all(|it| it.outcome() == Outcome::Allow));
+    assert_eq!(
+        (flows[32].outcome(), flows[32].reason.as_str()),
+        (Outcome::Deny, "32 dns connections already")
+    );
+    // One that ends makes room.
+    let (client, serving) = held.remove(0);
+    drop(client);
+    serving.await.unwrap();
+    let _again = knock(&world, &home, server).await;
+    let flows = world.flows_when(35).await;
+    assert_eq!(flows[34].outcome(), Outcome::Allow);
+}

@@ -15,10 +15,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lets the door go on once, and nothing else.
 async fn once(watching: &mut (impl Future<Output = io::Error> + Unpin)) {
-    std::future::poll_fn(|context| match std::pin::Pin::new(&mut *watching).poll(context) {
-        Poll::Ready(cause) => panic!("the door broke: {cause}"),
-        Poll::Pending => Poll::Ready(()),
-    })
+    std::future::poll_fn(
+        |context| match std::pin::Pin::new(&mut *watching).poll(context) {
+            Poll::Ready(cause) => panic!("the door broke: {cause}"),
+            Poll::Pending => Poll::Ready(()),
+        },
+    )
     .await;
 }
 

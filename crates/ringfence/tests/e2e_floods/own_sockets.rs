@@ -1,0 +1,310 @@
+//! Floods at the node's own sockets, from outside of every compartment: by another user of the host where that user gets
+//! there, else by the owner. The node answers meanwhile, launchers start, and nothing of the flood stays.
+//!
+//! Needs root, to be another user as well; says so and passes otherwise.
+
+use std::time::{Duration, Instant};
+
+use ringfence_compartment::{link::LINK_VERSION, sockets};
+use ringfence_testbed::{Caller, Neighbour, Node, Output, Process, Vitals};
+
+use crate::ground::{PYTHON, options, unnoticed};
+
+const STRANGER: &str = "54322";
+const PORT: &str = "127.0.0.1:9464";
+
+/// What floods share. They run on the host, in the directory of the node's sockets.
+const PRELUDE: &str = r#"
+import json, os, resource, select, socket, sys, threading, time
+directory, version = sys.argv[1:]
+os.chdir(directory)
+most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+# Where the kernel's queue is full (`BACKLOG`), one that may wait does.
+def packets(name):
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.connect(name)
+    sock.settimeout(20)
+    return sock
+def stream(name):
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(name)
+    sock.settimeout(20)
+    return sock
+def port():
+    return socket.create_connection(("127.0.0.1", 9464), timeout=20)
+def hold(number, connect, say=b""):
+    """Makes so many connections at once, and tells how many of them the node keeps, and for how long."""
+    began, held = time.monotonic(), [connect() for _ in range(number)]
+    poller, ended = select.poll(), 0
+    for sock in held:
+        poller.register(sock, select.POLLIN)
+        try: sock.send(say) if say else None
+        except OSError: pass
+    while ready := poller.poll(1000):
+        for fd, _ in ready: poller.unregister(fd)
+        ended += len(ready)
+    print("kept", number - ended, flush=True)
+    print("ready", flush=True)
+    while ended < number:
+        for fd, _ in poller.poll():
+            poller.unregister(fd)
+            ended += 1
+    print("seconds", int(time.monotonic() - began), flush=True)
+done = [0] * 4
+def storm(work):
+    """Does it for ever, in four threads."""
+    def loop(i):
+        while True:
+            try: work()
+            except OSError: pass
+            done[i] += 1
+    for i in range(4): threading.Thread(target=loop, args=(i,), daemon=True).start()
+    while True:
+        time.sleep(0.2)
+        print("done", sum(done), flush=True)
+        if sum(done) >= 5000: print("thousands", flush=True)
+def claim(name):
+    return json.dumps({"say": "claim", "version": int(version), "name": name, "command": "x", "resume": None}).encode()
+"#;
+
+/// Starts a flood as `uid` of the host.
+fn flood(node: &Node, uid: &str, program: &str) -> Process {
+    let directory = sockets::socket_dir(node.state()).unwrap();
+    let words = [
+        "setpriv",
+        "--reuid",
+        uid,
+        "--regid",
+        uid,
+        "--clear-groups",
+        "--pdeathsig",
+        "KILL",
+        "--",
+        PYTHON,
+        "-uc",
+        &format!("{PRELUDE}{program}"),
+        &directory.display().to_string(),
+        &LINK_VERSION.to_string(),
+    ];
+    node.host().start_as_root(words).unwrap()
+}
+
+/// A node of root, and its neighbour's ground; `None` where nobody can be another user.
+fn node() -> Option<Node> {
+    if Caller::own() != Caller::Root {
+        eprintln!("skipped: needs root, to be another user as well");
+        return None;
+    }
+    Some(
+        options()
+            .up_arguments(&["--metrics", PORT])
+            .start()
+            .unwrap(),
+    )
+}
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn said(flood: &Process, word: &str) -> u64 {
+    let said = flood.stdout();
+    let line = said.lines().rev().find_map(|line| line.strip_prefix(word));
+    line.unwrap_or_else(|| panic!("no {word} in {said}{}", flood.stderr()))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// The node is well: operators hear so, and a launcher gets its workload.
+fn well(node: &Node) {
+    let (code, status) = node.status().unwrap();
+    assert_eq!(code, 0, "{status:#}");
+    starts(node);
+}
+
+fn starts(node: &Node) {
+    let began = Instant::now();
+    let started = node.run("attacker", &["/bin/true"]).unwrap();
+    assert_eq!(started.code, Some(0), "{started:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        began.elapsed()
+    );
+}
+
+fn vitals(node: &Node) -> Vitals {
+    Vitals::of(node.host(), node.pid()).unwrap()
+}
+
+/// Waits until the node has no more open than before. Its runtime may keep threads for blocking work a while.
+fn nothing_stays(node: &Node, before: Vitals) {
+    node.await_that("the end of the flood's descriptors", |node| {
+        let now = vitals(node);
+        Ok(
+            (now.descriptors <= before.descriptors && now.threads <= before.threads + 2)
+                .then_some(()),
+        )
+    })
+    .unwrap();
+    let grown = vitals(node).resident.saturating_sub(before.resident);
+    assert!(grown < 32 << 20, "the node has {grown} bytes more");
+    well(node);
+}
+
+/// Holds what it gets, then comes again and again; `during` looks at the node under each. Gives how many connections were
+/// kept, and for how many seconds the longest.
+fn endure(
+    node: &Node,
+    uid: &str,
+    holding: &str,
+    storming: &str,
+    during: impl Fn(&Node),
+) -> (u64, u64) {
+    well(node);
+    let neighbour = Neighbour::start(node).unwrap();
+    let before = vitals(node);
+    let (held, storm) = unnoticed(node, &neighbour, || {
+        let held = flood(node, uid, holding);
+        held.wait_stdout("ready", WITHIN).unwrap();
+        during(node);
+        held.wait_stdout("seconds", WITHIN).unwrap();
+        let storm = flood(node, uid, storming);
+        storm.wait_stdout("thousands", WITHIN).unwrap();
+        during(node);
+        (held, storm)
+    });
+    drop(storm);
+    nothing_stays(node, before);
+    (said(&held, "kept"), said(&held, "seconds"))
+}
+
+#[test]
+fn another_users_connections_to_run_sock_that_claim_nothing() {
+    let Some(node) = node() else { return };
+    let (kept, seconds) = endure(
+        &node,
+        STRANGER,
+        r#"hold(3000, lambda: packets("run.sock"))"#,
+        r#"storm(lambda: packets("run.sock").close())"#,
+        well,
+    );
+    // `UNCLAIMED_PER_USER` of them, for `CLAIM_WITHIN`.
+    assert_eq!(kept, 64);
+    assert!((9..20).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn another_users_claims_at_run_sock_without_end() {
+    let Some(node) = node() else { return };
+    // One that is no claim is told so, and closed.
+    let (kept, _) = endure(
+        &node,
+        STRANGER,
+        r#"hold(3000, lambda: packets("run.sock"), b"{\"say\": \"claim\", ")"#,
+        r#"
+def work():
+    sock = packets("run.sock")
+    sock.send(claim("neighbour"))
+    sock.recv(65536)
+    sock.close()
+storm(work)"#,
+        well,
+    );
+    assert_eq!(kept, 0);
+    let records = node.flows().unwrap().len();
+    println!("{records} records");
+    assert!(records < 9000, "{records} records");
+}
+
+#[test]
+fn an_owners_connections_to_admin_sock() {
+    let Some(node) = node() else { return };
+    let (kept, seconds) = endure(
+        &node,
+        "0",
+        r#"hold(1000, lambda: packets("admin.sock"))"#,
+        // One byte more than a packet may have (`MESSAGE_MAX`).
+        r#"
+def work():
+    sock = packets("admin.sock")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+    sock.send(b"x" * 65537)
+    sock.recv(65536)
+    sock.close()
+storm(work)"#,
+        // Operators have their places among themselves only: whoever takes them all is not answered either.
+        starts,
+    );
+    // `ADMIN_CONNECTIONS` of them, twice `ADMIN_WITHIN`.
+    assert_eq!(kept, 32);
+    assert!((3..9).contains(&seconds), "{seconds} s");
+}
+
+/// What a monitor gets, by the socket.
+fn scrape(node: &Node) -> Output {
+    let socket = sockets::socket_dir(node.state())
+        .unwrap()
+        .join("metrics.sock");
+    let socket = socket.display().to_string();
+    let words = [
+        "curl",
+        "-sS",
+        "--fail",
+        "--max-time",
+        "10",
+        "--unix-socket",
+        &socket,
+    ];
+    let words = words.into_iter().chain(["http://localhost/metrics"]);
+    node.host().run_as_root(words).unwrap()
+}
+
+#[test]
+fn another_users_connections_to_the_port_for_monitors() {
+    let Some(node) = node() else { return };
+    let (kept, seconds) = endure(
+        &node,
+        STRANGER,
+        // A head that never ends.
+        r#"hold(1000, port, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nx: ")"#,
+        r#"
+def work():
+    sock = port()
+    sock.sendall(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nx: " + b"x" * 9000)
+    while sock.recv(65536): pass
+    sock.close()
+storm(work)"#,
+        |node| {
+            well(node);
+            // The socket has places of its own.
+            let page = scrape(node);
+            assert!(page.stdout.contains("ringfence_"), "{page:?}");
+        },
+    );
+    // `SCRAPES` of them, for `SCRAPE_WITHIN`.
+    assert_eq!(kept, 8);
+    assert!((4..10).contains(&seconds), "{seconds} s");
+}
+
+#[test]
+fn a_monitors_connections_to_metrics_sock() {
+    let Some(node) = node() else { return };
+    let (kept, seconds) = endure(
+        &node,
+        "0",
+        r#"hold(1000, lambda: stream("metrics.sock"))"#,
+        r#"
+def work():
+    sock = stream("metrics.sock")
+    sock.sendall(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    while sock.recv(65536): pass
+    sock.close()
+storm(work)"#,
+        well,
+    );
+    assert_eq!(kept, 8);
+    assert!((4..10).contains(&seconds), "{seconds} s");
+    let page = scrape(&node);
+    assert!(page.stdout.contains("ringfence_"), "{page:?}");
+}
