@@ -4,6 +4,7 @@
 //! instance must be the same process of the same user, not somebody who knows its name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -23,23 +24,55 @@ pub(crate) struct ProcessId {
     pub(crate) pid: u32,
     /// Clock ticks from boot to its start (`/proc/PID/stat`, field 22).
     pub(crate) started: u64,
+    /// The kernel's own number for it, never given twice (Linux 6.9). A tick is long enough to end in and be followed.
+    #[serde(default)]
+    pub(crate) serial: Option<u64>,
 }
+
+/// Where descriptors of processes have inodes of their own; `PID_FS_MAGIC`.
+const PIDFS: u64 = 0x5049_4446;
 
 impl ProcessId {
     /// The process that has `pid` now.
     pub(crate) fn of(pid: u32) -> Option<Self> {
+        let number = rustix::process::Pid::from_raw(pid.try_into().ok()?)?;
+        let flags = rustix::process::PidfdFlags::empty();
+        let serial = rustix::process::pidfd_open(number, flags)
+            .ok()
+            .and_then(|pidfd| serial(&pidfd));
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The second field is the name in parentheses, and may hold anything.
         let after_name = stat.rsplit_once(')')?.1;
         let mut fields = after_name.split_whitespace();
         let state = fields.next()?;
         let started = fields.nth(18)?.parse().ok()?;
-        (!matches!(state, "Z" | "X")).then_some(Self { pid, started })
+        (!matches!(state, "Z" | "X")).then_some(Self {
+            pid,
+            started,
+            serial,
+        })
+    }
+
+    /// Whether it is `other`. Where one of them has no serial number, because the kernel has none or an older node wrote
+    /// it down, the tick decides.
+    fn is(self, other: Self) -> bool {
+        let serials = self.serial.zip(other.serial);
+        self.pid == other.pid
+            && self.started == other.started
+            && serials.is_none_or(|(own, others)| own == others)
     }
 
     fn lives(self) -> bool {
-        Self::of(self.pid) == Some(self)
+        Self::of(self.pid).is_some_and(|now| now.is(self))
     }
+}
+
+/// What this kernel calls the process behind a descriptor for good. Before Linux 6.9 all of them share one inode.
+fn serial(pidfd: &OwnedFd) -> Option<u64> {
+    let kind = rustix::fs::fstatfs(pidfd).ok()?.f_type;
+    let own = u64::try_from(kind).is_ok_and(|kind| kind == PIDFS);
+    own.then(|| rustix::fs::fstat(pidfd).ok())?
+        .map(|found| found.st_ino)
 }
 
 /// One running compartment, as the node knows it.
@@ -161,7 +194,7 @@ impl Instances {
         self.live
             .get(id)
             .filter(|held| {
-                held.workload.name.as_str() == name && held.uid == uid && held.process == process
+                held.workload.name.as_str() == name && held.uid == uid && held.process.is(process)
             })
             .ok_or_else(|| {
                 Refusal::new(
@@ -271,6 +304,21 @@ mod tests {
             ..me()
         };
         instances.resume(&id, "a", 1000, earlier).unwrap_err();
+        // Another process with the same number, started in the same tick, where the kernel tells them apart.
+        let successor = ProcessId {
+            serial: me().serial.map(|serial| serial + 1),
+            ..me()
+        };
+        assert_eq!(
+            instances.resume(&id, "a", 1000, successor).is_err(),
+            me().serial.is_some()
+        );
+        // An older node wrote down no serial number.
+        let unnumbered = ProcessId {
+            serial: None,
+            ..me()
+        };
+        instances.resume(&id, "a", 1000, unnumbered).unwrap();
         instances.resume(&id, "a", 1001, me()).unwrap_err();
         instances.resume(&id, "b", 1000, me()).unwrap_err();
         instances
