@@ -36,17 +36,19 @@ impl Enclosed {
         }
     }
 
-    /// Whether the kernel ended it because it needed more memory than it may have.
-    pub(super) fn ran_out_of_memory(&mut self) -> bool {
-        let Some(events) = &mut self.events else {
-            return false;
+    /// The bytes of memory that it may have, if the kernel ended it because it needed more.
+    pub(super) fn ran_out_of_memory(&mut self) -> Option<u64> {
+        let Enclosure::Group { bounds, .. } = &self.enclosure else {
+            return None;
         };
+        let events = self.events.as_mut()?;
         let mut text = String::new();
         let read = events
             .rewind()
             .and_then(|()| events.read_to_string(&mut text));
         let kills = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
-        read.is_ok() && kills.is_some_and(|kills| kills.trim() != "0")
+        let killed = read.is_ok() && kills.is_some_and(|kills| kills.trim() != "0");
+        killed.then_some(bounds.memory)
     }
 }
 
@@ -155,4 +157,33 @@ pub(super) fn has_score(pid: i32) -> bool {
             .parse::<i32>()
             .is_ok_and(|score| score >= OOM_SCORE)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::Bounds;
+
+    #[test]
+    fn the_memory_that_was_not_enough_is_what_the_group_had_not_what_was_granted() {
+        let mut events = tempfile::tempfile().unwrap();
+        events.write_all(b"max 3\noom 1\noom_kill 0\n").unwrap();
+        let mut enclosed = Enclosed {
+            enclosure: Enclosure::Group {
+                directory: "/sys/fs/cgroup/x".into(),
+                bounds: Bounds {
+                    memory: 1 << 20,
+                    processes: 8,
+                },
+                shares: false,
+            },
+            scored: true,
+            events: Some(events.try_clone().unwrap()),
+        };
+        assert_eq!(enclosed.ran_out_of_memory(), None);
+        events.rewind().unwrap();
+        events.write_all(b"max 3\noom 1\noom_kill 2\n").unwrap();
+        assert_eq!(enclosed.ran_out_of_memory(), Some(1 << 20));
+        assert_eq!(Enclosed::nowhere().ran_out_of_memory(), None);
+    }
 }

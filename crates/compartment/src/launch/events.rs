@@ -139,11 +139,15 @@ impl Launcher {
             },
             Err(cause) if cause.kind() == std::io::ErrorKind::WouldBlock => {}
             Ok(None) | Err(_) => {
-                if self.enclosed.ran_out_of_memory() {
-                    let most = Memory(self.grant.bounds.memory);
+                if let Some(most) = self.enclosed.ran_out_of_memory() {
+                    let fix = if most < self.grant.bounds.memory {
+                        "the control groups above it allow no more (`MemoryMax=`): raise that"
+                    } else {
+                        "give it more: `limits: {memory: …}` in its resource"
+                    };
                     say(&format!(
-                        "the workload needed more memory than its {most}, and was ended\n= help: give it more: \
-                         `limits: {{memory: …}}` in its resource"
+                        "the workload needed more memory than its {}, and was ended\n= help: {fix}",
+                        Memory(most)
                     ));
                 } else {
                     say(
