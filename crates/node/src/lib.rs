@@ -49,6 +49,7 @@ mod persist;
 mod porter;
 mod process;
 mod program;
+mod refusals;
 mod rehearse;
 mod run_socket;
 mod say;

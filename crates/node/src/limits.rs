@@ -90,6 +90,13 @@ pub const UNARMED_SAID: Duration = Duration::from_secs(12);
 /// Processes whose claims could not be read or were of another version, remembered so that each is told of once.
 /// Beyond it they are forgotten, and told of again.
 pub const STRANGERS_MAX: usize = 256;
+/// Refused claims of one user that are recorded one by one in a window. Further ones are counted, and their number is
+/// recorded at its end.
+pub const REFUSALS_PER_USER: usize = 100;
+/// Such a window.
+pub const REFUSALS_WINDOW: Duration = Duration::from_secs(10);
+/// Users told apart in it. Refused claims of others count together.
+pub const REFUSALS_USERS: usize = 256;
 /// Connections to `run.sock` in all. The next one is closed at once.
 pub const CONNECTIONS_MAX: usize = 4096;
 /// Messages waiting for one launcher to read them. One that lets more pile up is cut off.

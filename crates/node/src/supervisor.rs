@@ -34,6 +34,7 @@ use crate::limits::{EVENT_TEXT, EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
 use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
 use crate::porter::Porters;
+use crate::refusals::Refusals;
 use crate::run_socket::{Claim, Departure, Stranger};
 use crate::status::{Rejected, Status};
 use crate::vouch::LauncherGroup;
@@ -153,6 +154,7 @@ pub(crate) struct Supervisor {
     unarmed: BTreeMap<InstanceId, Instant>,
     /// User and process of those who were told of already.
     strangers: BTreeSet<(u32, i32)>,
+    refusals: Refusals,
     /// Places for looking at programs.
     looks: Arc<Semaphore>,
     events: VecDeque<FromNode>,
@@ -195,6 +197,7 @@ impl Supervisor {
             ending: Vec::new(),
             unarmed: BTreeMap::new(),
             strangers: BTreeSet::new(),
+            refusals: Refusals::default(),
             looks: Arc::new(Semaphore::new(PROGRAMS_AT_A_TIME)),
             events: VecDeque::new(),
             events_lost: 0,
@@ -259,6 +262,7 @@ impl Supervisor {
         self.note_unarmed();
         self.check_deadlines();
         self.expire_claims();
+        self.record_refusals(Some(Instant::now()));
         self.sweep_instances();
         self.end_groups();
         self.ask_enforcer();
@@ -336,6 +340,7 @@ impl Supervisor {
     async fn stop(&mut self, why: &str, inputs: &mut mpsc::Receiver<Input>) {
         crate::say::warn(&format!("stopping {why}"));
         self.manager.stopping();
+        self.record_refusals(None);
         self.record("node stopped", why.to_owned(), None, true);
         if let Err(error) = self.instances.store() {
             crate::say::warn(&format!(

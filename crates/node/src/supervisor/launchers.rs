@@ -111,7 +111,7 @@ impl Supervisor {
                         claim.process.pid,
                         if claim.rehearsal { ", a rehearsal" } else { "" }
                     );
-                    self.record("claim refused", text, Some(claim.name.clone()), false);
+                    self.record_refusal(claim.claimant.uid, text, Some(claim.name.clone()));
                 }
                 refuse(claim, refusal);
             }
@@ -355,6 +355,20 @@ impl Supervisor {
         }
     }
 
+    /// By itself, or as one of many.
+    fn record_refusal(&mut self, uid: u32, reason: String, subject: Option<String>) {
+        if self.refusals.itemise(uid, &reason, Instant::now()) {
+            self.record("claim refused", reason, subject, false);
+        }
+    }
+
+    /// How many more there were.
+    pub(super) fn record_refusals(&mut self, now: Option<Instant>) {
+        for sum in self.refusals.sums(now) {
+            self.record("claim refused", sum, None, false);
+        }
+    }
+
     /// One that speaks another version comes back again and again: it is told of once.
     pub(super) fn stranger(&mut self, stranger: &Stranger) {
         let Stranger { uid, pid, refusal } = stranger;
@@ -365,12 +379,7 @@ impl Supervisor {
             return;
         }
         let who = format!("uid {uid}, process {pid}");
-        self.record(
-            "claim refused",
-            format!("{} ({who})", refusal.reason),
-            None,
-            false,
-        );
+        self.record_refusal(*uid, format!("{} ({who})", refusal.reason), None);
         // Other users do not write into the operator's journal.
         if self.fixed.owner.trusts(*uid) {
             crate::say::warn(&format!(
