@@ -300,6 +300,11 @@ impl Puppet {
         let launch = node.workload("agent").workdir(&path).open_stdin();
         let mut running = launch.spawn(&[PYTHON, "-u", "puppet.py"]).unwrap();
         running.wait_until_it_says("ready").unwrap();
+        Self::of(running)
+    }
+
+    /// One that has said that it is ready.
+    pub(crate) fn of(running: Running) -> Self {
         Self {
             running,
             answers: 0,
