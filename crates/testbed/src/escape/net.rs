@@ -1,7 +1,7 @@
 //! Sockets as an attacker uses them: any family, any option, any address, and a short wait for an answer.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{Ground, Verdict, sys};
 
@@ -221,6 +221,21 @@ pub(super) fn route_request(kind: u16, flags: i32, body: &[u8]) -> io::Result<()
     netlink(socket, kind, flags | libc::NLM_F_ACK, body).map(drop)
 }
 
+/// `RTM_NEWROUTE`.
+pub(super) const NEW_ROUTE: u16 = 24;
+
+/// `struct rtmsg`: a route to everywhere, in this table, that leads to this host.
+pub(super) fn route(family: i32, table: u8) -> Vec<u8> {
+    const BOOT: u8 = 3;
+    const ON_HOST: u8 = 254;
+    const LOCAL: u8 = 2;
+    let family = family as u8;
+    let mut body = vec![family, 0, 0, 0, table, BOOT, ON_HOST, LOCAL, 0, 0, 0, 0];
+    // Through this device.
+    body.extend(attribute(4, &LOOPBACK.to_ne_bytes()));
+    body
+}
+
 /// A request over netlink, and the first part of the answer without its header. An error in it is an error.
 pub(super) fn netlink(socket: Socket, kind: u16, flags: i32, body: &[u8]) -> io::Result<Vec<u8>> {
     const HEADER: usize = 16;
@@ -303,4 +318,43 @@ pub(super) fn device_index(name: &str) -> io::Result<u32> {
     Ok(request[16..20]
         .first_chunk()
         .map_or(0, |index| u32::from_ne_bytes(*index)))
+}
+
+/// The doors' port at each of their addresses and on all, with what lets sockets share one, alone and together. `make`
+/// gives a socket for an address, `take` takes what comes to it.
+pub(super) fn bind_beside_the_doors(
+    make: fn(IpAddr) -> io::Result<Socket>,
+    take: fn(Socket) -> io::Result<()>,
+) -> Verdict {
+    const DOOR_PORT: u16 = 15001;
+    const FLAGS: &[&[i32]] = &[
+        &[],
+        &[libc::SO_REUSEADDR],
+        &[libc::SO_REUSEPORT],
+        &[libc::SO_REUSEADDR, libc::SO_REUSEPORT],
+    ];
+    let places: [IpAddr; 4] = [
+        Ipv4Addr::UNSPECIFIED.into(),
+        Ipv4Addr::new(198, 18, 0, 1).into(),
+        Ipv6Addr::UNSPECIFIED.into(),
+        Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1).into(),
+    ];
+    let steal = |place: IpAddr, flags: &[i32]| {
+        let socket = make(place)?;
+        for flag in flags {
+            socket.set_number(libc::SOL_SOCKET, *flag, 1)?;
+        }
+        socket.bind(SocketAddr::new(place, DOOR_PORT))?;
+        take(socket)?;
+        io::Result::Ok("the door's port is ours".to_owned())
+    };
+    let tried = places
+        .into_iter()
+        .flat_map(|place| FLAGS.iter().map(move |flags| (place, *flags)));
+    Verdict::any(tried.map(|(place, flags)| {
+        (
+            format!("{place} {flags:?}"),
+            Verdict::of(steal(place, flags)),
+        )
+    }))
 }

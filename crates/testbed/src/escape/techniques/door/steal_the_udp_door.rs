@@ -1,8 +1,5 @@
 //! Whoever is bound beside a door gets a part of what arrives there. The doors share their port with nobody.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-
 use crate::escape::net;
 use crate::escape::prelude::*;
 
@@ -18,38 +15,6 @@ pub(super) const TECHNIQUE: Technique = Technique {
     attempt,
 };
 
-/// Port of the doors.
-const DOOR_PORT: u16 = 15001;
-/// What lets a socket share a port, alone and together.
-const FLAGS: &[&[i32]] = &[
-    &[],
-    &[libc::SO_REUSEADDR],
-    &[libc::SO_REUSEPORT],
-    &[libc::SO_REUSEADDR, libc::SO_REUSEPORT],
-];
-
 fn attempt(_: &Ground) -> Verdict {
-    let places: [IpAddr; 4] = [
-        Ipv4Addr::UNSPECIFIED.into(),
-        Ipv4Addr::new(198, 18, 0, 1).into(),
-        Ipv6Addr::UNSPECIFIED.into(),
-        Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1).into(),
-    ];
-    Verdict::any(places.into_iter().flat_map(|place| {
-        FLAGS.iter().map(move |flags| {
-            (
-                format!("{place} {flags:?}"),
-                Verdict::of(steal(place, flags)),
-            )
-        })
-    }))
-}
-
-fn steal(place: IpAddr, flags: &[i32]) -> io::Result<String> {
-    let socket = net::udp(place)?;
-    for flag in flags {
-        socket.set_number(libc::SOL_SOCKET, *flag, 1)?;
-    }
-    socket.bind(SocketAddr::new(place, DOOR_PORT))?;
-    Ok("the door's port is ours".to_owned())
+    net::bind_beside_the_doors(net::udp, |_| Ok(()))
 }

@@ -15,36 +15,11 @@ pub(super) const TECHNIQUE: Technique = Technique {
 };
 
 fn attempt(_: &Ground) -> Verdict {
-    const NEW_ROUTE: u16 = 24;
     const DELETE_ROUTE: u16 = 25;
     const LOCAL_TABLE: u8 = 255;
-    let body = route(libc::AF_INET, LOCAL_TABLE);
+    let body = net::route(libc::AF_INET, LOCAL_TABLE);
     // A namespace that was just made has none: it gets one first, where one may.
     let _ = net::bring_up(net::LOOPBACK);
-    let _ = net::route_request(NEW_ROUTE, libc::NLM_F_CREATE, &body);
+    let _ = net::route_request(net::NEW_ROUTE, libc::NLM_F_CREATE, &body);
     Verdict::of(net::route_request(DELETE_ROUTE, 0, &body))
-}
-
-/// `struct rtmsg`: to everywhere, by the local table, to this host.
-fn route(family: i32, table: u8) -> Vec<u8> {
-    const BOOT: u8 = 3;
-    const ON_HOST: u8 = 254;
-    const LOCAL: u8 = 2;
-    let mut body = vec![
-        family as u8,
-        0,
-        0,
-        0,
-        table,
-        BOOT,
-        ON_HOST,
-        LOCAL,
-        0,
-        0,
-        0,
-        0,
-    ];
-    // Through this device.
-    body.extend(net::attribute(4, &net::LOOPBACK.to_ne_bytes()));
-    body
 }
