@@ -7,9 +7,7 @@ mod support;
 use std::path::Path;
 
 use ringfence_model::resource::Filesystem;
-use support::{Host, SOMEBODY, User, able, texts};
-
-const BOTH: [User; 2] = [User::Root, User::Somebody];
+use support::{BOTH, Host, SOMEBODY, User, able, texts};
 
 #[test]
 fn paths_of_the_policy_are_shown_as_it_says() {

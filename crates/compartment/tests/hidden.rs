@@ -6,9 +6,7 @@ mod support;
 
 use std::process::{Command, Output};
 
-use support::{Host, SOMEBODY, User, able, texts};
-
-const BOTH: [User; 2] = [User::Root, User::Somebody];
+use support::{BOTH, Host, SOMEBODY, User, able, texts};
 
 /// Runs `command` after `script` in a mount namespace of its own, where root may change what the host shows.
 fn on_a_changed_host(command: Command, script: &str) -> Output {

@@ -8,9 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Host, INTERPRETER, Mood, PATIENCE, Running, User, able, texts};
-
-const BOTH: [User; 2] = [User::Root, User::Somebody];
+use support::{BOTH, Host, INTERPRETER, Mood, PATIENCE, Running, User, able, texts};
 
 fn agent(host: &Host, user: User) -> Running {
     let command = host.command(user, &[], &["/usr/bin/python3", "-c", INTERPRETER]);

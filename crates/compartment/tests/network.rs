@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use ringfence_compartment::address;
 use ringfence_compartment::link::Socket;
-use support::{Host, INTERPRETER, Running, User, able};
-
-const BOTH: [User; 2] = [User::Root, User::Somebody];
+use support::{BOTH, Host, INTERPRETER, Running, User, able};
 
 /// Runs `test` with a fresh host for each user, and an interpreter inside.
 fn inside(test: impl Fn(&Host, &mut Running)) {

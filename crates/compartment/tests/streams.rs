@@ -12,9 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use support::{Host, PATIENCE, User, able, texts};
-
-const BOTH: [User; 2] = [User::Root, User::Somebody];
+use support::{BOTH, Host, PATIENCE, User, able, texts};
 
 #[test]
 fn pipes_and_dev_null_can_be_opened_again_by_name() {

@@ -4,9 +4,7 @@
 
 mod support;
 
-use support::{Host, INTERPRETER, Running, SOMEBODY, User, able, texts};
-
-const BOTH: [User; 2] = [User::Root, User::Somebody];
+use support::{BOTH, Host, INTERPRETER, Running, SOMEBODY, User, able, texts};
 
 fn inside(test: impl Fn(&Host, &mut Running)) {
     if !able() {

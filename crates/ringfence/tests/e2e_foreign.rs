@@ -9,17 +9,8 @@ mod e2e_support;
 
 use std::time::{Duration, Instant};
 
-use e2e_support::{PYTHON, curl, options, web};
+use e2e_support::{PYTHON, STRANGER, THEIRS, curl, options, web};
 use ringfence_testbed::{Caller, Node};
-
-const USER: &str = "54322";
-
-const THEIRS: &str = r#"
-apiVersion: ringfence.dev/v1alpha1
-kind: Agent
-metadata: { name: theirs }
-spec: { attest: { uid: 54322 } }
-"#;
 
 /// Connects to where nobody is, by both families, whenever a line comes; says how each ended.
 const CALLER: &str = r#"
@@ -87,9 +78,9 @@ fn a_launcher_of_another_user_that_spoils_its_sockets_holds_up_nobody() {
     let mut words = vec![
         "setpriv",
         "--reuid",
-        USER,
+        STRANGER,
         "--regid",
-        USER,
+        STRANGER,
         "--clear-groups",
         "--",
     ];
@@ -194,9 +185,9 @@ fn what_another_user_hands_over_is_a_door_of_a_place_of_its_own_or_refused() {
         let mut words = vec![
             "setpriv",
             "--reuid",
-            USER,
+            STRANGER,
             "--regid",
-            USER,
+            STRANGER,
             "--clear-groups",
             "--",
         ];

@@ -9,20 +9,11 @@ mod e2e_support;
 
 use std::time::{Duration, Instant};
 
-use e2e_support::{PYTHON, Puppet, curl, options, web};
+use e2e_support::{PYTHON, Puppet, STRANGER, THEIRS, curl, options, web};
 use ringfence_compartment::address::{DOOR_PORT, DOOR_V4, DOOR_V6, MARK};
 use ringfence_compartment::{link::LINK_VERSION, sockets};
 use ringfence_testbed::{Caller, Node};
 use serde_json::{Value, json};
-
-const USER: &str = "54322";
-
-const THEIRS: &str = r#"
-apiVersion: ringfence.dev/v1alpha1
-kind: Agent
-metadata: { name: theirs }
-spec: { attest: { uid: 54322 } }
-"#;
 
 const HOSTILE: &str = include_str!("e2e_support/hostile.py");
 
@@ -130,9 +121,9 @@ fn theirs(node: &Node, apart: bool, program: &str, settings: &Value) -> String {
     let mut words = vec![
         "setpriv",
         "--reuid",
-        USER,
+        STRANGER,
         "--regid",
-        USER,
+        STRANGER,
         "--clear-groups",
         "--",
     ];

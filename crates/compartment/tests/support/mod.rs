@@ -36,6 +36,9 @@ pub enum User {
     Somebody,
 }
 
+/// Both of them.
+pub const BOTH: [User; 2] = [User::Root, User::Somebody];
+
 /// Everything the enforcer noted.
 #[derive(Debug, Default)]
 pub struct Notes {

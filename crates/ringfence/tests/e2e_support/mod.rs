@@ -52,6 +52,17 @@ spec:
     - { to: vault, deny: "GET /" }
 "#;
 
+/// A user who runs nothing of the node's.
+pub(crate) const STRANGER: &str = "54322";
+
+/// An agent that only that one may start.
+pub(crate) const THEIRS: &str = r#"
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: { name: theirs }
+spec: { attest: { uid: 54322 } }
+"#;
+
 /// The same without the cache.
 pub(crate) fn policy_without_cache() -> String {
     POLICY.replace("    - service: cache\n      operations: [connect]\n", "")
