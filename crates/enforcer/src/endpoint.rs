@@ -154,9 +154,9 @@ impl Target {
         rustix::net::sockopt::set_socket_keepalive(&tcp, true)?;
         rustix::net::sockopt::set_tcp_keepidle(&tcp, ENDPOINT_KEEPALIVE)?;
         let Some((config, name)) = &self.tls else {
-            return Ok(Stream::Plain(tcp));
+            return Ok(Stream::Plain(tcp.into()));
         };
-        let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp);
+        let handshake = TlsConnector::from(Arc::clone(config)).connect(name.clone(), tcp.into());
         let tls = timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| late("shake hands", HANDSHAKE_TIMEOUT))??;

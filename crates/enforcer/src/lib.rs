@@ -51,6 +51,7 @@ mod slots;
 mod testing;
 mod turns;
 mod upstream;
+mod whole;
 
 pub use assignment::{Assignment, SYSTEM_ANCHORS};
 pub use node::connections_within;

@@ -10,19 +10,19 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::inward::Inward;
+use crate::whole::Whole;
 
 /// A connection to a service, open.
 pub(crate) enum Stream {
     /// Into a compartment.
     Inside(Inward),
     /// Bytes as they are.
-    Plain(TcpStream),
+    Plain(Whole),
     /// TLS 1.3, the name verified. A drop without a shutdown sends no `close_notify`: the other end can tell.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<TlsStream<Whole>>),
 }
 
 /// A [`Stream`] that ends in a reset if its connection was cut.

@@ -24,6 +24,7 @@ use crate::record::Ruling;
 use crate::relay::{End, relay};
 use crate::slots::Slot;
 use crate::upstream::{close_in_order, reset_on_close};
+use crate::whole::Whole;
 
 /// One TCP door.
 pub(crate) enum TcpDoor {
@@ -189,7 +190,7 @@ async fn serve(connection: &Connection, client: TcpStream) {
     let _optional = client.set_nodelay(true);
     let (outcome, reason) = match connection.protocol() {
         // A connection to one that takes datagrams is never let in.
-        Protocol::Tcp | Protocol::Udp => opaque(connection, client).await,
+        Protocol::Tcp | Protocol::Udp => opaque(connection, client.into()).await,
         Protocol::Http => converse(connection, client).await,
     };
     // It is over, recorded or not; the log counts what it cannot take.
@@ -208,7 +209,7 @@ async fn converse(connection: &Connection, client: TcpStream) -> (Outcome, Strin
 
 /// A stream without framing must not seem complete when it was cut: unless both sides have finished, each sees a
 /// reset, even if this process is killed.
-async fn opaque(connection: &Connection, mut client: TcpStream) -> (Outcome, String) {
+async fn opaque(connection: &Connection, mut client: Whole) -> (Outcome, String) {
     reset_on_close(&client);
     // Watching begins before the dial and is asked before the first byte: see `Connection::watch`.
     let mut stop = std::pin::pin!(connection.watch(None));

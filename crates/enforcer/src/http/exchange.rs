@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ringfence_wire::http1::{self, Backward, BodyReader, Refusal, Scanner, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::buffer::Buffer;
@@ -15,6 +14,7 @@ use super::gate::Gate;
 use super::judge::{Outline, Start};
 use super::limits::INTERIM_MAX;
 use super::pump::{Broken, Pump};
+use crate::whole::Whole;
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(super) enum Fault {
 
 /// The two ends of an exchange, with what was read from each and not yet passed on.
 pub(super) struct Ends<'a, U> {
-    pub(super) client: &'a mut TcpStream,
+    pub(super) client: &'a mut Whole,
     pub(super) inbound: &'a mut Buffer,
     pub(super) upstream: &'a mut U,
     /// When the head of the request was complete.
@@ -194,7 +194,7 @@ impl Exchange {
     fn poll<U>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut TcpStream,
+        client: &mut Whole,
         inbound: &mut Buffer,
         upstream: &mut U,
     ) -> Poll<Outcome>
@@ -235,7 +235,7 @@ impl Exchange {
     fn poll_request<U>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut TcpStream,
+        client: &mut Whole,
         inbound: &mut Buffer,
         upstream: &mut U,
     ) -> Option<Outcome>
@@ -276,7 +276,7 @@ impl Exchange {
     fn poll_answer_head<U>(
         &mut self,
         cx: &mut Context<'_>,
-        client: &mut TcpStream,
+        client: &mut Whole,
         upstream: &mut U,
     ) -> Poll<Option<Outcome>>
     where

@@ -17,6 +17,7 @@ use super::exchange::{Ends, Fault, Outcome, exchange};
 use super::gate::{Ended, Gate};
 use super::judge::{Judged, Outline, Start, first_line, judge};
 use super::limits::Timeouts;
+use crate::whole::Whole;
 
 /// Leave to send the body (RFC 9110, 15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -35,7 +36,7 @@ pub(super) async fn relay_within<G: Gate>(
 ) -> Ended {
     let mut session = Session {
         gate,
-        client,
+        client: client.into(),
         inbound: Buffer::default(),
         upstream: None,
         timeouts,
@@ -48,7 +49,7 @@ pub(super) async fn relay_within<G: Gate>(
 
 struct Session<'g, G: Gate> {
     gate: &'g G,
-    client: TcpStream,
+    client: Whole,
     /// Read from the client and not yet dealt with.
     inbound: Buffer,
     /// Kept from one request to the next. Never shared with another client connection.
