@@ -126,6 +126,15 @@ impl Reader<'_> {
             );
             return None;
         }
+        // YAML 1.1 readers take 010 for eight, those of 1.2 for ten.
+        if digits && text.len() > 1 && text.starts_with('0') {
+            self.error(
+                node.at,
+                format!("{what} must be a number without leading zeros"),
+                help,
+            );
+            return None;
+        }
         let number = text
             .parse()
             .ok()

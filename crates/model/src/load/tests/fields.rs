@@ -24,6 +24,10 @@ fn says_what_is_wrong_with_a_service() {
             "6:9 port must be a number from 1 to 65535",
         ),
         (
+            "  protocol: http\n  port: 080",
+            "6:9 port must be a number without leading zeros",
+        ),
+        (
             "  protocol: http\n  port: '80'",
             "6:9 port must be a number, not a text",
         ),
