@@ -247,7 +247,7 @@ impl<'l> Life<'l> {
                 let [udp4, udp6] = inbound.order([Kind::Udp4, Kind::Udp6]);
                 [0, 0, udp4, udp6]
             }
-            Protocol::Http | Protocol::Tcp => {
+            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Tls | Protocol::Tcp => {
                 let [inbound4, inbound6] = inbound.order([Kind::Tcp4, Kind::Tcp6]);
                 [inbound4, inbound6, 0, 0]
             }

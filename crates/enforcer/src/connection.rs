@@ -130,7 +130,7 @@ impl Connection {
                     if let Some((protocol, _)) = to.serves
                         && arrival.carries(protocol)
                     {
-                        subject.protocol = word(protocol);
+                        subject.protocol = protocol.as_str();
                     }
                 }
                 subject.connection = node.recorder.connection_id();
@@ -149,7 +149,7 @@ impl Connection {
         let purpose = &snapshot.workload(pair.from).purpose;
         subject.purpose = purpose.clone().unwrap_or_default();
         subject.destination = to.name.to_string();
-        subject.protocol = word(pair.protocol);
+        subject.protocol = pair.protocol.as_str();
         subject.connection = node.recorder.connection_id();
         subject.both = force.endpoints(&to.name).is_none();
         let connection = Self {
@@ -171,9 +171,10 @@ impl Connection {
         let Admitted {
             outcome, ruling, ..
         } = admitted;
-        // HTTP answers for itself when nobody is there; an opaque connection can only be reset, a datagram dropped.
+        // A protocol with requests answers for itself when nobody is there; an opaque connection can only be reset, a
+        // datagram dropped.
         if let Err(nobody) = connection.find_far(&force)
-            && pair.protocol != Protocol::Http
+            && !pair.protocol.has_requests()
         {
             let ruling = Ruling {
                 reason: nobody.to_string(),
@@ -455,15 +456,6 @@ impl Connection {
         flow.bytes_received = self.received.load(Ordering::Relaxed);
         flow.duration_ns = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.node.recorder.after(&flow)
-    }
-}
-
-/// The protocol as records name it.
-fn word(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
     }
 }
 

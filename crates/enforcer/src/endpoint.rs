@@ -232,9 +232,11 @@ fn client_config(
         }
     };
     config.resumption = Resumption::disabled();
-    if protocol == Protocol::Http {
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    }
+    config.alpn_protocols = match protocol {
+        Protocol::Http => vec![b"http/1.1".to_vec()],
+        Protocol::Http2 | Protocol::Grpc => vec![b"h2".to_vec()],
+        Protocol::Tls | Protocol::Tcp | Protocol::Udp => Vec::new(),
+    };
     Ok(config)
 }
 

@@ -103,7 +103,9 @@ impl Far {
         let compartment = chosen.ok_or_else(|| Nobody::NotRunning(name.clone()))?;
         let (guests, slots) = match protocol {
             Protocol::Udp => (&compartment.flow_guests, &compartment.flow_slots),
-            Protocol::Http | Protocol::Tcp => (&compartment.guests, &compartment.slots),
+            Protocol::Http | Protocol::Http2 | Protocol::Grpc | Protocol::Tls | Protocol::Tcp => {
+                (&compartment.guests, &compartment.slots)
+            }
         };
         let guest = guests.take(slots, caller).map_err(|full| match full {
             Full::All => Nobody::Crowded(name.clone()),

@@ -24,7 +24,7 @@ const OUTCOMES: [(Outcome, &str); 4] = [
     (Outcome::Error, "error"),
 ];
 /// The last stands for what a launcher calls otherwise.
-const PROTOCOLS: [&str; 5] = ["http", "tcp", "udp", "dns", "other"];
+const PROTOCOLS: [&str; 8] = ["http", "http2", "grpc", "tls", "tcp", "udp", "dns", "other"];
 const DECISIONS: usize = KINDS.len() * PROTOCOLS.len() * OUTCOMES.len() * CAUSES.len();
 
 /// What became of a DNS query.

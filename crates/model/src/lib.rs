@@ -13,6 +13,7 @@ mod attest;
 mod diagnostic;
 pub mod flow;
 mod flow_json;
+mod grpc;
 pub mod limits;
 pub mod load;
 mod name;
@@ -29,6 +30,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Position};
 pub use flow_json::{
     FLOW_LINE_MAX, FLOW_SCHEMA, FlowError, FlowRecord, Outcome, RecordKind, Side, UNITEMISED,
 };
+pub use grpc::{GRPC_CALL_MAX, GRPC_METHOD, GrpcCall, NotACall};
 pub use limits::{Limits, Memory, NotMemory};
 pub use name::{HOST_NAME_MAX, HostName, NAME_MAX, Name, NameError};
 pub use path::CanonicalPath;

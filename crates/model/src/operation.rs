@@ -1,11 +1,14 @@
 //! Operations: what one workload does to another, as a rule writes them and as they happen.
 //!
-//! HTTP operations are `METHOD /path`. In a pattern, a segment `*` or `{name}` is exactly one non-empty segment, `**` (last
-//! only) is zero or more segments, and the method `*` is any method. The one operation of tcp is `connect`, of udp `send`.
+//! HTTP operations are `METHOD /path`, of HTTP/1.1 and HTTP/2 alike. In a pattern, a segment `*` or `{name}` is exactly one
+//! non-empty segment, `**` (last only) is zero or more segments, and the method `*` is any method. gRPC operations are
+//! `package.Service/Method`; in a pattern, `package.Service/*` is each method of one service, and `*` is every call. The one
+//! operation of tcp and of tls is `connect`, of udp `send`.
 
 use std::fmt;
 
 use crate::Protocol;
+use crate::grpc::{GRPC_CALL_MAX, GRPC_METHOD, GrpcCall, is_name, is_service};
 use crate::path::{Allowances, CanonicalPath, PathError};
 
 /// Most segments of a pattern. More are refused.
@@ -16,7 +19,7 @@ pub const METHOD_MAX: usize = 64;
 /// nothing.
 pub const METHOD_SENT_MAX: usize = 32;
 
-/// The operation of tcp.
+/// The operation of tcp, and of tls.
 pub const CONNECT: &str = "connect";
 /// The operation of udp.
 pub const SEND: &str = "send";
@@ -27,12 +30,14 @@ const PLACEHOLDER: &str = "x";
 /// What a rule allows, ready to compare.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
-    /// The one operation of tcp.
+    /// The one operation of tcp, and of tls.
     Connect,
     /// The one operation of udp.
     Send,
     /// Requests.
     Http(HttpPattern),
+    /// Calls, as the requests that they are: `POST`, and two segments.
+    Grpc(HttpPattern),
 }
 
 /// A set of HTTP requests.
@@ -58,10 +63,12 @@ pub enum Segment {
 /// One concrete operation that owns its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Concrete {
-    /// The one operation of tcp.
+    /// The one operation of tcp, and of tls.
     Connect,
     /// The one operation of udp.
     Send,
+    /// A call.
+    Grpc(GrpcCall),
     /// A request.
     Http {
         /// As sent, case kept.
@@ -101,6 +108,12 @@ pub enum OperationError {
     /// Over [`PATTERN_SEGMENTS_MAX`].
     #[error("the path has more than {PATTERN_SEGMENTS_MAX} segments")]
     TooManySegments,
+    /// A call whose names are none, or with a wildcard in the wrong place.
+    #[error("{0:?} is not package.Service/Method")]
+    Call(String),
+    /// Over [`GRPC_CALL_MAX`].
+    #[error("the call is longer than {GRPC_CALL_MAX} bytes")]
+    CallTooLong,
 }
 
 impl OperationError {
@@ -109,7 +122,18 @@ impl OperationError {
         match self {
             Self::WrongProtocol(_, Protocol::Tcp) => "tcp has one operation: connect".into(),
             Self::WrongProtocol(_, Protocol::Udp) => "udp has one operation: send".into(),
-            Self::WrongProtocol(_, Protocol::Http) => {
+            Self::WrongProtocol(_, Protocol::Tls) => {
+                "tls has one operation: connect. What is said inside cannot be seen; to decide it, let the service speak \
+                 http, http2 or grpc"
+                    .into()
+            }
+            Self::WrongProtocol(_, Protocol::Grpc) | Self::Call(_) => {
+                "write package.Service/Method, package.Service/* for each method of one service, or * for every call; \
+                 names are of letters, digits and _"
+                    .into()
+            }
+            Self::CallTooLong => "allow the whole service: package.Service/*".into(),
+            Self::WrongProtocol(_, Protocol::Http | Protocol::Http2) => {
                 "write METHOD /path, such as GET /customers/*".into()
             }
             Self::Shape(_) => {
@@ -174,12 +198,23 @@ impl Pattern {
         allowances: Allowances,
     ) -> Result<Self, OperationError> {
         match protocol {
-            Protocol::Tcp if text == CONNECT => Ok(Self::Connect),
+            Protocol::Tcp | Protocol::Tls if text == CONNECT => Ok(Self::Connect),
             Protocol::Udp if text == SEND => Ok(Self::Send),
-            Protocol::Tcp | Protocol::Udp => {
+            Protocol::Tcp | Protocol::Tls | Protocol::Udp => {
                 Err(OperationError::WrongProtocol(cut(text), protocol))
             }
-            Protocol::Http => HttpPattern::parse(text, allowances).map(Self::Http),
+            Protocol::Http | Protocol::Http2 => {
+                HttpPattern::parse(text, allowances).map(Self::Http)
+            }
+            Protocol::Grpc => HttpPattern::parse_calls(text).map(Self::Grpc),
+        }
+    }
+
+    /// The requests it stands for; `None` of a protocol without requests.
+    pub fn requests(&self) -> Option<&HttpPattern> {
+        match self {
+            Self::Http(requests) | Self::Grpc(requests) => Some(requests),
+            Self::Connect | Self::Send => None,
         }
     }
 
@@ -187,7 +222,7 @@ impl Pattern {
     pub fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Connect, Self::Connect) | (Self::Send, Self::Send) => true,
-            (Self::Http(a), Self::Http(b)) => a.overlaps(b),
+            (Self::Http(a), Self::Http(b)) | (Self::Grpc(a), Self::Grpc(b)) => a.overlaps(b),
             _ => false,
         }
     }
@@ -237,6 +272,34 @@ impl HttpPattern {
             method,
             segments,
             rest,
+        })
+    }
+
+    /// `package.Service/Method`, `package.Service/*`, `*`.
+    fn parse_calls(text: &str) -> Result<Self, OperationError> {
+        if text.len() > GRPC_CALL_MAX {
+            return Err(OperationError::CallTooLong);
+        }
+        let segments = match text.split_once('/') {
+            _ if text == "*" => vec![Segment::One(None), Segment::One(None)],
+            Some((service, "*")) if is_service(service) => {
+                vec![Segment::Literal(service.into()), Segment::One(None)]
+            }
+            Some((service, method)) if is_service(service) && is_name(method) => {
+                vec![
+                    Segment::Literal(service.into()),
+                    Segment::Literal(method.into()),
+                ]
+            }
+            _ if matches!(text, CONNECT | SEND) => {
+                return Err(OperationError::WrongProtocol(cut(text), Protocol::Grpc));
+            }
+            _ => return Err(OperationError::Call(cut(text))),
+        };
+        Ok(Self {
+            method: Some(GRPC_METHOD.into()),
+            segments,
+            rest: false,
         })
     }
 
@@ -330,12 +393,16 @@ impl Concrete {
         allowances: Allowances,
     ) -> Result<Self, OperationError> {
         match protocol {
-            Protocol::Tcp if text == CONNECT => Ok(Self::Connect),
+            Protocol::Tcp | Protocol::Tls if text == CONNECT => Ok(Self::Connect),
             Protocol::Udp if text == SEND => Ok(Self::Send),
-            Protocol::Tcp | Protocol::Udp => {
+            Protocol::Tcp | Protocol::Tls | Protocol::Udp => {
                 Err(OperationError::WrongProtocol(cut(text), protocol))
             }
-            Protocol::Http => {
+            Protocol::Grpc if text.len() > GRPC_CALL_MAX => Err(OperationError::CallTooLong),
+            Protocol::Grpc => GrpcCall::new(text)
+                .map(Self::Grpc)
+                .ok_or_else(|| OperationError::Call(cut(text))),
+            Protocol::Http | Protocol::Http2 => {
                 let (method, path) = split(text)?;
                 if !is_token(method) {
                     return Err(OperationError::Method(cut(method)));
@@ -356,6 +423,7 @@ impl fmt::Display for Concrete {
         match self {
             Self::Connect => f.write_str(CONNECT),
             Self::Send => f.write_str(SEND),
+            Self::Grpc(call) => call.fmt(f),
             Self::Http { method, path } => write!(f, "{method} {path}"),
         }
     }
@@ -455,6 +523,69 @@ mod tests {
             Pattern::parse("connect", Protocol::Tcp, Allowances::default()),
             Ok(Pattern::Connect)
         );
+    }
+
+    #[test]
+    fn reads_calls() {
+        let grpc = |text: &str| Pattern::parse(text, Protocol::Grpc, Allowances::default());
+        let one = grpc("shop.v1.Orders/Create").unwrap();
+        let all = grpc("shop.v1.Orders/*").unwrap();
+        let any = grpc("*").unwrap();
+        assert!(one.overlaps(&all) && all.overlaps(&any) && any.overlaps(&one));
+        for other in [
+            "shop.v1.Orders/create",
+            "shop.v1.orders/Create",
+            "shop.v1.OrdersX/*",
+            "v1.Orders/*",
+            "Orders/Create",
+        ] {
+            assert!(!one.overlaps(&grpc(other).unwrap()), "{other}");
+        }
+        assert!(!any.overlaps(&Pattern::Http(http("* /**").unwrap())));
+        for text in [
+            "",
+            "/",
+            "a",
+            "a/",
+            "/a",
+            "*/Do",
+            "a.*/Do",
+            "a.C/D*",
+            "*/*",
+            "a.C/**",
+            "/a.C/Do",
+            "a.C/Do/x",
+            "POST /a.C/Do",
+            "a-b/C",
+            "a b/C",
+            "a.C/{m}",
+            "a..C/D",
+            ".C/D",
+            "C./D",
+            "1/D",
+            "C/1",
+        ] {
+            assert!(
+                matches!(grpc(text), Err(OperationError::Call(_))),
+                "{text:?}"
+            );
+        }
+        assert!(grpc(&format!("{}/D", "a".repeat(GRPC_CALL_MAX))).is_err());
+        let concrete = |text| Concrete::parse(text, Protocol::Grpc, Allowances::default());
+        assert_eq!(concrete("a.C/Do").unwrap().to_string(), "a.C/Do");
+        for text in ["a.C/*", "*", "POST /a.C/Do", "connect", "a.C"] {
+            assert!(concrete(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn tls_has_one_operation_and_says_why() {
+        let tls = |text: &str| Pattern::parse(text, Protocol::Tls, Allowances::default());
+        assert_eq!(tls("connect"), Ok(Pattern::Connect));
+        for text in ["GET /", "* /**", "*", "a.C/Do", "send"] {
+            let error = tls(text).unwrap_err();
+            assert!(error.help().contains("cannot be seen"), "{text}");
+        }
     }
 
     #[test]

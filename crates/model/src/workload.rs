@@ -71,18 +71,67 @@ impl fmt::Display for Generation {
 pub enum Protocol {
     /// HTTP/1.1; operations are `METHOD /path`.
     Http,
+    /// HTTP/2 with prior knowledge; operations are `METHOD /path`.
+    Http2,
+    /// gRPC; operations are `package.Service/Method`.
+    Grpc,
+    /// TLS that the workloads bring themselves, told apart by server name; the one operation is `connect`.
+    Tls,
     /// Opaque bytes; the one operation is `connect`.
     Tcp,
     /// Datagrams; the one operation is `send`.
     Udp,
 }
 
+impl Protocol {
+    /// All there are, in the order in which people are shown them.
+    pub const ALL: [Self; 6] = [
+        Self::Http,
+        Self::Http2,
+        Self::Grpc,
+        Self::Tls,
+        Self::Tcp,
+        Self::Udp,
+    ];
+
+    /// As resources, records and counters write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Http2 => "http2",
+            Self::Grpc => "grpc",
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
+    /// What an operation of it looks like, for people who wrote another one.
+    pub fn operations(self) -> &'static str {
+        match self {
+            Self::Http | Self::Http2 => "whose operations are METHOD /path",
+            Self::Grpc => "whose operations are package.Service/Method",
+            Self::Tls | Self::Tcp => "whose one operation is connect",
+            Self::Udp => "whose one operation is send",
+        }
+    }
+
+    /// Whether the enforcer has a relay for it. What it has none for is denied, whatever policy says.
+    pub fn is_relayed(self) -> bool {
+        match self {
+            Self::Http | Self::Tcp | Self::Udp => true,
+            Self::Http2 | Self::Grpc | Self::Tls => false,
+        }
+    }
+
+    /// Whether each request is decided by itself, so that being connected does nothing yet.
+    pub fn has_requests(self) -> bool {
+        matches!(self, Self::Http | Self::Http2 | Self::Grpc)
+    }
+}
+
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Protocol::Http => "http",
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-        })
+        f.write_str(self.as_str())
     }
 }

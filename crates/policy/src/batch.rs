@@ -197,7 +197,7 @@ fn parse(line: &[u8]) -> Result<Asked<'_>, String> {
 /// The operation that a record was about. `None`: the two met, and nothing was known yet of what they would do.
 fn operation(record: &FlowRecord) -> Option<&str> {
     match (record.kind, record.protocol.as_str()) {
-        (_, "dns") | (RecordKind::Connection, "http") => None,
+        (_, "dns") | (RecordKind::Connection, "http" | "http2" | "grpc") => None,
         _ => Some(&record.operation),
     }
 }

@@ -471,7 +471,7 @@ impl<'a> Compiler<'a> {
 fn specificity(pattern: &Pattern) -> (bool, Vec<u8>) {
     match pattern {
         Pattern::Connect | Pattern::Send => (false, Vec::new()),
-        Pattern::Http(http) => {
+        Pattern::Http(http) | Pattern::Grpc(http) => {
             let segments = http.segments.iter().map(|segment| match segment {
                 Segment::Literal(_) => 0,
                 Segment::One(_) => 1,

@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 use ringfence_model::operation::Pattern;
 use ringfence_model::resource::ModeKind;
-use ringfence_model::{Kind, Position};
+use ringfence_model::{GRPC_METHOD, Kind, Position};
 
 use crate::condition::{About, Asked, ConditionError, Moment, Party};
 use crate::guardrail::{Dialect, Guardrail, Says};
@@ -192,7 +192,7 @@ impl Snapshot {
         let Some((protocol, _)) = receiver.serves else {
             return Err(Verdict::deny(Reason::NothingServed));
         };
-        if operation.is_some_and(|operation| operation.protocol() != protocol) {
+        if operation.is_some_and(|operation| !operation.is_of(protocol)) {
             return Err(Verdict::deny(Reason::OtherProtocol));
         }
         let (Some(source), Some(target)) = (
@@ -305,10 +305,7 @@ impl Snapshot {
             let (weight, reason, error) = if rule.end.is_some_and(|end| moment.now >= end) {
                 (0, Reason::RuleEnded, None)
             } else {
-                let pattern = match &conditional.pattern {
-                    Pattern::Http(http) => Some(http),
-                    _ => None,
-                };
+                let pattern = conditional.pattern.requests();
                 let about = About { pattern, ..*about };
                 let recheck = Recheck {
                     at: rule.end,
@@ -491,6 +488,9 @@ fn matches(pattern: &Pattern, operation: Operation<'_>) -> bool {
     match (pattern, operation) {
         (Pattern::Connect, Operation::Connect) | (Pattern::Send, Operation::Send) => true,
         (Pattern::Http(pattern), Operation::Http { method, path }) => pattern.matches(method, path),
+        (Pattern::Grpc(pattern), Operation::Grpc(call)) => {
+            pattern.matches(GRPC_METHOD, call.path())
+        }
         _ => false,
     }
 }

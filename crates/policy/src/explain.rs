@@ -1,9 +1,9 @@
 //! Verdicts in words.
 
 use jiff::Timestamp;
+use ringfence_model::Position;
 use ringfence_model::operation::Concrete;
 use ringfence_model::resource::ModeKind;
-use ringfence_model::{Position, Protocol};
 use serde::{Deserialize, Serialize};
 
 use crate::condition::{Moment, Seen};
@@ -195,6 +195,7 @@ impl Snapshot {
             None => "any operation".to_owned(),
             Some(Operation::Connect) => "connect".to_owned(),
             Some(Operation::Send) => "send".to_owned(),
+            Some(Operation::Grpc(call)) => cut(call.as_str()).into_owned(),
             Some(Operation::Http { method, path }) => {
                 format!("{} {}", cut(method), cut(path.as_str()))
             }
@@ -226,13 +227,10 @@ impl Snapshot {
             | Reason::GuardrailErrored => self.obstacle_words(verdict, &asked),
             Reason::NothingServed => format!("{target} serves nothing"),
             Reason::OtherProtocol => match speaks {
-                Some((Protocol::Tcp, _)) => {
-                    format!("{target} speaks tcp, whose one operation is connect")
+                Some((protocol, _)) => {
+                    format!("{target} speaks {protocol}, {}", protocol.operations())
                 }
-                Some((Protocol::Udp, _)) => {
-                    format!("{target} speaks udp, whose one operation is send")
-                }
-                _ => format!("{target} speaks http, whose operations are METHOD /path"),
+                None => format!("{target} serves nothing"),
             },
             Reason::ExemptionLapsed => match &self.facts[to.index as usize].lapse {
                 Some(lapse) if lapse.from > Timestamp::MIN => format!(

@@ -163,7 +163,8 @@ pub(crate) fn readings(pattern: Pattern) -> impl Iterator<Item = Pattern> {
             }
             (plain != *http).then_some(Pattern::Http(plain))
         }
-        Pattern::Connect | Pattern::Send => None,
+        // The names of a call have one spelling.
+        Pattern::Connect | Pattern::Send | Pattern::Grpc(_) => None,
     };
     std::iter::once(pattern).chain(plain)
 }
@@ -172,6 +173,6 @@ pub(crate) fn readings(pattern: Pattern) -> impl Iterator<Item = Pattern> {
 fn plain(operation: Operation<'_>) -> Option<(&str, CanonicalPath)> {
     match operation {
         Operation::Http { method, path } => Some((method, path.plain()?)),
-        Operation::Connect | Operation::Send => None,
+        Operation::Connect | Operation::Send | Operation::Grpc(_) => None,
     }
 }

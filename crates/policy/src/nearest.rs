@@ -95,11 +95,31 @@ fn compare(
             method,
             &path.segments().collect::<Vec<_>>(),
         )),
+        (Pattern::Grpc(pattern), Some(Operation::Grpc(call))) => Some(call_differences(
+            pattern,
+            &call.path().segments().collect::<Vec<_>>(),
+        )),
         _ => Some((
             METHOD_COST + SEGMENT_COST,
             vec![format!("its peer speaks {protocol}")],
         )),
     }
+}
+
+/// Of the two names, the service weighs more.
+fn call_differences(pattern: &HttpPattern, asked: &[&str]) -> (u32, Vec<String>) {
+    let names = [("service", SEGMENT_COST), ("method", METHOD_COST)];
+    let mut cost = 0;
+    let mut words = Vec::new();
+    for ((own, asked), (what, weight)) in pattern.segments.iter().zip(asked).zip(names) {
+        if let Segment::Literal(own) = own
+            && **own != **asked
+        {
+            cost += weight;
+            words.push(format!("{what} differs: the rule has {}", cut(own)));
+        }
+    }
+    (cost, words)
 }
 
 fn differences(pattern: &HttpPattern, method: &str, path: &[&str]) -> (u32, Vec<String>) {

@@ -6,12 +6,13 @@ use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment};
 pub(crate) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
     match (wide, narrow) {
         (Pattern::Connect, Pattern::Connect) | (Pattern::Send, Pattern::Send) => true,
-        (Pattern::Http(wide), Pattern::Http(narrow)) => covers_http(wide, narrow),
+        (Pattern::Http(wide), Pattern::Http(narrow))
+        | (Pattern::Grpc(wide), Pattern::Grpc(narrow)) => covers_requests(wide, narrow),
         _ => false,
     }
 }
 
-fn covers_http(wide: &HttpPattern, narrow: &HttpPattern) -> bool {
+fn covers_requests(wide: &HttpPattern, narrow: &HttpPattern) -> bool {
     let methods = wide.method.is_none() || wide.method == narrow.method;
     let lengths = if wide.rest {
         wide.segments.len() <= narrow.segments.len()
@@ -38,14 +39,17 @@ pub(crate) fn meet(a: &Pattern, b: &Pattern) -> Option<Pattern> {
         (Pattern::Connect, Pattern::Connect) => Some(Pattern::Connect),
         (Pattern::Send, Pattern::Send) => Some(Pattern::Send),
         (Pattern::Http(a), Pattern::Http(b)) if a.overlaps(b) => {
-            Some(Pattern::Http(meet_http(a, b)))
+            Some(Pattern::Http(meet_requests(a, b)))
+        }
+        (Pattern::Grpc(a), Pattern::Grpc(b)) if a.overlaps(b) => {
+            Some(Pattern::Grpc(meet_requests(a, b)))
         }
         _ => None,
     }
 }
 
 /// Of two that overlap.
-fn meet_http(a: &HttpPattern, b: &HttpPattern) -> HttpPattern {
+fn meet_requests(a: &HttpPattern, b: &HttpPattern) -> HttpPattern {
     let (long, short) = if a.segments.len() >= b.segments.len() {
         (a, b)
     } else {
@@ -74,6 +78,7 @@ pub(crate) fn written(pattern: &Pattern) -> String {
     let http = match pattern {
         Pattern::Connect => return CONNECT.to_owned(),
         Pattern::Send => return SEND.to_owned(),
+        Pattern::Grpc(call) => return written_call(call),
         Pattern::Http(http) => http,
     };
     let mut text = format!("{} ", http.method.as_deref().unwrap_or("*"));
@@ -93,6 +98,19 @@ pub(crate) fn written(pattern: &Pattern) -> String {
         text.push_str("/**");
     }
     text
+}
+
+/// `package.Service/Method`, `package.Service/*` or `*`.
+fn written_call(call: &HttpPattern) -> String {
+    let name = |segment: &Segment| match segment {
+        Segment::Literal(name) => name.to_string(),
+        Segment::One(_) => "*".to_owned(),
+    };
+    if call.segments.iter().all(|it| matches!(it, Segment::One(_))) {
+        return "*".to_owned();
+    }
+    let names: Vec<String> = call.segments.iter().map(name).collect();
+    names.join("/")
 }
 
 #[cfg(test)]
@@ -149,6 +167,28 @@ mod tests {
             let found = meet(&http(a), &http(b)).map(|it| written(&it));
             assert_eq!(found.as_deref(), both, "{a} {b}");
         }
+    }
+
+    #[test]
+    fn calls_cover_and_meet_as_their_names_say() {
+        let grpc =
+            |text: &str| Pattern::parse(text, Protocol::Grpc, Allowances::default()).unwrap();
+        let texts = ["a.C/Do", "a.C/*", "*", "a.C/Go", "b.C/Do"];
+        for (wide, narrow, covered, both) in [
+            (2, 1, true, Some("a.C/*")),
+            (1, 0, true, Some("a.C/Do")),
+            (0, 1, false, Some("a.C/Do")),
+            (0, 3, false, None),
+            (1, 4, false, None),
+            (2, 2, true, Some("*")),
+        ] {
+            let (a, b) = (grpc(texts[wide]), grpc(texts[narrow]));
+            assert_eq!(covers(&a, &b), covered, "{wide} {narrow}");
+            let met = meet(&a, &b).map(|it| written(&it));
+            assert_eq!(met.as_deref(), both, "{wide} {narrow}");
+        }
+        assert!(!covers(&http("* /**"), &grpc("a.C/Do")));
+        assert_eq!(meet(&http("* /**"), &grpc("a.C/Do")), None);
     }
 
     fn pattern() -> impl Strategy<Value = String> {

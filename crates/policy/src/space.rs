@@ -34,17 +34,22 @@ pub(crate) fn witness(required: &[&[&Pattern]], forbidden: &[&Pattern]) -> Witne
     match first {
         Pattern::Connect => single(first, CONNECT, required, forbidden),
         Pattern::Send => single(first, SEND, required, forbidden),
-        Pattern::Http(_) => {
-            let http = |pattern: &&'_ Pattern| match pattern {
-                Pattern::Http(http) => Some(http.clone()),
-                _ => None,
-            };
+        Pattern::Http(_) | Pattern::Grpc(_) => {
+            let http = |pattern: &&'_ Pattern| pattern.requests().cloned();
             let owned: Vec<Vec<HttpPattern>> = required
                 .iter()
                 .map(|list| list.iter().filter_map(http).collect())
                 .collect();
             let forbidden: Vec<HttpPattern> = forbidden.iter().filter_map(http).collect();
-            Search::new(&owned, &forbidden).run()
+            let found = Search::new(&owned, &forbidden).run();
+            match (first, found) {
+                // A call is written without its method: patterns of calls all have the same.
+                (Pattern::Grpc(_), Witness::Found(request)) => {
+                    let call = request.split_once(" /").map_or("", |(_, call)| call);
+                    Witness::Found(call.to_owned())
+                }
+                (_, found) => found,
+            }
         }
     }
 }
@@ -265,6 +270,19 @@ mod tests {
             witness(&[&[&Pattern::Connect]], &[&Pattern::Connect]),
             Witness::None
         );
+    }
+
+    #[test]
+    fn finds_calls_and_writes_them_as_calls() {
+        let grpc =
+            |text: &str| Pattern::parse(text, Protocol::Grpc, Allowances::default()).unwrap();
+        let (any, all, one) = (grpc("*"), grpc("a.C/*"), grpc("a.C/Do"));
+        let found = |text: &str| Witness::Found(text.to_owned());
+        assert_eq!(witness(&[&[&any], &[&all]], &[]), found("a.C/x"));
+        assert_eq!(witness(&[&[&all], &[&one]], &[]), found("a.C/Do"));
+        assert_eq!(witness(&[&[&any]], &[&all]), found("x/x"));
+        assert_eq!(witness(&[&[&one]], &[&all]), Witness::None);
+        assert_eq!(witness(&[&[&all], &[&grpc("b.C/Do")]], &[]), Witness::None);
     }
 
     /// One pattern covers another exactly where the search finds nothing that is left over.

@@ -62,7 +62,9 @@ impl Tries {
             match pattern {
                 Pattern::Connect => only(&mut draft, CONNECT, position),
                 Pattern::Send => only(&mut draft, SEND, position),
-                Pattern::Http(http) => add_http(&mut draft, http, position),
+                Pattern::Http(requests) | Pattern::Grpc(requests) => {
+                    add_requests(&mut draft, requests, position);
+                }
             }
         }
         self.flatten(&draft)
@@ -98,7 +100,8 @@ impl Tries {
         match operation {
             Operation::Connect => self.walk(self.child(root, CONNECT.as_bytes())?, None),
             Operation::Send => self.walk(self.child(root, SEND.as_bytes())?, None),
-            Operation::Http { method, path } => {
+            Operation::Http { .. } | Operation::Grpc(_) => {
+                let (method, path) = operation.request()?;
                 let path = path.as_str().as_bytes().get(1..);
                 self.child(root, method.as_bytes())
                     .and_then(|node| self.walk(node, path))
@@ -197,7 +200,7 @@ fn only<'a>(draft: &mut Vec<Draft<'a>>, operation: &'a str, position: u32) {
     set_once(&mut draft[node].end, position);
 }
 
-fn add_http<'a>(draft: &mut Vec<Draft<'a>>, pattern: &'a HttpPattern, position: u32) {
+fn add_requests<'a>(draft: &mut Vec<Draft<'a>>, pattern: &'a HttpPattern, position: u32) {
     let mut at = match &pattern.method {
         Some(method) => literal(draft, 0, method),
         None => any(draft, 0),

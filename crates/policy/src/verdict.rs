@@ -3,18 +3,20 @@
 use jiff::Timestamp;
 use ringfence_model::operation::Concrete;
 use ringfence_model::resource::ModeKind;
-use ringfence_model::{CanonicalPath, Protocol};
+use ringfence_model::{CanonicalPath, GRPC_METHOD, GrpcCall, Protocol};
 
 use crate::condition::ConditionError;
 
 /// One concrete operation, borrowed from what a reader parsed.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation<'a> {
-    /// The one operation of tcp.
+    /// The one operation of tcp, and of tls.
     Connect,
     /// The one operation of udp.
     Send,
-    /// One request.
+    /// One call of gRPC.
+    Grpc(&'a GrpcCall),
+    /// One request, of HTTP/1.1 or HTTP/2.
     Http {
         /// As sent, case kept.
         method: &'a str,
@@ -23,13 +25,23 @@ pub enum Operation<'a> {
     },
 }
 
-impl Operation<'_> {
-    /// Whose operation it is.
-    pub fn protocol(&self) -> Protocol {
+impl<'a> Operation<'a> {
+    /// Whether it is an operation of this protocol.
+    pub fn is_of(&self, protocol: Protocol) -> bool {
         match self {
-            Self::Connect => Protocol::Tcp,
-            Self::Send => Protocol::Udp,
-            Self::Http { .. } => Protocol::Http,
+            Self::Connect => matches!(protocol, Protocol::Tcp | Protocol::Tls),
+            Self::Send => protocol == Protocol::Udp,
+            Self::Grpc(_) => protocol == Protocol::Grpc,
+            Self::Http { .. } => matches!(protocol, Protocol::Http | Protocol::Http2),
+        }
+    }
+
+    /// Method and path of the request that it is; `None` of a protocol without requests.
+    pub(crate) fn request(self) -> Option<(&'a str, &'a CanonicalPath)> {
+        match self {
+            Self::Http { method, path } => Some((method, path)),
+            Self::Grpc(call) => Some((GRPC_METHOD, call.path())),
+            Self::Connect | Self::Send => None,
         }
     }
 }
@@ -39,6 +51,7 @@ impl<'a> From<&'a Concrete> for Operation<'a> {
         match concrete {
             Concrete::Connect => Self::Connect,
             Concrete::Send => Self::Send,
+            Concrete::Grpc(call) => Self::Grpc(call),
             Concrete::Http { method, path } => Self::Http { method, path },
         }
     }

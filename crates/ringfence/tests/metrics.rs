@@ -103,7 +103,7 @@ fn scrape(node: &Node, more: &[&str]) -> String {
 
 fn protocol(record: &FlowRecord) -> &str {
     match record.protocol.as_str() {
-        known @ ("http" | "tcp" | "udp" | "dns") => known,
+        known @ ("http" | "http2" | "grpc" | "tls" | "tcp" | "udp" | "dns") => known,
         _ => "other",
     }
 }

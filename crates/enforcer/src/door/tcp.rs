@@ -189,7 +189,11 @@ async fn serve(connection: &Connection, client: TcpStream) {
     // Interactive protocols suffer from delay, and a socket that refuses the option still carries bytes.
     let _optional = client.set_nodelay(true);
     let (outcome, reason) = match connection.protocol() {
-        // A connection to one that takes datagrams is never let in.
+        // Connections to one that takes datagrams, or for which there is no relay, are never let in.
+        Protocol::Http2 | Protocol::Grpc | Protocol::Tls => {
+            reset(client);
+            (Outcome::Error, "not relayed".to_owned())
+        }
         Protocol::Tcp | Protocol::Udp => opaque(connection, client.into()).await,
         Protocol::Http => converse(connection, client).await,
     };

@@ -295,7 +295,7 @@ impl Loader<'_> {
     /// Each operation must be one of some receiver: of a named one, or of any protocol where all are meant.
     fn check_guardrail(&mut self, guardrail: &Guardrail) {
         let receivers: Vec<(Protocol, Allowances)> = match &guardrail.to {
-            Selector::All => [Protocol::Http, Protocol::Tcp, Protocol::Udp]
+            Selector::All => Protocol::ALL
                 .map(|protocol| (protocol, Allowances::ALL))
                 .to_vec(),
             Selector::Names(names) => {

@@ -16,13 +16,8 @@ use crate::path::Allowances;
 use crate::resource::{Condition, Entry, Labels, OperationPattern};
 use crate::{HostName, Kind, Name, Protocol, WorkloadId};
 
-const PROTOCOLS: [&str; 3] = ["http", "tcp", "udp"];
 /// Of versions to come.
-const LATER_PROTOCOLS: [&str; 15] = [
-    "tls",
-    "http2",
-    "h2",
-    "grpc",
+const LATER_PROTOCOLS: [&str; 11] = [
     "websocket",
     "mcp",
     "a2a",
@@ -147,10 +142,17 @@ impl Reader<'_> {
     }
 
     pub(super) fn protocol(&mut self, node: &Node) -> Option<Protocol> {
-        match self.text(node, "protocol")? {
-            "http" => Some(Protocol::Http),
-            "tcp" => Some(Protocol::Tcp),
-            "udp" => Some(Protocol::Udp),
+        let text = self.text(node, "protocol")?;
+        if let Some(known) = Protocol::ALL.into_iter().find(|it| it.as_str() == text) {
+            return Some(known);
+        }
+        match text {
+            "h2" | "h2c" => {
+                let help =
+                    "write http2: HTTP/2 from the first byte, without TLS of the workload's own";
+                self.error(node.at, format!("{text:?} is not a protocol"), help);
+                None
+            }
             later if LATER_PROTOCOLS.contains(&later) => {
                 let message = format!("protocol {later} is not supported yet");
                 self.error(
@@ -161,7 +163,9 @@ impl Reader<'_> {
                 None
             }
             other => {
-                let help = crate::suggest::help(other, PROTOCOLS, "it is http, tcp or udp");
+                let known = Protocol::ALL.map(Protocol::as_str);
+                let otherwise = format!("it is one of {}", known.join(", "));
+                let help = crate::suggest::help(other, known, &otherwise);
                 self.error(node.at, format!("{other:?} is not a protocol"), help);
                 None
             }
@@ -213,7 +217,9 @@ impl Reader<'_> {
         let Some(node) = fields.get(self, "paths") else {
             return out;
         };
-        if let Some(protocol @ (Protocol::Tcp | Protocol::Udp)) = protocol {
+        if let Some(protocol) = protocol
+            && !matches!(protocol, Protocol::Http | Protocol::Http2)
+        {
             self.error(node.at, format!("{protocol} has no paths"), "remove paths");
         }
         let Some(fields) = self.fields(node, "paths", &shapes::PATHS) else {

@@ -18,6 +18,9 @@ const PROVE: &str = "give it `tls: {clientCert: {cert, key}}`, or say \
 /// The same where datagrams are sent.
 const EXEMPT: &str =
     "say `mutualAuth: {exempt: \"why\", until: 2027-01-31}` on the service: udp has none";
+/// The same where the workloads bring TLS of their own.
+const UNSEEN: &str = "say `mutualAuth: {exempt: \"why\", until: 2027-01-31}` on the service: whether \
+                      its callers prove themselves inside their own TLS cannot be seen";
 
 impl Reader<'_> {
     pub(super) fn service(
@@ -58,20 +61,30 @@ impl Reader<'_> {
                     .is_none_or(|tls| tls.client_cert.is_none())
                 {
                     let message = "an endpoint without mutual authentication".to_owned();
-                    let help = if protocol == Some(Protocol::Udp) {
-                        EXEMPT
-                    } else {
-                        PROVE
+                    let help = match protocol {
+                        Some(Protocol::Udp) => EXEMPT,
+                        Some(Protocol::Tls) => UNSEEN,
+                        _ => PROVE,
                     };
                     self.report
                         .push(endpoint.at.clone(), message, help.to_owned());
                 }
             }
         }
-        if protocol == Some(Protocol::Udp) {
+        let as_written = match protocol {
+            Some(Protocol::Udp) => Some((
+                "tls to an endpoint that takes datagrams",
+                "remove tls: datagrams are sent on as the workload wrote them",
+            )),
+            Some(Protocol::Tls) => Some((
+                "tls to an endpoint whose callers bring their own",
+                "remove tls, or let the service speak http, http2 or grpc, and its callers without TLS",
+            )),
+            _ => None,
+        };
+        if let Some((message, help)) = as_written {
             for endpoint in endpoints.iter().filter(|endpoint| endpoint.tls.is_some()) {
-                let message = "tls to an endpoint that takes datagrams".to_owned();
-                let help = "remove tls: datagrams are sent on as the workload wrote them";
+                let message = message.to_owned();
                 self.report
                     .push(endpoint.at.clone(), message, help.to_owned());
             }

@@ -85,7 +85,7 @@ const PATH: Value = Value::Pattern("^/.*[^/]", "/opt/agents");
 const WORDS: Value = Value::Text(TEXT_MAX);
 const CONDITION: Value = Value::Text(CONDITION_MAX);
 const PEM: Value = Value::Text(4096);
-const PROTOCOL: Value = Value::Word(&["http", "tcp", "udp"]);
+const PROTOCOL: Value = Value::Word(&["http", "http2", "grpc", "tls", "tcp", "udp"]);
 const SELECTOR: Value = Value::Some(&Value::Pattern(
     r"^(\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$",
     "*",
@@ -158,7 +158,7 @@ pub(super) const SERVICE: Shape = Shape {
             field(
                 "protocol",
                 PROTOCOL,
-                "what is spoken on the port: http is decided by request, tcp by connection, udp by datagram flow",
+                "what is spoken on the port: http, http2 and grpc are decided by request, tls and tcp by connection, udp by datagram flow",
             ),
             field("port", Value::Port, "the one port that exists on it"),
             field(

@@ -48,6 +48,8 @@ pub(crate) fn names_of(pattern: &Pattern) -> (Protocol, BTreeSet<Box<str>>) {
     let http = match pattern {
         Pattern::Connect => return (Protocol::Tcp, BTreeSet::new()),
         Pattern::Send => return (Protocol::Udp, BTreeSet::new()),
+        // Calls have no segments with names.
+        Pattern::Grpc(_) => return (Protocol::Grpc, BTreeSet::new()),
         Pattern::Http(http) => http,
     };
     let names = http.segments.iter().filter_map(|segment| match segment {
@@ -329,7 +331,12 @@ impl Checker<'_> {
             return Ok(());
         }
         let only_http = |what: &str| match self.allowed.protocol {
-            None | Some(Protocol::Http) => Ok(()),
+            None | Some(Protocol::Http | Protocol::Http2) => Ok(()),
+            Some(Protocol::Grpc) if what == "request" => Ok(()),
+            Some(Protocol::Grpc) => wrong(
+                format!("when: grpc has no {what}"),
+                "ask after request.path, request.headers, source, destination or now",
+            ),
             Some(protocol) => wrong(
                 format!("when: {protocol} has no {what}"),
                 "ask after source, destination or now",

@@ -209,7 +209,7 @@ fn request(
 ) -> Result<Option<Value>, Missing> {
     let mut fields = Vec::new();
     if needs.method || needs.path {
-        let Operation::Http { method, path } = about.operation else {
+        let Some((method, path)) = about.operation.request() else {
             return Err(ConditionError::Absent("request".into()).into());
         };
         if needs.method {

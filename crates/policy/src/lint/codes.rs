@@ -81,6 +81,7 @@ codes! {
     IDLE_EXEMPTION = "RF1106", Info, "an exemption that nothing needs";
     SHARED_TREE = "RF1107", Warning, "a tree of files through which two workloads can talk";
     HOST_SOCKETS = "RF1108", Warning, "sockets of the host that no rule names";
+    UNSEEN = "RF1109", Warning, "a service whose operations cannot be seen";
     NO_OWNER = "RF1201", Warning, "nobody answers for it";
     NO_REVIEW = "RF1202", Warning, "a policy without a review date";
     OVERDUE = "RF1203", Warning, "a review that is overdue";

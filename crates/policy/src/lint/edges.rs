@@ -1,10 +1,11 @@
 //! Who may come in at all, and how they prove themselves.
 
-use ringfence_model::Kind;
 use ringfence_model::resource::{Endpoint, Service};
+use ringfence_model::{Kind, Protocol};
 
 use super::codes::{
     EXEMPTION_ENDED, EXEMPTION_ENDS, IDLE_EXEMPTION, NO_MUTUAL_AUTH, NO_POLICY, OPEN_SERVICE,
+    UNSEEN,
 };
 use super::view::{Receives, View};
 use super::{EXEMPTION_NOTICE_DAYS, Finding};
@@ -21,6 +22,18 @@ pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
                 &service.at,
                 "it has no receive list, so whoever's policy names it gets in",
                 "add `receive: [{agent: NAME, operations: [...]}]` to it, or to its policy",
+            ));
+        }
+    }
+    for workload in view.workloads.values() {
+        if matches!(workload.serves, Some((Protocol::Tls, _))) {
+            findings.push(Finding::new(
+                &UNSEEN,
+                workload.id.to_string(),
+                workload.at,
+                "it speaks tls: who may connect is decided, and what they do inside cannot be seen",
+                "let it speak http, http2 or grpc, so that each operation is decided and recorded; its callers then \
+                 come without TLS of their own",
             ));
         }
     }

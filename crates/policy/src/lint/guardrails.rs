@@ -1,6 +1,6 @@
 //! Guardrails that stand where nobody walks.
 
-use ringfence_model::operation::Pattern;
+use ringfence_model::operation::{Pattern, Segment};
 
 use super::Finding;
 use super::codes::IDLE_GUARDRAIL;
@@ -36,6 +36,10 @@ pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
 fn forbids(patterns: &[Pattern]) -> bool {
     !patterns.iter().any(|pattern| match pattern {
         Pattern::Connect | Pattern::Send => true,
+        Pattern::Grpc(call) => call
+            .segments
+            .iter()
+            .all(|name| matches!(name, Segment::One(_))),
         Pattern::Http(http) => http.method.is_none() && http.rest && http.segments.is_empty(),
     })
 }

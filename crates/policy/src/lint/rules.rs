@@ -176,7 +176,7 @@ fn nameless(pattern: &Pattern) -> Pattern {
 fn is_wide(pattern: &Pattern) -> bool {
     match pattern {
         Pattern::Connect | Pattern::Send => false,
-        Pattern::Http(http) => {
+        Pattern::Http(http) | Pattern::Grpc(http) => {
             let wildcard = |segment: &Segment| matches!(segment, Segment::One(_));
             http.method.is_none() || http.rest || http.segments.iter().any(wildcard)
         }

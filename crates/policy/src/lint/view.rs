@@ -60,6 +60,8 @@ pub(crate) struct Workload<'a> {
     pub(crate) id: WorkloadId,
     pub(crate) serves: Option<(Protocol, Allowances)>,
     pub(crate) service: Option<&'a Service>,
+    /// Where its resource stands.
+    pub(crate) at: &'a Position,
     pub(crate) policy: Option<&'a Policy>,
     pub(crate) initiates: Lists<'a>,
     pub(crate) receives: Receives<'a>,
@@ -119,6 +121,7 @@ impl<'a> View<'a> {
                 &service.name,
                 serves,
                 Some(service),
+                &service.at,
                 &policies,
             );
         }
@@ -130,6 +133,7 @@ impl<'a> View<'a> {
                 &agent.name,
                 serves,
                 None,
+                &agent.at,
                 &policies,
             );
         }
@@ -195,6 +199,7 @@ fn add<'a>(
     name: &'a Name,
     serves: Option<(Protocol, Allowances)>,
     service: Option<&'a Service>,
+    at: &'a Position,
     policies: &HashMap<&WorkloadId, &'a Policy>,
 ) {
     let id = WorkloadId {
@@ -206,6 +211,7 @@ fn add<'a>(
         id,
         serves,
         service,
+        at,
         initiates: Lists::new(),
         receives: Receives::NoPolicy,
     };

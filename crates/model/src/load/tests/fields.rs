@@ -141,6 +141,38 @@ fn says_what_is_wrong_with_a_service() {
 }
 
 #[test]
+fn every_protocol_is_known_and_what_people_call_one_is_told() {
+    for protocol in crate::Protocol::ALL {
+        let text = service(&format!("  protocol: {protocol}\n  port: 80"));
+        assert!(errors(&text).is_empty(), "{protocol}");
+    }
+    for other in ["h2", "h2c"] {
+        let text = service(&format!("  protocol: {other}\n  port: 80"));
+        assert!(helps(&text).starts_with("write http2"), "{other}");
+    }
+    for protocol in ["grpc", "tls"] {
+        let text = service(&format!(
+            "  protocol: {protocol}\n  port: 80\n  paths: {{accept: [semicolon]}}"
+        ));
+        assert_eq!(errors(&text), [format!("7:10 {protocol} has no paths")]);
+    }
+}
+
+#[test]
+fn callers_that_bring_tls_leave_none_to_us() {
+    let with = |endpoint: &str| {
+        errors(&service(&format!(
+            "  protocol: tls\n  port: 443\n  mutualAuth: {{exempt: x, until: 2099-01-01}}\n  endpoints: [{endpoint}]"
+        )))
+    };
+    assert!(with("{address: 'x:1'}").is_empty());
+    assert_eq!(
+        with("{address: 'x:1', tls: {}}"),
+        ["8:15 tls to an endpoint whose callers bring their own"]
+    );
+}
+
+#[test]
 fn an_endpoint_for_datagrams_speaks_no_tls() {
     let with = |endpoint: &str| {
         errors(&service(&format!(

@@ -127,7 +127,7 @@ impl clap::Args for Filters {
             .arg(filter(
                 PROTOCOL,
                 "NAME",
-                "Only records of this protocol: http, tcp, udp, dns, or what a wall saw (icmp, system call)",
+                "Only records of this protocol: http, http2, grpc, tls, tcp, udp, dns, or what a wall saw (icmp, system call)",
             ))
             .arg(
                 filter(KIND, "KIND", "Only records of this kind")
