@@ -9,6 +9,7 @@ use ringfence_compartment::figures::Facts;
 use ringfence_compartment::link::{FromNode, MESSAGE_MAX, ToNode};
 use ringfence_compartment::memfd;
 use ringfence_model::Generation;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::Assignment;
@@ -124,18 +125,28 @@ async fn load(
     memory: Option<OwnedFd>,
 ) -> Result<(), String> {
     let memory = memory.ok_or("the generation came without its content")?;
-    // Parsing and compiling take time that connections need.
-    let compiled = tokio::task::spawn_blocking(move || {
-        let bytes = memfd::read(memory).map_err(|cause| cause.to_string())?;
-        let assignment: Assignment =
-            serde_json::from_slice(&bytes).map_err(|cause| cause.to_string())?;
-        InForce::compile(generation, &assignment).map_err(|unfit| unfit.to_string())
-    });
+    let (told, compiled) = oneshot::channel();
+    // Parsing and compiling take time that connections need. Not among the runtime's threads: look-ups take those, for
+    // as long as a name server is silent, and policy does not wait for one.
+    std::thread::Builder::new()
+        .name("generation".to_owned())
+        .spawn(move || {
+            // Whoever asked has gone only when all of this process ends.
+            let _nobody_waits = told.send(compile(generation, memory));
+        })
+        .map_err(|cause| format!("it could not be compiled: {cause}"))?;
     let next = compiled
         .await
-        .map_err(|cause| format!("it could not be compiled: {cause}"))??;
+        .map_err(|_| "it could not be compiled: the thread that did so broke off")??;
     node.current.replace(next);
     Ok(())
+}
+
+fn compile(generation: Generation, memory: OwnedFd) -> Result<InForce, String> {
+    let bytes = memfd::read(memory).map_err(|cause| cause.to_string())?;
+    let assignment: Assignment =
+        serde_json::from_slice(&bytes).map_err(|cause| cause.to_string())?;
+    InForce::compile(generation, &assignment).map_err(|unfit| unfit.to_string())
 }
 
 /// A reason short enough for a message, whatever the escaping of JSON makes of it.

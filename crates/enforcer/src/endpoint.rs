@@ -21,10 +21,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::SYSTEM_ANCHORS;
-use crate::limits::{
-    ADDRESSES_PER_ENDPOINT, CONNECT_TIMEOUT, ENDPOINT_KEEPALIVE, HANDSHAKE_TIMEOUT, LOOKUP_TIMEOUT,
-};
+use crate::limits::{CONNECT_TIMEOUT, ENDPOINT_KEEPALIVE, HANDSHAKE_TIMEOUT};
 use crate::upstream::Stream;
+
+mod lookup;
+
+use lookup::Lookup;
 
 /// An endpoint, ready to be dialled.
 pub(crate) struct Target {
@@ -32,6 +34,7 @@ pub(crate) struct Target {
     tls: Option<(Arc<ClientConfig>, ServerName<'static>)>,
     /// Fingerprint of the PEM files behind `tls`.
     files: u64,
+    lookup: Lookup,
 }
 
 /// Why an endpoint cannot be used. The whole generation is rejected.
@@ -85,6 +88,7 @@ impl Target {
             declared: declared.clone(),
             tls,
             files,
+            lookup: Lookup::default(),
         })
     }
 
@@ -123,24 +127,11 @@ impl Target {
         Err(last)
     }
 
-    /// Where it is now: at most [`ADDRESSES_PER_ENDPOINT`].
+    /// Where it is now: at most [`ADDRESSES_PER_ENDPOINT`](crate::limits::ADDRESSES_PER_ENDPOINT) addresses.
     pub(crate) async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
-        let name = match &self.declared.host {
-            EndpointHost::Ip(ip) => return Ok(vec![SocketAddr::new(*ip, self.declared.port)]),
-            EndpointHost::Name(name) => name,
-        };
-        match timeout(
-            LOOKUP_TIMEOUT,
-            tokio::net::lookup_host((name.as_str(), self.declared.port)),
-        )
-        .await
-        {
-            Ok(Ok(found)) => Ok(found.take(ADDRESSES_PER_ENDPOINT).collect()),
-            Ok(Err(cause)) => Err(named(cause, format_args!("{name} does not resolve"))),
-            Err(_) => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                format!("{name} did not resolve within {LOOKUP_TIMEOUT:?}"),
-            )),
+        match &self.declared.host {
+            EndpointHost::Ip(ip) => Ok(vec![SocketAddr::new(*ip, self.declared.port)]),
+            EndpointHost::Name(name) => self.lookup.find(name, self.declared.port).await,
         }
     }
 
