@@ -18,7 +18,8 @@ use rustix::net::SocketFlags;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::limits::{APART_QUEUE, APART_STACK, INTERRUPT_EVERY};
+use crate::door::tcp::is_want_of_resources;
+use crate::limits::{ACCEPT_PAUSE, APART_QUEUE, APART_STACK, INTERRUPT_EVERY};
 
 /// The door. Closed when dropped.
 pub(crate) struct Apart {
@@ -60,6 +61,12 @@ fn serve(
     while !stopped.load(Ordering::Acquire) {
         let arrival = match next(door) {
             Err(cause) if is_no_arrival(&cause) => continue,
+            // Here, and not where it is told: an error for each try would fill the queue, and each of them cost a pause
+            // when there is enough again.
+            Err(cause) if is_want_of_resources(&cause) => {
+                std::thread::sleep(ACCEPT_PAUSE);
+                continue;
+            }
             arrival => arrival,
         };
         if arrivals.blocking_send(arrival).is_err() {

@@ -95,7 +95,8 @@ fn is_of_one_connection(cause: &io::Error) -> bool {
     Errno::from_io_error(cause).is_some_and(|errno| OF_ONE.contains(&errno))
 }
 
-fn is_want_of_resources(cause: &io::Error) -> bool {
+/// Later there may be some again.
+pub(super) fn is_want_of_resources(cause: &io::Error) -> bool {
     use rustix::io::Errno;
     const WANT: [Errno; 4] = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
     Errno::from_io_error(cause).is_some_and(|errno| WANT.contains(&errno))
