@@ -272,3 +272,6 @@ impl<'l> Life<'l> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,33 @@ pub fn connections_within(descriptors: Option<u64>) -> usize {
 mod tests {
     use super::*;
 
+    /// `CONNECTIONS_PER_COMPARTMENT`, `SHARE_OF_ONE`.
+    #[test]
+    fn a_compartment_has_a_part_of_what_there_is_and_never_more_than_its_bound() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = ringfence_audit::Log::open(directory.path()).unwrap();
+        let recorder = Arc::new(Recorder::new(log, 7));
+        let host = ringfence_compartment::inspect::own_namespace().unwrap();
+        let large = CONNECTIONS_PER_COMPARTMENT * SHARE_OF_ONE;
+        for (all, share) in [
+            (usize::MAX, CONNECTIONS_PER_COMPARTMENT),
+            (large, CONNECTIONS_PER_COMPARTMENT),
+            (large - 1, CONNECTIONS_PER_COMPARTMENT - 1),
+            (SHARE_OF_ONE, 1),
+            (1, 1),
+        ] {
+            let node = Node::new(Arc::clone(&recorder), host, all);
+            let workload = ringfence_model::WorkloadId {
+                kind: ringfence_model::Kind::Agent,
+                name: ringfence_model::Name::new("agent").unwrap(),
+            };
+            let instance = ringfence_model::InstanceId("agent-1-1".into());
+            let home = crate::compartment::Compartment::new(&node, instance, workload, false);
+            let taken: Vec<_> = std::iter::from_fn(|| home.slots.take()).collect();
+            assert_eq!(taken.len(), share, "of {all}");
+        }
+    }
+
     #[test]
     fn leaves_descriptors_for_all_else() {
         assert_eq!(connections_within(None), usize::MAX);

@@ -291,6 +291,30 @@ mod tests {
         }
     }
 
+    /// `RECORD_OPERATION`, `RECORD_TEXT`.
+    #[test]
+    fn texts_of_a_record_are_whole_up_to_their_bounds_and_cut_beyond() {
+        let id = WorkloadId {
+            kind: ringfence_model::Kind::Agent,
+            name: ringfence_model::Name::new("agent").unwrap(),
+        };
+        let instance = InstanceId("agent-1-1".into());
+        let subject = Subject::of("here", &id, &instance);
+        for (more, whole) in [(0, true), (1, false)] {
+            let operation = "o".repeat(RECORD_OPERATION + more);
+            let reason = "r".repeat(RECORD_TEXT + more);
+            let ruling = Ruling::without_rule(reason.clone(), Generation(1));
+            let flow = subject.flow(Kind::Operation, Outcome::Deny, &operation, &ruling);
+            assert_eq!(
+                (flow.operation == operation, flow.reason == reason),
+                (whole, whole)
+            );
+            assert_eq!(flow.operation.len(), RECORD_OPERATION);
+            assert_eq!(flow.reason.len(), RECORD_TEXT);
+            assert_eq!(flow.reason.ends_with('…'), !whole);
+        }
+    }
+
     #[test]
     fn never_exceeds_what_the_log_takes() {
         let long = "€".repeat(100_000);

@@ -154,3 +154,72 @@ impl Registry {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ringfence_compartment::inspect::{namespace, own_namespace};
+
+    use crate::testing::{World, alone};
+
+    use super::*;
+
+    const ESTATE: &str =
+        "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: { name: agent }\nspec: {}\n";
+
+    fn instance(world: &World, name: &str) -> Arc<Compartment> {
+        let before = world.compartment(ringfence_model::Kind::Agent, "agent");
+        Compartment::new(
+            &world.node,
+            InstanceId(name.into()),
+            before.workload.clone(),
+            false,
+        )
+    }
+
+    /// `COMPARTMENTS`: who is there stays, and may be handed over again.
+    #[test]
+    fn one_compartment_too_many_is_not_taken_and_those_that_are_there_go_on() {
+        const HERE: &str = concat!(
+            module_path!(),
+            "::one_compartment_too_many_is_not_taken_and_those_that_are_there_go_on"
+        );
+        if !alone(HERE, "") {
+            return;
+        }
+        let world = World::new(ESTATE);
+        let (registry, own) = (&world.node.registry, own_namespace().unwrap());
+        let other = namespace(std::io::stdin()).unwrap();
+        let neighbour = instance(&world, "agent-1-0");
+        // Members in one namespace, as only a test may have them.
+        {
+            let mut members = registry.members();
+            for number in 0..COMPARTMENTS - 1 {
+                let member = Member {
+                    namespace: own,
+                    compartment: Arc::clone(&neighbour),
+                };
+                members.insert(InstanceId(format!("agent-2-{number}").into()), member);
+            }
+            members.insert(
+                neighbour.instance.clone(),
+                Member {
+                    namespace: own,
+                    compartment: Arc::clone(&neighbour),
+                },
+            );
+            registry.publish(&members);
+        }
+        let one_more = instance(&world, "agent-1-1");
+        assert_eq!(registry.enter(&one_more, other), Err(Unwelcome::Full));
+        assert_eq!(registry.all().len(), COMPARTMENTS);
+        let found = registry.choose(&neighbour.workload.name).unwrap();
+        assert!(Arc::ptr_eq(&found, &neighbour));
+        registry.strike(&neighbour);
+        assert_eq!(registry.enter(&one_more, other), Ok(()));
+        // The same instance again takes its own place.
+        let again = instance(&world, "agent-1-1");
+        assert_eq!(registry.enter(&again, other), Ok(()));
+        assert!(one_more.has_left() && !again.has_left());
+        assert_eq!(registry.all().len(), COMPARTMENTS);
+    }
+}

@@ -11,6 +11,7 @@ use ringfence_compartment::inspect::own_namespace;
 use ringfence_compartment::interrupt;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::rand::{GetRandomFlags, getrandom};
+use tokio::runtime::Runtime;
 
 use crate::control;
 use crate::limits::{LOOKUP_THREADS, TURNS_PER_LOOK, WORKERS};
@@ -73,19 +74,23 @@ fn start(control: OwnedFd, log_dir: &Path, run_as: Option<u32>) -> Result<(), En
     confine_enforcer(run_as, &[directory.as_fd()])?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.min(WORKERS))
-        .event_interval(TURNS_PER_LOOK)
-        .max_blocking_threads(LOOKUP_THREADS)
-        .thread_name("enforcer")
-        .enable_all()
-        .build()
-        .map_err(system("the runtime"))?;
+    let runtime = runtime(cores).map_err(system("the runtime"))?;
     let node = Node::new(Arc::new(Recorder::new(log, boot)), host, connections);
     let served = runtime.block_on(control::run(node, control));
     // Look-ups that hang must not hold up the end.
     runtime.shutdown_background();
     served.map_err(system("the channel to the node"))
+}
+
+/// What everything is served by, on a machine with so many cores.
+fn runtime(cores: usize) -> io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.clamp(1, WORKERS))
+        .event_interval(TURNS_PER_LOOK)
+        .max_blocking_threads(LOOKUP_THREADS)
+        .thread_name("enforcer")
+        .enable_all()
+        .build()
 }
 
 fn random() -> io::Result<u64> {
@@ -96,3 +101,6 @@ fn random() -> io::Result<u64> {
     }
     Ok(u64::from_ne_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests;

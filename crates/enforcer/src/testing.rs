@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use ringfence_model::{
     Generation, HostName, InstanceId, Kind, Name, OriginalDst, VirtualAddr, WorkloadId,
 };
 use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use crate::Assignment;
@@ -185,6 +186,120 @@ impl World {
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// Time that passes only when it is told to, so that a wait can be driven to its very end in no time. Sockets and threads
+/// are real, and are waited for with [`until`].
+pub(crate) struct Stopped {
+    /// While a thread of the runtime is busy, its time does not pass by itself.
+    _busy: std::sync::mpsc::Sender<()>,
+}
+
+impl Stopped {
+    /// Stops the time of the present runtime, which has one thread.
+    pub(crate) fn now() -> Self {
+        tokio::time::pause();
+        let (busy, over) = std::sync::mpsc::channel::<()>();
+        tokio::task::spawn_blocking(move || {
+            // Nothing is ever sent: the end of the sender is the news.
+            let _its_end = over.recv();
+        });
+        Self { _busy: busy }
+    }
+
+    /// Lets `time` pass, and everybody act on it who waited for less or as much.
+    pub(crate) async fn pass(&self, time: Duration) {
+        tokio::time::advance(time).await;
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Drives `work`, which waits by now, to the end of a wait of `bound`: it must not end earlier, and must end then.
+    pub(crate) async fn ends_after<T>(&self, bound: Duration, work: &tokio::task::JoinHandle<T>) {
+        const LITTLE: Duration = Duration::from_millis(1);
+        self.pass(bound - LITTLE).await;
+        assert!(!work.is_finished(), "it ended before {bound:?}");
+        self.pass(LITTLE * 2).await;
+        until("it ends", || work.is_finished()).await;
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        tokio::time::resume();
+    }
+}
+
+/// Waits, in the time of the world outside, until `is_so`.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < end, "not within 20 s: {what}");
+        tokio::task::yield_now().await;
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Whether this is a process of the test's own, in network and mount namespaces of its own; otherwise makes one, which is
+/// to pass, and gives `false`. `test` is the whole path of the test; `prepare` a line of shell that is run there before,
+/// where `$DIR` is an empty directory. The socket that stands for its input is of the namespace outside.
+pub(crate) fn alone(test: &str, prepare: &str) -> bool {
+    const ALONE: &str = "RINGFENCE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let (_, test) = test.split_once("::").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let script = format!("set -e; ip link set lo up; {prepare}\nexec \"$@\"");
+    let mut command = std::process::Command::new("unshare");
+    command.args(["--net", "--mount"]);
+    if !rustix::process::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    let outside = unconnected(AddressFamily::UNIX, SocketType::DGRAM);
+    command
+        .args(["sh", "-c", &script, "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(ALONE, "1")
+        .env("DIR", directory.path())
+        .stdin(outside);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    false
+}
+
+/// No further descriptor can be had in this process, which is the test's own, until this is dropped.
+pub(crate) struct WantOfDescriptors {
+    before: Rlimit,
+}
+
+impl WantOfDescriptors {
+    pub(crate) fn now() -> Self {
+        let before = getrlimit(Resource::Nofile);
+        // The lowest that is free is the one that would be given out next.
+        let next = unconnected(AddressFamily::UNIX, SocketType::DGRAM);
+        let current = u64::try_from(next.as_raw_fd()).unwrap();
+        let maximum = before.maximum;
+        let low = Rlimit {
+            current: Some(current),
+            maximum,
+        };
+        setrlimit(Resource::Nofile, low).unwrap();
+        Self { before }
+    }
+}
+
+impl Drop for WantOfDescriptors {
+    fn drop(&mut self) {
+        setrlimit(Resource::Nofile, self.before).unwrap();
     }
 }
 

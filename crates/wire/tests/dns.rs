@@ -11,7 +11,7 @@ use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use proptest::prelude::*;
 use ringfence_wire::dns::{
-    Answer, Kind, Next, Query, Transport, Unreadable, next_message, read, write_framed,
+    Answer, Kind, Next, QUERY_MAX, Query, Transport, Unreadable, next_message, read, write_framed,
 };
 
 fn question(name: &str, kind: RecordType) -> Message {
@@ -309,6 +309,9 @@ fn cuts_messages_from_a_stream() {
     }
     assert_eq!(next_message(&[0, 0, 1]), Next::Oversized);
     assert_eq!(next_message(&[0xff, 0xff]), Next::Oversized);
+    let announcing = |length: usize| u16::try_from(length).unwrap().to_be_bytes();
+    assert_eq!(next_message(&announcing(QUERY_MAX)), Next::Partial);
+    assert_eq!(next_message(&announcing(QUERY_MAX + 1)), Next::Oversized);
     assert!(!write_framed(&[0; 65_536], &mut stream));
 }
 

@@ -5,6 +5,7 @@
 )]
 
 use proptest::prelude::*;
+use ringfence_wire::http1::limits::{CHUNK_EXTENSION_MAX, CHUNK_EXTENSIONS_MAX};
 use ringfence_wire::http1::{BodyReader, Framing, Refusal, Step, write_chunk, write_last_chunk};
 
 /// What a body held: its data, its trailers, and how many bytes of input it took.
@@ -138,6 +139,15 @@ fn takes_what_is_just_as_long_as_it_may_be() {
     let sized = |digits: usize| format!("{}1\r\na\r\n0\r\n\r\n", "0".repeat(digits - 1));
     assert!(chunked(&sized(16)).is_ok());
     refused(&sized(17), Refusal::ChunkSize);
+    // Of all chunks together, each as long as it may be.
+    let each = format!("1;{}\r\na\r\n", "x".repeat(CHUNK_EXTENSION_MAX));
+    let extensions = |last: &str| {
+        let full = each.repeat(CHUNK_EXTENSIONS_MAX / CHUNK_EXTENSION_MAX);
+        format!("{full}1{last}\r\na\r\n0\r\n\r\n")
+    };
+    assert!(chunked(&extensions("")).unwrap().is_some());
+    assert!(chunked(&extensions(";")).unwrap().is_some());
+    refused(&extensions(";x"), Refusal::ChunkExtension);
     // All the lines, with the empty one.
     let trailing = |bytes: usize| format!("0\r\nA: {}\r\n\r\n", "b".repeat(bytes - 7));
     assert!(chunked(&trailing(8 * 1024)).is_ok());

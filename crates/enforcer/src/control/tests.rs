@@ -10,7 +10,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::*;
-use crate::testing::{World, assignment};
+use crate::limits::LOOKUP_THREADS;
+use crate::testing::{Stopped, World, assignment, until};
 
 const ESTATE: &str = r#"
 apiVersion: ringfence.dev/v1alpha1
@@ -192,6 +193,53 @@ async fn ends_when_told_and_when_the_node_has_gone() {
         .unwrap()
         .unwrap()
         .unwrap();
+}
+
+/// `STOP_TIMEOUT`: a connection that does not close keeps the node no longer, and one that closes in time is waited for.
+#[tokio::test]
+async fn a_connection_that_does_not_close_holds_up_the_end_for_so_long_and_no_longer() {
+    let fixture = Fixture::new().await;
+    let hangs = fixture.world.node.slots.take().unwrap();
+    let time = Stopped::now();
+    fixture.say(&FromNode::Stop, &[]).await;
+    time.pass(Duration::ZERO).await;
+    time.ends_after(STOP_TIMEOUT, &fixture.enforcer).await;
+    fixture.enforcer.await.unwrap().unwrap();
+    drop(hangs);
+
+    let fixture = Fixture::new().await;
+    let closes = fixture.world.node.slots.take().unwrap();
+    fixture.say(&FromNode::Stop, &[]).await;
+    time.pass(STOP_TIMEOUT / 2).await;
+    assert!(!fixture.enforcer.is_finished());
+    drop(closes);
+    until("it ends", || fixture.enforcer.is_finished()).await;
+}
+
+/// `LOOKUP_THREADS`: all of them are taken, as by names whose servers are silent. Policy does not wait for them.
+#[test]
+fn a_generation_comes_into_force_while_every_thread_for_names_is_taken() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(LOOKUP_THREADS)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let fixture = Fixture::new().await;
+        let (_hang, silent) = std::sync::mpsc::channel::<()>();
+        let silent = Arc::new(std::sync::Mutex::new(silent));
+        for _ in 0..LOOKUP_THREADS {
+            let silent = Arc::clone(&silent);
+            tokio::task::spawn_blocking(move || {
+                let _at_the_end_of_the_test = silent.lock().unwrap().recv();
+            });
+        }
+        let generation = Generation(5);
+        assert_eq!(
+            fixture.load(5, &content()).await,
+            ToNode::Loaded { generation }
+        );
+    });
 }
 
 #[tokio::test]

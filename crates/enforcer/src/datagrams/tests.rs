@@ -1,3 +1,4 @@
+mod idle;
 mod turn;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use tokio::time::timeout;
 use super::limits::{FLOW_QUEUE, QUEUED_BYTES};
 use super::*;
 use crate::inbound::Kind;
+use crate::limits::FLOWS;
 use crate::testing::{World, address};
 
 /// An agent that may use `echo` (datagrams), not `vault` (datagrams), and `web` by HTTP. By name, so by address:
@@ -564,15 +566,31 @@ async fn flows_are_bounded_and_no_live_one_makes_room() {
     let flows = client.records(FlowKind::Connection, 103).await;
     assert_eq!(flows[102].outcome(), Outcome::Error);
     drop(held);
-    // And the node.
-    let held: Vec<_> = std::iter::from_fn(|| client.world.node.flow_slots.take()).collect();
-    client.send_as(other(30_001), b"x");
+    // And the node, `FLOWS`: compartments that take all they can leave enough for this one.
+    let of_node = &client.world.node.flow_slots;
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let own = crate::slots::Slots::new(usize::MAX);
+        held.extend(std::iter::from_fn(|| of_node.share(&own)));
+    }
+    assert!(held.len() > FLOWS * 9 / 10, "{}", held.len());
+    client.send_as(other(30_002), b"a neighbour");
     let flows = client.records(FlowKind::Connection, 104).await;
+    assert_eq!(flows[103].outcome(), Outcome::Allow);
+    drop(held);
+    let live = of_node.taken();
+    let held: Vec<_> = std::iter::from_fn(|| of_node.take()).collect();
+    assert_eq!(held.len() + live, FLOWS);
+    client.send_as(other(30_001), b"x");
+    let flows = client.records(FlowKind::Connection, 105).await;
+    let reason = &flows[104].reason;
     assert!(
-        flows[103].reason.contains("of the node's"),
-        "{:?}",
-        flows[103]
+        reason.contains(&format!("of the node's {FLOWS} flows")),
+        "{reason}"
     );
+    // Those that live go on.
+    client.send(to, b"goes on");
+    assert_eq!(client.hear().await.0, b"goes on");
     drop(held);
 }
 

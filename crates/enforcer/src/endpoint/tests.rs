@@ -1,3 +1,6 @@
+mod edges;
+mod names;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use rustix::net::{AddressFamily, SocketType, socket};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::testing::address;
+use crate::testing::{Stopped, address};
 
 const TCP: [Kind; 2] = [Kind::Tcp4, Kind::Tcp6];
 
@@ -122,6 +122,33 @@ async fn gives_up_on_a_launcher_that_makes_none_and_orders_again() {
     assert!(pool.take(Kind::Tcp6).await.is_err());
     assert!(began.elapsed() >= INBOUND_WAIT);
     assert_eq!(pool.order(TCP), [0, INBOUND_POOL as u32]);
+}
+
+/// `CONNECT_TIMEOUT`: the program that listens there is the one, so no other place is tried.
+#[tokio::test]
+async fn a_port_that_does_not_answer_is_given_up_in_time() {
+    let pool = Arc::new(Pool::new(false));
+    stock(&pool, 8);
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let full = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    rustix::net::bind(&full, &any).unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let full = std::net::TcpListener::from(full);
+    let port = full.local_addr().unwrap().port();
+    // No room for one more that is to be accepted: the kernel leaves it without an answer.
+    let _waits = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let elsewhere = std::net::TcpListener::bind(("127.0.77.9", port)).unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let time = Stopped::now();
+    let dialling = tokio::spawn({
+        let pool = Arc::clone(&pool);
+        async move { pool.dial(address(1), address(9), port).await.map(drop) }
+    });
+    tokio::task::yield_now().await;
+    time.ends_after(CONNECT_TIMEOUT, &dialling).await;
+    let cause = dialling.await.unwrap().unwrap_err();
+    assert_eq!(cause.kind(), io::ErrorKind::TimedOut);
+    assert!(elsewhere.accept().is_err());
 }
 
 #[test]

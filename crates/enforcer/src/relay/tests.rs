@@ -1,4 +1,7 @@
 use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -160,4 +163,72 @@ async fn holds_back_a_caller_whose_service_does_not_read() {
 fn an_idle_direction_holds_no_buffer() {
     assert_eq!(Direction::default().kept.capacity(), 0);
     assert!(size_of::<Direction>() <= 64, "{}", size_of::<Direction>());
+}
+
+/// Notes that it was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Has more to say than anyone can take, and takes whatever it is told.
+#[derive(Default)]
+struct Torrent {
+    taken: usize,
+    reads: Vec<usize>,
+}
+
+impl AsyncRead for Torrent {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let room = buffer.remaining();
+        buffer.put_slice(&vec![b'x'; room]);
+        self.reads.push(room);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Torrent {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.taken += bytes.len();
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// `RELAY_TURN` and `RELAY_CHUNK`: whoever has most to say lets others have their turn, and does not wait for long itself.
+#[tokio::test]
+async fn each_direction_of_a_torrent_moves_so_much_and_lets_others_have_their_turn() {
+    let (mut caller, mut service) = (Torrent::default(), Torrent::default());
+    for turn in 1..=3 {
+        {
+            let mut relaying = std::pin::pin!(relay(&mut caller, &mut service, pending::<()>()));
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let polled = relaying.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(polled.is_pending());
+            assert!(woken.0.load(Ordering::Relaxed), "nobody calls it again");
+        }
+        let most = turn * RELAY_TURN * RELAY_CHUNK;
+        assert_eq!((caller.taken, service.taken), (most, most));
+    }
+    assert!(caller.reads.iter().all(|&read| read == RELAY_CHUNK));
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use super::*;
+use crate::limits::TURNS_PER_COMPARTMENT;
 
 /// Ready again at once. The runtime's own `yield_now` waits until it has looked at all sockets.
 async fn yield_now() {
@@ -122,4 +123,30 @@ async fn a_wake_after_the_end_takes_no_place() {
     .unwrap();
     receiver.await.unwrap().wake();
     assert_eq!(turns.state().taken, 0);
+}
+
+/// `TURNS_PER_COMPARTMENT`: of however many are ready, so many are in the runtime's queue.
+#[tokio::test]
+async fn so_many_of_a_compartment_are_in_the_runtimes_queue_and_no_more() {
+    let world = crate::testing::World::new(
+        "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: { name: agent }\nspec: {}\n",
+    );
+    let home = world.compartment(ringfence_model::Kind::Agent, "agent");
+    let turns = &home.turns;
+    let all: Vec<_> = (0..100).map(|_| busy(turns)).collect();
+    let neighbour = busy(&Turns::new(1));
+    let its = || neighbour.load(Ordering::Relaxed);
+    while all.iter().any(|count| count.load(Ordering::Relaxed) == 0) {
+        yield_now().await;
+    }
+    while its() < 1000 {
+        yield_now().await;
+        let state = turns.state();
+        assert!(state.taken <= TURNS_PER_COMPARTMENT, "{}", state.taken);
+        assert_eq!(state.taken + state.waiting.len(), all.len());
+    }
+    // While the neighbour has one turn, theirs are as many as their places.
+    let theirs: usize = all.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+    let most = (its() + 1) * TURNS_PER_COMPARTMENT;
+    assert!((most * 9 / 10..=most).contains(&theirs), "{theirs} turns");
 }

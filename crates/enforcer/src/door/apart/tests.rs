@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use super::*;
+use crate::testing::{WantOfDescriptors, alone, until};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -117,4 +118,67 @@ async fn a_launcher_that_steals_and_blocks_holds_up_nobody_else() {
         assert!(Instant::now() < end, "the thread hangs for good");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// `APART_QUEUE`: further ones wait in the kernel, and holding them costs no descriptor. The thread has one in its hand.
+#[tokio::test]
+async fn what_nobody_takes_stays_in_the_kernel() {
+    ringfence_compartment::interrupt::prepare().unwrap();
+    let (shared, listener) = door();
+    let at = listener.local_addr().unwrap();
+    let mut door = Apart::new(shared).unwrap();
+    let clients: Vec<_> = (0..3 * APART_QUEUE)
+        .map(|_| TcpStream::connect(at).unwrap())
+        .collect();
+    until("the queue is full", || door.arrived.len() == APART_QUEUE).await;
+    // Whatever it may do more, it does.
+    std::thread::sleep(Duration::from_millis(100));
+    let mut left = 0;
+    while listener.accept().is_ok() {
+        left += 1;
+    }
+    assert_eq!(clients.len() - left, APART_QUEUE + 1);
+    // None of those is lost, and whoever comes when there is room again is taken.
+    for _ in 0..=APART_QUEUE {
+        timeout(PATIENCE, door.accept()).await.unwrap().unwrap();
+    }
+    let late = TcpStream::connect(at).unwrap();
+    let (_, peer) = timeout(PATIENCE, door.accept()).await.unwrap().unwrap();
+    assert_eq!(peer, late.local_addr().unwrap());
+}
+
+/// `ACCEPT_PAUSE`, in the door's own thread.
+#[tokio::test]
+async fn a_door_without_a_descriptor_to_spare_waits_and_tells_nothing() {
+    const HERE: &str = concat!(
+        module_path!(),
+        "::a_door_without_a_descriptor_to_spare_waits_and_tells_nothing"
+    );
+    if !alone(HERE, "") {
+        return;
+    }
+    ringfence_compartment::interrupt::prepare().unwrap();
+    let (shared, listener) = door();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let want = WantOfDescriptors::now();
+    let mut door = Apart::new(shared).unwrap();
+    let told = timeout(ACCEPT_PAUSE * 4, door.accept()).await;
+    assert!(told.is_err(), "{told:?}");
+    assert!(door.arrived.is_empty(), "errors queue up");
+    let spent = cpu_time();
+    std::thread::sleep(ACCEPT_PAUSE * 6);
+    let spent = cpu_time() - spent;
+    assert!(spent < ACCEPT_PAUSE * 2, "it spins: {spent:?}");
+    drop(want);
+    let (_, peer) = timeout(PATIENCE, door.accept()).await.unwrap().unwrap();
+    assert_eq!(peer, client.local_addr().unwrap());
+}
+
+/// What this process has used.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(
+        time.tv_sec.try_into().unwrap(),
+        time.tv_nsec.try_into().unwrap(),
+    )
 }

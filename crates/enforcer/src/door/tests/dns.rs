@@ -9,13 +9,13 @@ use super::*;
 use crate::door::dns::answer;
 use crate::testing::address;
 
-const A: u16 = 1;
+pub(super) const A: u16 = 1;
 const PTR: u16 = 12;
 const MX: u16 = 15;
 const AAAA: u16 = 28;
 
 /// A query as a stub resolver writes it.
-fn query(name: &str, kind: u16) -> Vec<u8> {
+pub(super) fn query(name: &str, kind: u16) -> Vec<u8> {
     let mut bytes = vec![0xab, 0xcd, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.').filter(|label| !label.is_empty()) {
         bytes.push(label.len() as u8);

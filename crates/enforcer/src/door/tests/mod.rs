@@ -2,6 +2,7 @@
 
 mod conditions;
 mod dns;
+mod edges;
 mod explain;
 mod http;
 mod scene;

@@ -14,7 +14,7 @@ use crate::door::udp::{self, UdpDoor};
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lets the door go on once, and nothing else.
-async fn once(watching: &mut (impl Future<Output = io::Error> + Unpin)) {
+pub(super) async fn once(watching: &mut (impl Future<Output = io::Error> + Unpin)) {
     std::future::poll_fn(
         |context| match std::pin::Pin::new(&mut *watching).poll(context) {
             Poll::Ready(cause) => panic!("the door broke: {cause}"),
@@ -25,7 +25,7 @@ async fn once(watching: &mut (impl Future<Output = io::Error> + Unpin)) {
 }
 
 /// Lets it begin to wait, and comes back when its socket has something for it.
-async fn until_ready(watching: &mut (impl Future<Output = io::Error> + Unpin)) {
+pub(super) async fn until_ready(watching: &mut (impl Future<Output = io::Error> + Unpin)) {
     let mut waits = false;
     let ready = std::future::poll_fn(|context| {
         if std::mem::replace(&mut waits, true) {

@@ -9,14 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringfence_model::path::Allowances;
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::super::gate::{Asked, Ended, Gate, Refusal, Said};
-use super::super::limits::Timeouts;
+use super::super::limits::{Timeouts, WHAT_MAX};
 use super::super::session::relay_within;
 
 /// How long a test waits for what must happen.
@@ -107,7 +108,7 @@ impl Gate for Diary {
 
     fn refuse_malformed(&self, what: &str, reason: &str) {
         assert!(
-            what.len() <= 256 && what.bytes().all(|b| (0x20..0x7f).contains(&b)),
+            what.len() <= WHAT_MAX && what.bytes().all(|b| (0x20..0x7f).contains(&b)),
             "{what:?}"
         );
         self.note(format!("malformed {what}: {reason}"));
@@ -280,7 +281,13 @@ impl Scene {
                 }
             }
         });
-        Self::at(timeouts, Some(address), authorities, service).await
+        Self::at(timeouts, Some(address), authorities, service, None).await
+    }
+
+    /// Refuses only, through buffers of the kernel that are full soon.
+    pub(super) async fn with_little_room() -> Self {
+        let service = tokio::spawn(std::future::pending());
+        Self::at(Timeouts::STANDARD, None, None, service, Some(4096)).await
     }
 
     /// No service answers the dial. `address`: where nobody listens, or `None` to have the dial hang.
@@ -290,6 +297,7 @@ impl Scene {
             address,
             None,
             tokio::spawn(std::future::pending()),
+            None,
         )
         .await
     }
@@ -299,6 +307,7 @@ impl Scene {
         address: Option<SocketAddr>,
         authorities: Option<[&str; 2]>,
         service: JoinHandle<()>,
+        room: Option<u32>,
     ) -> Self {
         let gate = Arc::new(Diary {
             service: address,
@@ -310,10 +319,15 @@ impl Scene {
             dialled: AtomicBool::new(false),
         });
         let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(door.local_addr().unwrap())
-            .await
-            .unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        if let Some(room) = room {
+            socket.set_recv_buffer_size(room).unwrap();
+        }
+        let client = socket.connect(door.local_addr().unwrap()).await.unwrap();
         let (inner, _) = door.accept().await.unwrap();
+        if let Some(room) = room {
+            set_socket_send_buffer_size(&inner, room as usize).unwrap();
+        }
         let for_relay = Arc::clone(&gate);
         let relay = tokio::spawn(async move { relay_within(inner, &*for_relay, timeouts).await });
         Self {
@@ -322,6 +336,11 @@ impl Scene {
             relay,
             service,
         }
+    }
+
+    /// The relay, which goes on.
+    pub(super) fn relay(&self) -> &JoinHandle<Ended> {
+        &self.relay
     }
 
     /// Waits for the relay to end, and says why it did.

@@ -3,6 +3,8 @@
 mod abuse;
 mod bodies;
 mod early;
+mod edges;
 mod endings;
 mod harness;
+mod pump;
 mod requests;
