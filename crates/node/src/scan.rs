@@ -36,7 +36,7 @@ impl Fingerprint {
         };
         walk.look_at(config, 0);
         for path in others {
-            walk.look_at(path, SCAN_DEPTH_MAX);
+            walk.look_at(path, SCAN_DEPTH_MAX + 1);
         }
         Self {
             hash: walk.hash.finalize().into(),
@@ -72,18 +72,19 @@ impl Walk {
             self.files.push(path.to_owned());
         }
         let fresh = meta.is_dir()
-            && depth < SCAN_DEPTH_MAX
+            && depth <= SCAN_DEPTH_MAX
             && self.directories.insert((meta.dev(), meta.ino()));
         if !fresh {
             return;
         }
         match fs::read_dir(path) {
             Ok(entries) => {
+                // What does not count takes no place of what does.
                 let mut names: Vec<PathBuf> = entries
-                    .take(SCAN_ENTRIES_MAX)
                     .filter_map(|entry| Some(entry.ok()?.path()))
+                    .filter(|name| counts(name))
+                    .take(SCAN_ENTRIES_MAX)
                     .collect();
-                names.retain(|name| counts(name));
                 names.sort();
                 for name in names {
                     if self.entries >= SCAN_ENTRIES_MAX {
@@ -170,6 +171,63 @@ mod tests {
         changed("directory gone", true);
         fs::rename(temp.path().join("away"), &config).unwrap();
         changed("directory back", true);
+    }
+
+    #[test]
+    fn looks_as_deep_as_the_loader_reads_and_no_deeper() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut directory = temp.path().to_owned();
+        let mut made = Vec::new();
+        for depth in 0..SCAN_DEPTH_MAX + 3 {
+            let file = directory.join("a.yaml");
+            // An empty one is refused.
+            fs::write(&file, "x\n").unwrap();
+            made.push(file);
+            directory.push(format!("d{depth}"));
+            fs::create_dir(&directory).unwrap();
+        }
+        let seen = Fingerprint::take(temp.path(), &[]).files;
+        assert_eq!(seen.len(), SCAN_DEPTH_MAX + 1);
+        let sources = ringfence_model::load::read(temp.path());
+        let loaded: Vec<PathBuf> = sources
+            .texts()
+            .map(|(name, _)| temp.path().join(name))
+            .collect();
+        assert!(loaded.len() > SCAN_DEPTH_MAX, "{loaded:?}");
+        for file in &made {
+            assert!(
+                seen.contains(file) || !loaded.contains(file),
+                "{} is loaded, and not watched",
+                file.display()
+            );
+        }
+    }
+
+    #[test]
+    fn looks_at_so_many_entries_and_is_not_led_away_by_what_does_not_count() {
+        let temp = tempfile::tempdir().unwrap();
+        let of = |files: usize, name: &dyn Fn(usize) -> String| {
+            let directory = temp.path().join(name(0));
+            fs::create_dir(&directory).unwrap();
+            let one = temp.path().join(".one");
+            for number in 0..files {
+                // A file has so many names at most.
+                if number % 10_000 == 0 {
+                    let _ = fs::remove_file(&one);
+                    fs::write(&one, "").unwrap();
+                }
+                fs::hard_link(&one, directory.join(name(number))).unwrap();
+            }
+            directory
+        };
+        // The directory itself is an entry.
+        let full = of(SCAN_ENTRIES_MAX + 5, &|number| format!("{number}.yaml"));
+        let files = Fingerprint::take(&full, &[]).files.len();
+        assert_eq!(files, SCAN_ENTRIES_MAX - 1);
+        let littered = of(SCAN_ENTRIES_MAX + 5, &|number| format!("{number}.log"));
+        fs::write(littered.join("a.yaml"), "").unwrap();
+        let files = Fingerprint::take(&littered, &[]).files;
+        assert_eq!(files, [littered.join("a.yaml")]);
     }
 
     #[test]
