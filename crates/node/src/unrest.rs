@@ -138,7 +138,11 @@ fn git_directory(git: &Path) -> Option<PathBuf> {
     }
     let mut text = String::new();
     let file = File::open(git).ok()?;
-    file.take(GIT_FILE_MAX).read_to_string(&mut text).ok()?;
+    file.take(GIT_FILE_MAX + 1).read_to_string(&mut text).ok()?;
+    // Half a path leads elsewhere.
+    if text.len() as u64 > GIT_FILE_MAX {
+        return None;
+    }
     Some(git.parent()?.join(text.strip_prefix("gitdir:")?.trim()))
 }
 
@@ -214,6 +218,43 @@ mod tests {
         fs::write(&path, "all").unwrap();
         spotted.written(&path);
         assert!(!is_written(&path, &spotted));
+    }
+
+    #[test]
+    fn so_many_files_are_noted_and_for_so_long() {
+        let spotted = Spotted::default();
+        let path = |number: usize| PathBuf::from(format!("/{number}"));
+        for number in 0..SPOTTED_MAX {
+            spotted.written(&path(number));
+        }
+        spotted.written(&path(SPOTTED_MAX));
+        assert!(spotted.writes(&path(SPOTTED_MAX - 1)));
+        assert!(!spotted.writes(&path(SPOTTED_MAX)));
+        // One that is known is noted again, and one that is closed makes room.
+        spotted.written(&path(0));
+        spotted.closed(&path(1));
+        spotted.written(&path(SPOTTED_MAX));
+        assert!(spotted.writes(&path(0)) && spotted.writes(&path(SPOTTED_MAX)));
+        let long_ago = Instant::now().checked_sub(SPOTTED_FOR).unwrap();
+        spotted.lock().insert(path(0), long_ago);
+        assert!(!spotted.writes(&path(0)));
+        spotted.written(&path(0));
+        assert!(spotted.writes(&path(0)));
+    }
+
+    #[test]
+    fn a_git_file_is_followed_as_long_as_it_is_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, real) = (dir.path().join("tree"), dir.path().join("real"));
+        fs::create_dir(&config).unwrap();
+        fs::create_dir(&real).unwrap();
+        File::create(real.join("index.lock")).unwrap();
+        let longest = GIT_FILE_MAX as usize;
+        for (length, followed) in [(0, true), (longest, true), (longest + 1, false)] {
+            let text = format!("{:length$}", format!("gitdir: {}", real.display()));
+            fs::write(config.join(".git"), text).unwrap();
+            assert_eq!(git_lock(&config).is_some(), followed, "{length} bytes");
+        }
     }
 
     #[test]
