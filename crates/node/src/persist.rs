@@ -90,16 +90,28 @@ pub(crate) fn read_json<T: DeserializeOwned>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(damaged(error.to_string())),
     };
-    let mut bytes = Vec::new();
-    file.take(STATE_FILE_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| damaged(error.to_string()))?;
-    if bytes.len() as u64 > STATE_FILE_MAX {
-        return Err(damaged(format!("it is larger than {STATE_FILE_MAX} bytes")));
-    }
+    let bytes = read(&file, STATE_FILE_MAX).map_err(damaged)?;
     serde_json::from_slice(&bytes)
         .map(Some)
         .map_err(|error| damaged(error.to_string()))
+}
+
+/// All of `file`, if that is no more than `most` bytes; else why not. What is too large is not read.
+fn read(file: &File, most: u64) -> Result<Vec<u8>, String> {
+    let larger = || format!("it is larger than {most} bytes");
+    let meta = file.metadata().map_err(|error| error.to_string())?;
+    if meta.len() > most {
+        return Err(larger());
+    }
+    let mut bytes = Vec::new();
+    // It may grow meanwhile.
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > most {
+        return Err(larger());
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -121,6 +133,24 @@ mod tests {
             read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap(),
             Some(vec![4])
         );
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_damaged_and_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = File::create(dir.path().join("a.json")).unwrap();
+        file.set_len(STATE_FILE_MAX + 1).unwrap();
+        let error = read_json::<Vec<u32>>(dir.path(), "a.json", "-").unwrap_err();
+        let words = format!("larger than {STATE_FILE_MAX} bytes");
+        assert!(error.to_string().contains(&words), "{error}");
+        // One that is as large as it may be, and one that lies about it, as those of /proc do.
+        fs::write(dir.path().join("b"), "1234").unwrap();
+        let open = |path: &Path| File::open(path).unwrap();
+        assert_eq!(read(&open(&dir.path().join("b")), 4).unwrap(), b"1234");
+        assert!(read(&open(&dir.path().join("b")), 3).is_err());
+        let lies = Path::new("/proc/self/status");
+        assert_eq!(fs::metadata(lies).unwrap().len(), 0);
+        assert!(read(&open(lies), 10).unwrap_err().contains("10 bytes"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ pub(crate) fn look(shown: &OwnedFd, digest: bool, trusted: &[u32]) -> Result<See
         if !same(&readable) {
             return Err(format!("{} was exchanged meanwhile", path.display()));
         }
-        Some(hash(File::from(readable), &path)?)
+        Some(hash(File::from(readable), &path, PROGRAM_MAX)?)
     } else {
         None
     };
@@ -77,14 +77,7 @@ pub(crate) fn look(shown: &OwnedFd, digest: bool, trusted: &[u32]) -> Result<See
 /// where it cannot be read, or is longer.
 pub fn digest(path: &Path, most: u64) -> Result<Sha256Digest, String> {
     let file = open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?;
-    let length = rustix::fs::fstat(&file)
-        .map_err(|error| error.to_string())?
-        .st_size;
-    if u64::try_from(length).is_ok_and(|length| length <= most) {
-        hash(File::from(file), path)
-    } else {
-        Err(format!("it is longer than {most} bytes"))
-    }
+    hash(File::from(file), path, most)
 }
 
 fn open(path: &Path, how: OFlags) -> Result<OwnedFd, String> {
@@ -128,11 +121,20 @@ fn unchangeable(path: &Path, trusted: &[u32]) -> Result<(), String> {
     Ok(())
 }
 
-fn hash(file: File, path: &Path) -> Result<Sha256Digest, String> {
+/// Of a file of at most `most` bytes. A longer one is not read.
+fn hash(file: File, path: &Path, most: u64) -> Result<Sha256Digest, String> {
     let shown = path.display();
+    let larger = || Err(format!("{shown} is larger than {most} bytes"));
+    let meta = file
+        .metadata()
+        .map_err(|error| format!("{shown}: {error}"))?;
+    if meta.len() > most {
+        return larger();
+    }
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 64 * 1024];
-    let mut file = file.take(PROGRAM_MAX + 1);
+    // It may grow meanwhile.
+    let mut file = file.take(most + 1);
     loop {
         match file.read(&mut buffer) {
             Ok(0) => break,
@@ -142,7 +144,7 @@ fn hash(file: File, path: &Path) -> Result<Sha256Digest, String> {
         }
     }
     if file.limit() == 0 {
-        return Err(format!("{shown} is larger than {PROGRAM_MAX} bytes"));
+        return larger();
     }
     Ok(Sha256Digest::new(hasher.finalize().into()))
 }
@@ -219,6 +221,28 @@ mod tests {
         look(&gone, false, &trusted).unwrap_err();
         let memory = rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::CLOEXEC).unwrap();
         look(&memory, false, &trusted).unwrap_err();
+    }
+
+    #[test]
+    fn a_program_that_is_too_large_is_not_read() {
+        let (_dir, file, trusted) = place();
+        let writable = File::options().write(true).open(&file).unwrap();
+        writable.set_len(PROGRAM_MAX + 1).unwrap();
+        drop(writable);
+        let refusal = look(&shown(&file), true, &trusted).unwrap_err();
+        let words = format!("larger than {PROGRAM_MAX} bytes");
+        assert!(refusal.contains(&words), "{refusal}");
+        // Where nobody asks for its digest, its length does not matter.
+        look(&shown(&file), false, &trusted).unwrap();
+        fs::write(&file, "1234").unwrap();
+        let of = |most| hash(File::open(&file).unwrap(), &file, most);
+        assert!(of(4).is_ok());
+        assert!(of(3).unwrap_err().contains("larger than 3 bytes"));
+        assert!(digest(&file, 4).is_ok() && digest(&file, 3).is_err());
+        // One that says that it is empty, as those of /proc do.
+        let lies = Path::new("/proc/self/status");
+        let lies = hash(File::open(lies).unwrap(), lies, 10).unwrap_err();
+        assert!(lies.contains("larger than 10 bytes"), "{lies}");
     }
 
     #[test]
