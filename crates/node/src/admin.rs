@@ -1,23 +1,28 @@
 //! `admin.sock`: what operators ask of a running node. One request, one answer, and the connection closes.
 
+mod places;
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringfence_compartment::{channel, memfd, sockets};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::limits::{ADMIN_CONNECTIONS, ADMIN_WITHIN};
+use self::places::{Place, Places};
+use crate::limits::ADMIN_WITHIN;
 use crate::packets::{Channel, Listener};
 use crate::status::Status;
 use crate::supervisor::{Input, Inputs};
 
 /// How the refusal of a request begins that the node does not know. Later versions go by it.
 const NOT_ONE: &str = "the request is not one";
+/// Between two tries of an operator whom the node had no place for.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Characters of a version that are shown and recorded.
 const VERSION_MAX: usize = 40;
 
@@ -48,19 +53,26 @@ enum Answer {
 
 /// Accepts operators until the node ends.
 pub(crate) async fn serve(listener: Listener, owner: u32, inputs: Inputs) {
-    let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS));
+    let places = Arc::new(Places::default());
     loop {
         match listener.accept().await {
             Ok(socket) => {
-                let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+                let Some((place, displaced)) = Places::enter(&places) else {
                     continue;
                 };
                 let inputs = inputs.clone();
                 tokio::spawn(async move {
-                    // An operator who hangs up is nobody's loss.
-                    let _ = timeout(2 * ADMIN_WITHIN, converse(socket, owner, inputs)).await;
-                    drop(place);
+                    let conversation = converse(socket, owner, inputs, place);
+                    let conversation = timeout(2 * ADMIN_WITHIN, conversation);
+                    tokio::select! {
+                        biased;
+                        // An operator who hangs up is nobody's loss.
+                        _ = conversation => {}
+                        Ok(()) = displaced => {}
+                    }
                 });
+                // One at a turn: whoever came with its question is heard before others can displace it.
+                tokio::task::yield_now().await;
             }
             Err(error) => {
                 crate::say::warn(&format!("admin.sock cannot take a connection: {error}"));
@@ -70,10 +82,11 @@ pub(crate) async fn serve(listener: Listener, owner: u32, inputs: Inputs) {
     }
 }
 
-async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()> {
+async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs, mut place: Place) -> io::Result<()> {
     let peer = sockets::peer(&socket)?;
     let channel = Channel::new(socket)?;
     let asked = channel.recv::<Request>().await;
+    place.asked();
     // Not before: closing a socket with something unread takes back what was said on it.
     if peer.uid != owner && peer.uid != 0 {
         let reason = "only root and the owner of the node may ask".to_owned();
@@ -125,10 +138,9 @@ async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs) -> io::Result<()>
 
 /// Asks the node that serves the state directory `state` how it stands. `None`: no node is running there.
 pub fn ask_status(state: &Path) -> io::Result<Option<Status>> {
-    let Some(node) = reach(state)? else {
+    let Some((_, packet)) = ask(state, &Request::Status)? else {
         return Ok(None);
     };
-    let packet = ask(&node, &Request::Status)?;
     match packet.message {
         Answer::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
         Answer::Done => {
@@ -153,18 +165,18 @@ pub(crate) enum HandOver {
 
 /// Asks the node that serves `state` to end, for this process to take over.
 pub(crate) fn hand_over(state: &Path) -> io::Result<HandOver> {
-    let Some(node) = reach(state)? else {
-        return Ok(HandOver::Absent);
-    };
-    let pid = sockets::peer(&node)?.pid;
-    let process = sockets::peer_process(&node)?.descriptor;
     let wish = Request::HandOver {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    match ask(&node, &wish)?.message {
+    let Some((node, packet)) = ask(state, &wish)? else {
+        return Ok(HandOver::Absent);
+    };
+    let pid = sockets::peer(&node)?.pid;
+    match packet.message {
         Answer::Done => Ok(HandOver::Agreed(pid)),
         Answer::Refused { reason } if reason.starts_with(NOT_ONE) => {
+            let process = sockets::peer_process(&node)?.descriptor;
             rustix::process::pidfd_send_signal(&process, rustix::process::Signal::TERM)?;
             Ok(HandOver::Signalled(pid))
         }
@@ -189,7 +201,29 @@ fn reach(state: &Path) -> io::Result<Option<OwnedFd>> {
     }
 }
 
-fn ask(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>> {
+/// Asks the node that serves `state`, and gives the connection with its answer. `None`: no node is running there.
+///
+/// One that hangs up before it answers had no place for us: where others take them all, we come again.
+fn ask(state: &Path, request: &Request) -> io::Result<Option<(OwnedFd, channel::Packet<Answer>)>> {
+    let end = Instant::now() + 2 * ADMIN_WITHIN;
+    loop {
+        let Some(node) = reach(state)? else {
+            return Ok(None);
+        };
+        match ask_once(&node, request) {
+            Ok(packet) => return Ok(Some((node, packet))),
+            Err(error) if is_hang_up(&error) && Instant::now() < end => std::thread::sleep(PAUSE),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_hang_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | BrokenPipe | ConnectionReset)
+}
+
+fn ask_once(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};
     let patience = Some(3 * ADMIN_WITHIN);
     set_socket_timeout(node, Timeout::Recv, patience)?;
@@ -202,4 +236,143 @@ fn ask(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>>
         _ => error,
     })?;
     packet.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the node hung up"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use ringfence_compartment::sockets::ADMIN_SOCKET;
+    use rustix::fs::Mode;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::limits::ADMIN_CONNECTIONS;
+
+    /// A state directory, whose sockets may be elsewhere.
+    struct State(tempfile::TempDir);
+
+    impl State {
+        fn path(&self) -> &Path {
+            self.0.path()
+        }
+    }
+
+    impl Drop for State {
+        fn drop(&mut self) {
+            let directory = sockets::socket_dir(self.path()).unwrap();
+            fs::remove_dir_all(directory).unwrap();
+        }
+    }
+
+    /// A node's socket, and what comes of what is asked there.
+    fn served() -> (State, mpsc::Receiver<Input>) {
+        let state = State(tempfile::tempdir().unwrap());
+        let directory = sockets::socket_dir(state.path()).unwrap();
+        // Of root they are elsewhere, and nodes that start meanwhile sweep what nobody serves.
+        let making = (!directory.exists()).then(|| {
+            let parent = directory.parent().unwrap();
+            fs::create_dir_all(parent).unwrap();
+            let making = crate::sweep::making(parent).unwrap();
+            fs::create_dir(&directory).unwrap();
+            making
+        });
+        let listening = sockets::listen(&directory, ADMIN_SOCKET, Mode::RWXU).unwrap();
+        let (inputs, queue) = mpsc::channel(16);
+        let owner = rustix::process::geteuid().as_raw();
+        let listener = Listener::new(listening).unwrap();
+        drop(making);
+        tokio::spawn(serve(listener, owner, Inputs(inputs)));
+        (state, queue)
+    }
+
+    fn connect(state: &Path) -> OwnedFd {
+        let node = reach(state).unwrap().unwrap();
+        rustix::io::ioctl_fionbio(&node, true).unwrap();
+        node
+    }
+
+    /// Whether the node has hung up.
+    fn closed(node: &OwnedFd) -> bool {
+        matches!(channel::try_recv::<Answer>(node), Ok(None))
+    }
+
+    async fn settled() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_takes_the_place_of_who_says_nothing() {
+        let (state, mut queue) = served();
+        let mut held: Vec<_> = (0..ADMIN_CONNECTIONS)
+            .map(|_| connect(state.path()))
+            .collect();
+        settled().await;
+        assert!(!held.iter().any(closed));
+        // One more: the oldest goes, and only that.
+        let asks = connect(state.path());
+        settled().await;
+        assert!(closed(&held[0]) && !held[1..].iter().any(closed));
+        channel::send(&asks, &Request::Status, &[]).unwrap();
+        let Some(Input::Status(answer)) = queue.recv().await else {
+            panic!("nothing was asked");
+        };
+        // Whoever has asked stays, however many come.
+        held.extend((0..2 * ADMIN_CONNECTIONS).map(|_| connect(state.path())));
+        settled().await;
+        assert_eq!(
+            held.iter().filter(|held| !closed(held)).count(),
+            ADMIN_CONNECTIONS - 1
+        );
+        assert!(!answer.is_closed() && !closed(&asks));
+        drop(held);
+        // Where all have asked, there is none for one more.
+        let asking = |_| {
+            let node = connect(state.path());
+            channel::send(&node, &Request::Status, &[]).unwrap();
+            node
+        };
+        settled().await;
+        let all: Vec<OwnedFd> = (1..ADMIN_CONNECTIONS).map(asking).collect();
+        let mut questions = vec![answer];
+        for _ in &all {
+            match queue.recv().await {
+                Some(Input::Status(answer)) => questions.push(answer),
+                _ => panic!("nothing was asked"),
+            }
+        }
+        let more = connect(state.path());
+        settled().await;
+        assert!(closed(&more) && !all.iter().any(closed));
+        // It comes again until there is one.
+        let path = state.path().to_owned();
+        let again = tokio::task::spawn_blocking(move || ask(&path, &Request::Status));
+        settled().await;
+        assert!(!again.is_finished());
+        drop(questions.pop());
+        let Some(Input::Status(answer)) = queue.recv().await else {
+            panic!("nothing was asked");
+        };
+        drop(answer);
+        let said = again.await.unwrap().unwrap().unwrap().1.message;
+        assert!(matches!(said, Answer::Refused { .. }), "{said:?}");
+    }
+
+    #[tokio::test]
+    async fn the_version_of_a_taker_over_is_cut() {
+        let (state, mut queue) = served();
+        for (length, left) in [(VERSION_MAX, VERSION_MAX), (VERSION_MAX + 1, VERSION_MAX)] {
+            let wish = Request::HandOver {
+                pid: 7,
+                version: "é".repeat(length),
+            };
+            let node = connect(state.path());
+            channel::send(&node, &wish, &[]).unwrap();
+            let Some(Input::Stop(why)) = queue.recv().await else {
+                panic!("it goes on");
+            };
+            let said = format!("to hand over to process 7 (version {})", "é".repeat(left));
+            assert_eq!(why, said);
+        }
+    }
 }
