@@ -110,6 +110,25 @@ fn with_one_it_is_decided() {
 }
 
 #[test]
+fn a_context_that_is_too_large_is_refused_and_not_cut() {
+    let directory = estate();
+    let with = r#"{"body": {"amount": 700}}"#;
+    let room = (1 << 20) - with.len();
+    for (spaces, code) in [(room, 3), (room + 1, 2)] {
+        // What is cut would read the same.
+        let text = format!("{with}{}", " ".repeat(spaces));
+        let output = explain(&directory, &["--with", "@-"], &text);
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{spaces} spaces: {err}");
+        assert_eq!(
+            err.contains("larger than 1048576 bytes"),
+            code == 2,
+            "{err}"
+        );
+    }
+}
+
+#[test]
 fn a_context_that_nobody_could_ask_about_is_wrong_usage() {
     let directory = estate();
     for (with, said) in [

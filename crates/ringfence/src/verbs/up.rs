@@ -142,3 +142,18 @@ fn tell(rehearsal: &Rehearsal) -> Result<ExitCode, Failure> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_a_name_of_so_many_bytes_and_no_spaces() {
+        let longest = "n".repeat(NODE_NAME_MAX);
+        assert_eq!(node_name(&longest), Ok(longest.clone()));
+        let longer = format!("{longest}n");
+        for wrong in [longer.as_str(), "", "a b", "a\u{7}"] {
+            assert!(node_name(wrong).unwrap_err().contains("253"), "{wrong}");
+        }
+    }
+}

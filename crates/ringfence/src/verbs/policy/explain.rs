@@ -92,11 +92,22 @@ enum Format {
 fn with(text: &str) -> Result<With, String> {
     let read = match text.strip_prefix('@') {
         None => Ok(text.to_owned()),
-        Some("-") => io::read_to_string(io::stdin().take(WITH_MAX)),
-        Some(file) => File::open(file).and_then(|file| io::read_to_string(file.take(WITH_MAX))),
+        Some("-") => whole(io::stdin()),
+        Some(file) => File::open(file).and_then(whole),
     };
     let read = read.map_err(|error| format!("it cannot be read: {error}"))?;
     read_with(&read).map_err(|error| format!("{error}; {}", error.help))
+}
+
+/// All of it, and not the part that it may have.
+fn whole(from: impl Read) -> io::Result<String> {
+    let text = io::read_to_string(from.take(WITH_MAX + 1))?;
+    match text.len() as u64 {
+        ..=WITH_MAX => Ok(text),
+        _ => Err(io::Error::other(format!(
+            "it is larger than {WITH_MAX} bytes"
+        ))),
+    }
 }
 
 /// Runs the verb.
