@@ -140,3 +140,33 @@ fn open(name: &OsStr) -> rustix::io::Result<(OwnedFd, SocketAddrUnix)> {
     )?;
     Ok((socket, address))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixDatagram;
+
+    use super::*;
+
+    #[test]
+    fn a_line_has_so_many_characters_at_most() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let mut manager = Manager {
+            to: Some(open(path.as_os_str()).unwrap()),
+            ..Manager::default()
+        };
+        let mut hear = |line: &str| {
+            manager.status(line);
+            let mut buffer = vec![0; 8 * MANAGER_STATUS_MAX];
+            let length = socket.recv(&mut buffer).unwrap();
+            let said = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            said.strip_prefix("STATUS=").unwrap().to_owned()
+        };
+        let longest = "é".repeat(MANAGER_STATUS_MAX);
+        assert_eq!(hear(&longest), longest);
+        assert_eq!(hear("well"), "well");
+        assert_eq!(hear(&format!("{longest}\n more")), longest);
+    }
+}

@@ -216,6 +216,34 @@ mod tests {
     }
 
     #[test]
+    fn all_files_together_are_so_large_at_most() {
+        let dir = tempfile::tempdir().unwrap();
+        let whole = PEM_TOTAL_MAX / PEM_MAX;
+        let mut all = Estate::default();
+        for number in 0..=whole {
+            let name = format!("{number}.pem");
+            // Zeros are text.
+            let path = dir.path().join(&name);
+            fs::write(&path, PEM).unwrap();
+            let file = fs::File::options().append(true).open(path).unwrap();
+            file.set_len(PEM_MAX).unwrap();
+            let one = estate(TrustAnchors::File(name.into()), None);
+            all.services.extend(one.services);
+        }
+        let (files, errors) = read(dir.path(), &all);
+        assert_eq!(files.contents.len() as u64, whole);
+        let [error] = &errors[..] else {
+            panic!("{errors:?}");
+        };
+        let words = format!("larger than {PEM_TOTAL_MAX} bytes together");
+        assert!(error.message.contains(&words), "{}", error.message);
+        // One that several endpoints name counts once.
+        all.services.pop();
+        all.services.extend(all.services.clone());
+        assert_eq!(read(dir.path(), &all).1, []);
+    }
+
+    #[test]
     fn what_cannot_be_read_is_reported_at_its_endpoint() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("der"), [0x30, 0x82]).unwrap();

@@ -25,6 +25,9 @@ use crate::limits::{HAND_OVER_WITHIN, LOADED_WITHIN, READY_WITHIN, STOP_WITHIN};
 use crate::scrape::Loopback;
 use crate::state::State;
 
+// The other one waits so long for its enforcer to stop, and as long for it to end once it was killed.
+const _: () = assert!(HAND_OVER_WITHIN.as_secs() > 2 * STOP_WITHIN.as_secs());
+
 /// Between two tries for the lock.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -60,19 +63,26 @@ pub(crate) fn take(
             )));
         }
     }
-    let deadline = Instant::now() + HAND_OVER_WITHIN;
+    wait_for(dir, pid, HAND_OVER_WITHIN).unwrap_or_else(|| {
+        Err(failed(format!(
+            "the running node said yes, and has not ended after {HAND_OVER_WITHIN:?}"
+        )))
+    })
+}
+
+/// The state, once process `pid` has let go of it. `None`: it has not, within that time.
+fn wait_for(dir: &Path, pid: Option<u32>, within: Duration) -> Option<Result<State, NodeError>> {
+    let deadline = Instant::now() + within;
     loop {
         match State::open(dir) {
             Err(NodeError::Locked { pid: holder, .. }) if holder == pid || holder.is_none() => {
                 if Instant::now() >= deadline {
-                    return Err(failed(format!(
-                        "the running node said yes, and has not ended after {HAND_OVER_WITHIN:?}"
-                    )));
+                    return None;
                 }
                 std::thread::sleep(PAUSE);
             }
             // Another one was faster: its start is as good as ours.
-            other => return other,
+            other => return Some(other),
         }
     }
 }
@@ -187,5 +197,34 @@ impl Drop for Scratch {
         if let Err(error) = std::fs::remove_dir_all(&self.0) {
             crate::say::warn(&format!("{} stays behind: {error}", self.0.display()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_not_let_go_of_is_waited_for_so_long() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("state");
+        let held = State::open(&dir).unwrap();
+        let own = Some(std::process::id());
+        let within = Duration::from_millis(200);
+        let began = Instant::now();
+        assert!(wait_for(&dir, own, within).is_none());
+        assert!(began.elapsed() >= within);
+        // Let go of meanwhile.
+        let waiting = std::thread::spawn({
+            let dir = dir.clone();
+            move || wait_for(&dir, own, HAND_OVER_WITHIN)
+        });
+        std::thread::sleep(PAUSE * 3);
+        drop(held);
+        let state = waiting.join().unwrap().unwrap().unwrap();
+        // Another node that was faster is not waited for.
+        let other = wait_for(&dir, Some(1), HAND_OVER_WITHIN).unwrap();
+        assert!(matches!(other, Err(NodeError::Locked { .. })), "{other:?}");
+        drop(state);
     }
 }

@@ -83,6 +83,23 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_looked_for_so_deep_and_no_deeper() {
+        let place = tempfile::tempdir().unwrap();
+        let own = Prefix::of((7, 9));
+        let mut directory = place.path().to_owned();
+        for depth in 0..DEPTH_MAX + 3 {
+            let group = format!("ringfence-7-9-clerk-1-{depth:02}");
+            fs::create_dir(directory.join(group)).unwrap();
+            directory.push("slice");
+            fs::create_dir(&directory).unwrap();
+        }
+        let deepest = format!("clerk-1-{DEPTH_MAX:02}");
+        let found = instances(place.path(), &own);
+        assert_eq!(found.len(), DEPTH_MAX + 1);
+        assert_eq!(found.last(), Some(&deepest));
+    }
+
+    #[test]
     fn what_others_make_under_names_of_this_node_is_left_alone() {
         use std::os::unix::fs::PermissionsExt;
         let place = tempfile::tempdir().unwrap();
