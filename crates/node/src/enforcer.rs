@@ -19,7 +19,7 @@ use crate::limits::{ENFORCER_BACKLOG, LAST_BREATH};
 use crate::packets::{Channel, Process};
 use crate::supervisor::{Input, Inputs};
 
-/// Where the enforcer's program is: in the very file that this process runs, also when another one has its name by now.
+/// Where the program of enforcers and porters is: in the very file that this process runs, also when another one has its name by now.
 /// Node and enforcer are always of one build.
 pub(crate) const EXE: &str = "/proc/self/exe";
 
@@ -52,11 +52,16 @@ pub(crate) struct Enforcer {
 }
 
 impl Enforcer {
-    /// Starts `ringfence ARGS…` of this binary and reports what comes of it to `inputs`.
-    pub(crate) fn start(args: &[OsString], epoch: Epoch, inputs: Inputs) -> io::Result<Self> {
+    /// Starts `exe ARGS…` and reports what comes of it to `inputs`.
+    pub(crate) fn start(
+        exe: &Path,
+        args: &[OsString],
+        epoch: Epoch,
+        inputs: Inputs,
+    ) -> io::Result<Self> {
         let (ours, theirs) = channel::pair()?;
         let channel = Channel::new(ours)?;
-        let child = spawn_enforcer(Path::new(EXE), args, theirs)?;
+        let child = spawn_enforcer(exe, args, theirs)?;
         let pid = child.pid();
         let (outbox, queue) = mpsc::channel(ENFORCER_BACKLOG);
         let (kill, killed) = mpsc::channel(1);

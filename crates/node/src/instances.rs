@@ -128,9 +128,9 @@ impl Instances {
         (instances, gone, trouble)
     }
 
-    /// A new one, with a name that was never given before in this state directory.
-    pub(crate) fn grant(&mut self, instance: Instance) -> Result<InstanceId, Refusal> {
-        self.room_for(&instance.workload)?;
+    /// A new one, with a name that was never given before in this state directory. `kept`: see [`Instances::room_for`].
+    pub(crate) fn grant(&mut self, instance: Instance, kept: usize) -> Result<InstanceId, Refusal> {
+        self.room_for(&instance.workload, kept)?;
         self.given += 1;
         let id =
             InstanceId(format!("{}-{}-{}", instance.workload.name, self.starts, self.given).into());
@@ -138,17 +138,18 @@ impl Instances {
         Ok(id)
     }
 
-    /// Whether one more of `workload` may run.
-    pub(crate) fn room_for(&self, workload: &WorkloadId) -> Result<(), Refusal> {
+    /// Whether one more of `workload` may run, if that leaves at least `kept` places to others.
+    pub(crate) fn room_for(&self, workload: &WorkloadId, kept: usize) -> Result<(), Refusal> {
+        let most = INSTANCES_MAX - kept;
         let alike = self
             .live
             .values()
             .filter(|other| other.workload == *workload)
             .count();
-        if alike >= INSTANCES_PER_WORKLOAD || self.live.len() >= INSTANCES_MAX {
+        if alike >= INSTANCES_PER_WORKLOAD || self.live.len() >= most {
             return Err(Refusal::new(
                 format!(
-                    "{alike} instances of {} and {} in all run already; {INSTANCES_PER_WORKLOAD} and {INSTANCES_MAX} may",
+                    "{alike} instances of {} and {} in all run already; {INSTANCES_PER_WORKLOAD} and {most} may",
                     workload,
                     self.live.len()
                 ),
@@ -255,6 +256,7 @@ mod tests {
     use ringfence_model::{Kind, Name};
 
     use super::*;
+    use crate::limits::INSTANCES_KEPT;
 
     fn instance(name: &str, process: ProcessId, outer_id: Option<u32>) -> Instance {
         Instance {
@@ -283,7 +285,7 @@ mod tests {
         for starts in 1..4 {
             let (mut instances, _, _) = Instances::open(dir.path(), starts);
             for _ in 0..5 {
-                let id = instances.grant(instance("a", me(), None)).unwrap();
+                let id = instances.grant(instance("a", me(), None), 0).unwrap();
                 assert!(seen.insert(id.clone()), "{id}");
                 instances.remove(&id);
             }
@@ -294,7 +296,7 @@ mod tests {
     fn only_the_same_living_process_resumes() {
         let dir = tempfile::tempdir().unwrap();
         let (mut instances, _, _) = Instances::open(dir.path(), 1);
-        let id = instances.grant(instance("a", me(), None)).unwrap();
+        let id = instances.grant(instance("a", me(), None), 0).unwrap();
         instances.store().unwrap();
         let (instances, gone, trouble) = Instances::open(dir.path(), 2);
         assert!(gone.is_empty() && trouble.is_none());
@@ -336,9 +338,9 @@ mod tests {
             .unwrap();
         let (mut instances, _, _) = Instances::open(dir.path(), 1);
         let id = instances
-            .grant(instance("a", ProcessId::of(child.id()).unwrap(), None))
+            .grant(instance("a", ProcessId::of(child.id()).unwrap(), None), 0)
             .unwrap();
-        let kept = instances.grant(instance("a", me(), None)).unwrap();
+        let kept = instances.grant(instance("a", me(), None), 0).unwrap();
         instances.store().unwrap();
         child.kill().unwrap();
         child.wait().unwrap();
@@ -353,7 +355,9 @@ mod tests {
         let (mut instances, _, _) = Instances::open(dir.path(), 1);
         let first = instances.outer_id().unwrap();
         assert_eq!(first, OUTER_ID_FIRST);
-        instances.grant(instance("a", me(), Some(first))).unwrap();
+        instances
+            .grant(instance("a", me(), Some(first)), 0)
+            .unwrap();
         instances.store().unwrap();
         // The next node starts counting anew, and steps over it.
         let (mut instances, _, _) = Instances::open(dir.path(), 2);
@@ -361,20 +365,44 @@ mod tests {
     }
 
     #[test]
-    fn bounds_hold() {
+    fn of_one_workload_so_many_run_and_of_all_together_so_many() {
         let dir = tempfile::tempdir().unwrap();
         let (mut instances, _, _) = Instances::open(dir.path(), 1);
-        for _ in 0..INSTANCES_PER_WORKLOAD {
-            instances.grant(instance("a", me(), None)).unwrap();
+        let mut fill = |number: usize, kept: usize| {
+            let name = format!("a{}", number / INSTANCES_PER_WORKLOAD);
+            instances.grant(instance(&name, me(), None), kept)
+        };
+        // One user's, who is neither root nor the owner, with as many workloads as it takes.
+        for number in 0..INSTANCES_MAX - INSTANCES_KEPT {
+            fill(number, INSTANCES_KEPT).unwrap();
         }
-        assert!(
-            instances
-                .grant(instance("a", me(), None))
-                .unwrap_err()
-                .reason
-                .contains("256")
+        let full = fill(INSTANCES_MAX, INSTANCES_KEPT).unwrap_err();
+        let (all, most) = (
+            format!("and {} in all run", INSTANCES_MAX - INSTANCES_KEPT),
+            format!("and {} may", INSTANCES_MAX - INSTANCES_KEPT),
         );
-        instances.grant(instance("b", me(), None)).unwrap();
+        assert!(
+            full.reason.contains(&all) && full.reason.contains(&most),
+            "{full:?}"
+        );
+        // And those who are.
+        let of_one = fill(0, 0).unwrap_err();
+        let alike = format!("{INSTANCES_PER_WORKLOAD} instances of agent a0");
+        assert!(of_one.reason.contains(&alike), "{of_one:?}");
+        for number in INSTANCES_MAX - INSTANCES_KEPT..INSTANCES_MAX {
+            fill(number, 0).unwrap();
+        }
+        let full = fill(INSTANCES_MAX, 0).unwrap_err();
+        assert!(
+            full.reason.contains(&format!("and {INSTANCES_MAX} may")),
+            "{full:?}"
+        );
+        // A rehearsal says the same, and one that ends makes room.
+        let fresh = instance("fresh", me(), None);
+        instances.room_for(&fresh.workload, 0).unwrap_err();
+        let first = instances.iter().next().unwrap().0.clone();
+        instances.remove(&first);
+        instances.grant(fresh, 0).unwrap();
     }
 
     #[test]

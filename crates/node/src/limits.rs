@@ -68,8 +68,9 @@ pub const LAST_BREATH: Duration = Duration::from_millis(300);
 pub const HUNG_AFTER: u32 = 5;
 /// As many as this, and it is killed and started again: a hung enforcer obeys no new policy.
 pub const KILLED_AFTER: u32 = 15;
-/// Messages waiting for the enforcer to read them. One that lets more pile up is taken as hung and killed.
-pub const ENFORCER_BACKLOG: usize = 1024;
+/// Messages waiting for the enforcer to read them. One that lets more pile up is taken as hung and killed. A fresh one is
+/// told of [`EVENTS_KEPT`] events and [`INSTANCES_MAX`] launchers at once.
+pub const ENFORCER_BACKLOG: usize = 4096;
 /// Events kept while no enforcer can record them. Beyond it the oldest go, and their number is said in a record.
 pub const EVENTS_KEPT: usize = 1024;
 
@@ -99,12 +100,17 @@ pub const REFUSALS_WINDOW: Duration = Duration::from_secs(10);
 pub const REFUSALS_USERS: usize = 256;
 /// Connections to `run.sock` in all. The next one is closed at once.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// Those of them that only root and the owner of the node get: as many as they can have. Nobody else can keep a launcher
+/// of theirs out, with however many users.
+pub const CONNECTIONS_KEPT: usize = 1152;
 /// Messages waiting for one launcher to read them. One that lets more pile up is cut off.
 pub const LAUNCHER_BACKLOG: usize = 64;
 /// Running instances of one workload. The next claim is refused.
 pub const INSTANCES_PER_WORKLOAD: usize = 256;
 /// Running instances on the node. The next claim is refused.
 pub const INSTANCES_MAX: usize = 1024;
+/// Those of them that only launchers of root and the owner get.
+pub const INSTANCES_KEPT: usize = 256;
 /// Porters of one user's launchers that were told to end and have not: a descriptor that they were sent cannot be closed.
 /// No further launcher of that user gets to the enforcer.
 pub const STUCK_PORTERS_PER_USER: usize = 8;
@@ -124,7 +130,8 @@ pub const ENFORCER_ID: u32 = 1_999_999_999;
 
 /// Time an operator's connection may take for its request, and the enforcer for its part of the answer.
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(2);
-/// Operators' connections at a time. The next one is closed at once.
+/// Operators' connections at a time. For the next one, the one that has been silent for longest is closed; where all have
+/// asked and wait for their answers, the next one itself.
 pub const ADMIN_CONNECTIONS: usize = 32;
 /// Characters of the line that the service manager shows. The rest is cut.
 pub const MANAGER_STATUS_MAX: usize = 500;

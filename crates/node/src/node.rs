@@ -17,6 +17,7 @@ use crate::NodeError;
 use crate::cgroup::Prefix;
 use crate::claim::Owner;
 use crate::counters::Counters;
+use crate::enforcer::EXE;
 use crate::generation::Desk;
 use crate::ids::IdMap;
 use crate::instances::Instances;
@@ -156,6 +157,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         config: config.clone(),
         sockets: sockets.clone(),
         metrics: monitors.addresses.clone(),
+        exe: EXE.into(),
         enforcer_args: enforcer_args(&state.log_dir()),
         run_as,
         owner,

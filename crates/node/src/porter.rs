@@ -3,14 +3,13 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringfence_compartment::channel;
 use ringfence_compartment::spawn::{EnforcerProcess, spawn_enforcer};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::enforcer::EXE;
 use crate::limits::STUCK_PORTERS_PER_USER;
 
 /// One that carries. Killed when dropped.
@@ -26,13 +25,14 @@ type Ending = Arc<Mutex<Vec<(u32, EnforcerProcess)>>>;
 
 /// Starts them, and knows of those that do not end.
 pub(crate) struct Porters {
+    exe: PathBuf,
     args: Vec<OsString>,
     ending: Ending,
 }
 
 impl Porters {
-    /// `run_as`: the user they become.
-    pub(crate) fn new(run_as: Option<u32>) -> Self {
+    /// `exe`: the program that knows the verb. `run_as`: the user they become.
+    pub(crate) fn new(exe: PathBuf, run_as: Option<u32>) -> Self {
         let mut args: Vec<OsString> = vec!["porter".into()];
         args.extend(
             run_as
@@ -40,6 +40,7 @@ impl Porters {
                 .flat_map(|id| ["--run-as".into(), id.to_string().into()]),
         );
         Self {
+            exe,
             args,
             ending: Ending::default(),
         }
@@ -54,7 +55,7 @@ impl Porters {
     ) -> io::Result<Porter> {
         let stuck = {
             let mut ending = locked(&self.ending);
-            ending.retain(|(_, process)| !has_ended(process));
+            forget_ended(&mut ending);
             ending.iter().filter(|(user, _)| *user == uid).count()
         };
         if stuck >= STUCK_PORTERS_PER_USER {
@@ -63,7 +64,7 @@ impl Porters {
             )));
         }
         let (ours, theirs) = channel::pair()?;
-        let process = spawn_enforcer(Path::new(EXE), &self.args, theirs)?;
+        let process = spawn_enforcer(&self.exe, &self.args, theirs)?;
         let porter = Porter {
             uid,
             process: Some(process),
@@ -72,6 +73,15 @@ impl Porters {
         channel::send(&ours, &"carry", &[launcher.as_fd(), enforcer.as_fd()])?;
         Ok(porter)
     }
+
+    /// Gives back what was held of those that have ended since.
+    pub(crate) fn sweep(&self) {
+        forget_ended(&mut locked(&self.ending));
+    }
+}
+
+fn forget_ended(ending: &mut Vec<(u32, EnforcerProcess)>) {
+    ending.retain(|(_, process)| !has_ended(process));
 }
 
 impl Drop for Porter {

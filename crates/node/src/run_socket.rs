@@ -20,8 +20,8 @@ use crate::enclosing::Enclosing;
 use crate::ids::IdMap;
 use crate::instances::ProcessId;
 use crate::limits::{
-    CLAIM_WITHIN, CLAIMED_MAX, COMMAND_MAX, CONNECTIONS_MAX, LAST_BREATH, LAUNCHER_BACKLOG,
-    UNCLAIMED_PER_USER,
+    CLAIM_WITHIN, CLAIMED_MAX, COMMAND_MAX, CONNECTIONS_KEPT, CONNECTIONS_MAX, INSTANCES_MAX,
+    LAST_BREATH, LAUNCHER_BACKLOG, UNCLAIMED_PER_USER,
 };
 use crate::packets::{Channel, Listener, Process};
 use crate::supervisor::{Input, Inputs};
@@ -29,7 +29,7 @@ use crate::vouch::LauncherGroup;
 
 /// One connection of a launcher. Numbers are not used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ConnectionId(u64);
+pub(crate) struct ConnectionId(pub(crate) u64);
 
 /// A claim whose claimant is established.
 pub(crate) struct Claim {
@@ -88,7 +88,7 @@ pub(crate) async fn serve(
                 let Ok(peer) = sockets::peer(&socket) else {
                     continue;
                 };
-                let Some(place) = Door::enter(&door, peer.uid) else {
+                let Some(place) = Door::enter(&door, owner, peer.uid) else {
                     continue;
                 };
                 let launcher = Launcher {
@@ -110,6 +110,9 @@ pub(crate) async fn serve(
     }
 }
 
+// Root and the owner, each with claims under way, and all that may run.
+const _: () = assert!(CONNECTIONS_KEPT >= 2 * UNCLAIMED_PER_USER + INSTANCES_MAX);
+
 /// Counts connections, so that no user can use them all up.
 #[derive(Default)]
 struct Door(Mutex<Counts>);
@@ -128,10 +131,15 @@ struct Place {
 }
 
 impl Door {
-    fn enter(door: &Arc<Self>, uid: u32) -> Option<Place> {
+    fn enter(door: &Arc<Self>, owner: Owner, uid: u32) -> Option<Place> {
+        // One user of the host can be thousands: subordinate ids cost nothing.
+        let most = match owner.trusts(uid) {
+            true => CONNECTIONS_MAX,
+            false => CONNECTIONS_MAX - CONNECTIONS_KEPT,
+        };
         let mut counts = door.0.lock().unwrap_or_else(PoisonError::into_inner);
         let unclaimed = counts.unclaimed.get(&uid).copied().unwrap_or(0);
-        if counts.all >= CONNECTIONS_MAX || unclaimed >= UNCLAIMED_PER_USER {
+        if counts.all >= most || unclaimed >= UNCLAIMED_PER_USER {
             return None;
         }
         counts.all += 1;
@@ -512,15 +520,16 @@ mod tests {
     #[test]
     fn one_user_cannot_take_all_places() {
         let door = Arc::new(Door::default());
+        let enter = |uid| Door::enter(&door, Owner(0), uid);
         let mut places: Vec<_> = (0..UNCLAIMED_PER_USER)
-            .map(|_| Door::enter(&door, 1000).unwrap())
+            .map(|_| enter(1000).unwrap())
             .collect();
-        assert!(Door::enter(&door, 1000).is_none());
-        assert!(Door::enter(&door, 1001).is_some());
+        assert!(enter(1000).is_none());
+        assert!(enter(1001).is_some());
         places[0].claimed();
         places[0].claimed();
-        let next = Door::enter(&door, 1000).unwrap();
-        assert!(Door::enter(&door, 1000).is_none());
+        let next = enter(1000).unwrap();
+        assert!(enter(1000).is_none());
         drop(next);
         drop(places);
         let counts = door.0.lock().unwrap();
@@ -528,14 +537,27 @@ mod tests {
     }
 
     #[test]
-    fn all_users_together_cannot_take_more_than_there_are() {
+    fn all_users_together_cannot_take_what_root_and_the_owner_need() {
         let door = Arc::new(Door::default());
-        let places: Vec<_> = (0..CONNECTIONS_MAX)
-            .map(|number| Door::enter(&door, (number / UNCLAIMED_PER_USER) as u32).unwrap())
+        let enter = |uid| Door::enter(&door, Owner(1000), uid);
+        let subordinate = |number: usize| 100_000 + (number / UNCLAIMED_PER_USER) as u32;
+        let places: Vec<_> = (0..CONNECTIONS_MAX - CONNECTIONS_KEPT)
+            .map(|number| enter(subordinate(number)).unwrap())
             .collect();
-        assert!(Door::enter(&door, 70_000).is_none());
+        assert!(enter(70_000).is_none());
+        // All that can run, and as many claims as may be under way.
+        let mut theirs = Vec::new();
+        for number in 0..INSTANCES_MAX {
+            let mut place = enter(if number % 2 == 0 { 0 } else { 1000 }).unwrap();
+            place.claimed();
+            theirs.push(place);
+        }
+        for uid in [0, 1000] {
+            theirs.extend((0..UNCLAIMED_PER_USER).map(|_| enter(uid).unwrap()));
+        }
+        assert_eq!(door.0.lock().unwrap().all, CONNECTIONS_MAX);
         drop(places);
-        assert!(Door::enter(&door, 70_000).is_some());
+        assert!(enter(70_000).is_some());
     }
 
     #[test]

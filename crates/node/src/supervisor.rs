@@ -8,6 +8,8 @@ mod groups;
 mod launchers;
 mod policy;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use policy::count;
 
@@ -30,7 +32,9 @@ use crate::enforcer::{EnforcerNews, Epoch};
 use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
-use crate::limits::{EVENT_TEXT, EVENTS_KEPT, PROGRAMS_AT_A_TIME, STOP_WITHIN};
+use crate::limits::{
+    ENFORCER_BACKLOG, EVENT_TEXT, EVENTS_KEPT, INSTANCES_MAX, PROGRAMS_AT_A_TIME, STOP_WITHIN,
+};
 use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
 use crate::porter::Porters;
@@ -38,6 +42,10 @@ use crate::refusals::Refusals;
 use crate::run_socket::{Claim, Departure, Stranger};
 use crate::status::{Rejected, Status};
 use crate::vouch::LauncherGroup;
+
+// What a fresh enforcer is told at once must not look like one that does not read. Beside these: its policy, and a few
+// events of that moment.
+const _: () = assert!(ENFORCER_BACKLOG >= EVENTS_KEPT + INSTANCES_MAX + 1024);
 
 /// Something the supervisor has to deal with.
 pub(crate) enum Input {
@@ -104,6 +112,8 @@ pub(crate) struct Fixed {
     pub(crate) sockets: PathBuf,
     /// Where monitors ask: a path, perhaps a URL.
     pub(crate) metrics: Vec<String>,
+    /// The program of enforcers and porters.
+    pub(crate) exe: PathBuf,
     pub(crate) enforcer_args: Vec<OsString>,
     /// User of the enforcer and of porters, if not the node's own.
     pub(crate) run_as: Option<u32>,
@@ -177,7 +187,7 @@ impl Supervisor {
         watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
     ) -> Self {
         Self {
-            porters: Porters::new(fixed.run_as),
+            porters: Porters::new(fixed.exe.clone(), fixed.run_as),
             fixed,
             inputs,
             desk: Some(Box::new(desk)),
@@ -256,15 +266,17 @@ impl Supervisor {
     }
 
     fn tick(&mut self) {
+        let now = Instant::now();
         self.check_state();
         self.keep_again();
         self.steady();
         self.note_unarmed();
-        self.check_deadlines();
-        self.expire_claims();
-        self.record_refusals(Some(Instant::now()));
+        self.check_deadlines(now);
+        self.expire_claims(now);
+        self.record_refusals(Some(now));
         self.sweep_instances();
         self.end_groups();
+        self.porters.sweep();
         self.ask_enforcer();
         let line = self.line();
         self.manager.status(&line);

@@ -118,7 +118,8 @@ impl Supervisor {
         }
         self.child.started += 1;
         let epoch = Epoch(self.child.started);
-        match Enforcer::start(&self.fixed.enforcer_args, epoch, self.inputs.clone()) {
+        let (exe, args) = (&self.fixed.exe, &self.fixed.enforcer_args);
+        match Enforcer::start(exe, args, epoch, self.inputs.clone()) {
             Ok(enforcer) => {
                 self.child.ready_by = Some(Instant::now() + READY_WITHIN);
                 self.child.since = Some(Timestamp::now());
@@ -268,8 +269,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn check_deadlines(&mut self) {
-        let now = Instant::now();
+    pub(super) fn check_deadlines(&mut self, now: Instant) {
         if self.child.ready_by.is_some_and(|by| by < now) {
             self.child.ready_by = None;
             crate::say::warn(&format!(

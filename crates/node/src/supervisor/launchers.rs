@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use ringfence_compartment::channel;
@@ -16,7 +17,7 @@ use crate::claim::{self, Checked, Claimant, Claimed, Decision, Program, Refusal}
 use crate::enforcer::Epoch;
 use crate::generation::Origin;
 use crate::instances::Instance;
-use crate::limits::{ENFORCER_WAIT, PROGRAM_WITHIN, STRANGERS_MAX};
+use crate::limits::{ENFORCER_WAIT, INSTANCES_KEPT, PROGRAM_WITHIN, STRANGERS_MAX};
 use crate::porter::{Porter, Porters};
 use crate::run_socket::{Answer, Claim, ConnectionId, Departure, Stranger};
 use crate::{bounds, cgroup, program};
@@ -36,6 +37,13 @@ pub(super) struct Waiting {
     claim: Claim,
     /// `None`: a resumed one, whose launcher resets everything meanwhile and can wait.
     until: Option<Instant>,
+}
+
+#[cfg(test)]
+impl Waiting {
+    pub(super) fn into_claim(self) -> Claim {
+        self.claim
+    }
 }
 
 /// What becomes of a claim that is not refused.
@@ -69,8 +77,7 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn expire_claims(&mut self) {
-        let now = Instant::now();
+    pub(super) fn expire_claims(&mut self, now: Instant) {
         let (late, rest) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|waiting: &Waiting| waiting.until.is_some_and(|until| until < now));
@@ -124,13 +131,17 @@ impl Supervisor {
         !claim.rehearsal || !self.fixed.owner.trusts(claim.claimant.uid)
     }
 
+    fn look(&self, claim: Claim, digest: bool) {
+        self.look_within(PROGRAM_WITHIN, claim, digest);
+    }
+
     /// Has the program of a claim looked at, and decides the claim anew afterwards.
-    fn look(&self, mut claim: Claim, digest: bool) {
+    pub(super) fn look_within(&self, within: Duration, mut claim: Claim, digest: bool) {
         let (inputs, places) = (self.inputs.clone(), Arc::clone(&self.looks));
         let mut trusted = vec![0, self.fixed.owner.0];
         trusted.dedup();
         tokio::spawn(async move {
-            let looked = timeout(PROGRAM_WITHIN, async {
+            let looked = timeout(within, async {
                 let place = places.acquire_owned().await.ok()?;
                 let shown = claim.shown.take()?;
                 let look = move || {
@@ -141,7 +152,7 @@ impl Supervisor {
                 };
                 tokio::task::spawn_blocking(look).await.ok()
             });
-            let late = || Err(format!("it could not be read within {PROGRAM_WITHIN:?}"));
+            let late = || Err(format!("it could not be read within {within:?}"));
             claim.program = Program::Seen(looked.await.ok().flatten().unwrap_or_else(late));
             inputs.send(Input::Claim(claim)).await;
         });
@@ -201,7 +212,7 @@ impl Supervisor {
                 } else {
                     None
                 };
-                let id = self.instances.grant(Instance {
+                let instance = Instance {
                     workload: claimed.workload.clone(),
                     uid,
                     process: claim.process,
@@ -210,7 +221,9 @@ impl Supervisor {
                     since: Timestamp::now(),
                     checked,
                     group: None,
-                })?;
+                };
+                let kept = self.kept_instances(uid);
+                let id = self.instances.grant(instance, kept)?;
                 (id, outer_id, true)
             }
         };
@@ -241,7 +254,8 @@ impl Supervisor {
         if own_user && !self.instances.has_outer_id() {
             return Err(no_outer_id());
         }
-        self.instances.room_for(&claimed.workload)?;
+        let kept = self.kept_instances(claim.claimant.uid);
+        self.instances.room_for(&claimed.workload, kept)?;
         Ok(Admission::Rehearsed(Rehearsal {
             fqdn: format!("{}.{}", claimed.workload.name, self.fixed.zone),
             workload: claimed.workload,
@@ -254,6 +268,14 @@ impl Supervisor {
             pinned: checked.exe.is_some(),
             enclosure: cgroup::foresee(claim.process.pid, bounds::of(claimed.limits)),
         }))
+    }
+
+    /// How many places a launcher of `uid` leaves to others.
+    fn kept_instances(&self, uid: u32) -> usize {
+        match self.fixed.owner.trusts(uid) {
+            true => 0,
+            false => INSTANCES_KEPT,
+        }
     }
 
     /// What no compartment may be given: whoever writes there writes policy, or the record of what happened.
@@ -372,12 +394,13 @@ impl Supervisor {
     /// One that speaks another version comes back again and again: it is told of once.
     pub(super) fn stranger(&mut self, stranger: &Stranger) {
         let Stranger { uid, pid, refusal } = stranger;
+        if self.strangers.contains(&(*uid, *pid)) {
+            return;
+        }
         if self.strangers.len() >= STRANGERS_MAX {
             self.strangers.clear();
         }
-        if !self.strangers.insert((*uid, *pid)) {
-            return;
-        }
+        self.strangers.insert((*uid, *pid));
         let who = format!("uid {uid}, process {pid}");
         self.record_refusal(*uid, format!("{} ({who})", refusal.reason), None);
         // Other users do not write into the operator's journal.
