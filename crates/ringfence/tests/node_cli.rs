@@ -13,6 +13,7 @@ use place::{Place, RINGFENCE, kill, linked, other_process, ringfence, say_from_a
 use ringfence_compartment::channel;
 use ringfence_compartment::link::{FromLauncher, LINK_VERSION, ToLauncher};
 use ringfence_model::InstanceId;
+use ringfence_node::limits::COMMAND_MAX;
 use serde_json::Value;
 
 const ESTATE: &str = "\
@@ -375,6 +376,30 @@ fn attest_is_held_to_the_user_that_the_kernel_names() {
         unknown.replace("nobody", "X")
     );
     assert!(not_mine.contains("refused"), "{not_mine}");
+}
+
+#[test]
+fn what_a_launcher_tells_of_its_command_is_cut() {
+    let place = Place::new(ESTATE);
+    let node = place.up();
+    let socket = place.connect();
+    let claim = FromLauncher::Claim {
+        version: LINK_VERSION,
+        name: "clerk".into(),
+        command: "é".repeat(COMMAND_MAX + 1),
+        resume: None,
+    };
+    channel::send(&socket, &claim, &[]).unwrap();
+    let answer = channel::recv::<ToLauncher>(&socket).unwrap().unwrap();
+    assert!(matches!(answer.message, ToLauncher::Granted(_)));
+    let shown = "é".repeat(COMMAND_MAX);
+    assert_eq!(place.status().1["workloads"][0]["command"], *shown);
+    node.signal("-TERM");
+    node.end();
+    let events = place.events();
+    let started = events.iter().find(|(what, _)| what == "workload started");
+    let (_, reason) = started.unwrap();
+    assert!(reason.contains(&format!(": {shown};")), "{reason}");
 }
 
 #[test]

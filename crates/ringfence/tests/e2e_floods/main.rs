@@ -13,4 +13,5 @@ mod own_sockets;
 mod refusals;
 mod slow;
 mod small;
+mod stuck;
 mod watcher;
