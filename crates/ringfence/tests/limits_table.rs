@@ -42,6 +42,58 @@ struct Listed {
     file: Option<String>,
     name: String,
     value: String,
+    /// Tests that drive it to its edge.
+    tests: Vec<String>,
+}
+
+#[test]
+fn bounds_of_the_data_plane_name_tests_that_drive_them_to_their_edges() {
+    /// Where a bound without a test is a gap.
+    const HELD: [&str; 2] = ["crates/enforcer/", "crates/wire/"];
+    let root = root();
+    let listed = listed(&fs::read_to_string(root.join("docs/limits.md")).unwrap());
+    let mut tests = BTreeSet::new();
+    for each in fs::read_dir(root.join("crates")).unwrap() {
+        every_source(&each.unwrap().path(), &mut |text| {
+            tests.extend(tests_of(text).map(str::to_owned));
+        });
+    }
+    let mut wrong = Vec::new();
+    for row in &listed {
+        let at = format!("docs/limits.md:{}: {}", row.line, row.name);
+        let held = |place: &String| {
+            HELD.iter()
+                .any(|held| format!("{place}/").starts_with(held))
+        };
+        if row.tests.is_empty() && row.places.iter().any(held) {
+            wrong.push(format!("{at} names no test"));
+        }
+        for test in row.tests.iter().filter(|test| !tests.contains(*test)) {
+            wrong.push(format!("{at}: {test} is no test"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The names of the tests in a file: what is a function behind `#[test]`, or the like of a runtime.
+fn tests_of(text: &str) -> impl Iterator<Item = &str> {
+    let marks = text.split("#[test]").skip(1);
+    let marks = marks.chain(text.split("#[tokio::test").skip(1));
+    marks.filter_map(|after| {
+        let (_, name) = after.split_once("fn ")?;
+        name.split_once(['(', '<']).map(|(name, _)| name)
+    })
+}
+
+fn every_source(directory: &Path, visit: &mut impl FnMut(&str)) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            every_source(&path, visit);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            visit(&fs::read_to_string(&path).unwrap());
+        }
+    }
 }
 
 #[test]
@@ -392,6 +444,9 @@ fn listed(page: &str) -> Vec<Listed> {
                     file: None,
                     name: word,
                     value: cells[1].to_owned(),
+                    tests: (cells[4].rsplit_once(" (test"))
+                        .map(|(_, tests)| quoted(tests))
+                        .unwrap_or_default(),
                 });
             }
         }
