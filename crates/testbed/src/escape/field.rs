@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use ringfence_model::Outcome;
 
 use super::canary::{self, Told};
+use super::giver;
 use super::ground::{
     CANARY_PORT, DEVICE, ECHO_PORT, Ground, HOST_V4, HOST_V6, LINK_V6, METADATA_V4, VAULT_PORT,
 };
@@ -220,22 +221,30 @@ impl Field {
         Ok(held)
     }
 
-    fn words(&self, program: &str, technique: &Technique) -> Result<Vec<String>, TestbedError> {
-        let ground = serde_json::to_string(&self.ground).map_err(|cause| TestbedError::Answer {
+    fn ground(&self) -> Result<String, TestbedError> {
+        serde_json::to_string(&self.ground).map_err(|cause| TestbedError::Answer {
             what: "the ground".into(),
             said: cause.to_string(),
-        })?;
-        Ok(vec![
-            program.to_owned(),
-            "attack".to_owned(),
-            technique.name.to_owned(),
-            ground,
-        ])
+        })
+    }
+
+    fn words(&self, program: &str, technique: &Technique) -> Result<Vec<String>, TestbedError> {
+        let words = [program, "attack", technique.name, &self.ground()?];
+        Ok(words.map(str::to_owned).to_vec())
+    }
+
+    /// Words that start `command` as a technique wants it.
+    fn given(&self, start: Start, command: Vec<String>) -> Result<Vec<String>, TestbedError> {
+        let program = self.attacker.display().to_string();
+        let mut words = giver::words(start, &program, &self.ground()?);
+        words.extend(command);
+        Ok(words)
     }
 
     fn outside(&self, technique: &Technique) -> Result<Output, TestbedError> {
         let host = self.node.host();
         let words = self.words(&self.attacker.display().to_string(), technique)?;
+        let words = self.given(technique.start, words)?;
         let command = match technique.control {
             Control::Caller | Control::Lacking(_) => host.as_caller(None, words),
             Control::Root | Control::Superuser | Control::Built => host.as_root(words),
@@ -255,9 +264,7 @@ impl Field {
                 host.as_root(apart.into_iter().map(str::to_owned).chain(words))
             }
         };
-        match technique.start {
-            Start::Plain => Process::start("a control", command, Some(Vec::new()))?.wait(ATTEMPT),
-        }
+        Process::start("a control", command, Some(Vec::new()))?.wait(ATTEMPT)
     }
 
     fn inside(&self, technique: &Technique) -> Result<Output, TestbedError> {
@@ -273,6 +280,11 @@ impl Field {
         }
         match technique.start {
             Start::Plain => launch.run(&words),
+            start => {
+                let words = self.given(start, launch.words(&words))?;
+                let command = self.node.host().as_caller(None, words);
+                Process::start("an attempt", command, Some(Vec::new()))?.wait(ATTEMPT)
+            }
         }
     }
 
@@ -285,6 +297,8 @@ impl Field {
         let touch = felt
             .iter()
             .flat_map(|felt| felt.lines())
+            // What was given to the attacker is felt by whoever gave it.
+            .chain(output.stdout.lines())
             .find(|line| line.starts_with(TOUCH));
         let shown = output.stdout.contains(&self.secret) || output.stderr.contains(&self.secret);
         let claim = output
@@ -292,7 +306,7 @@ impl Field {
             .lines()
             .find_map(|line| line.strip_prefix("verdict through: "));
         Ok(match (touch, shown, claim) {
-            (Some(touch), _, _) => Some(format!("the canary was {touch}")),
+            (Some(touch), _, _) => Some(format!("the outside was {touch}")),
             (None, true, _) => Some("the canary's secret is known".to_owned()),
             (None, false, Some(claim)) => Some(claim.to_owned()),
             (None, false, None) => None,

@@ -16,6 +16,7 @@ mod dns;
 mod field;
 mod filter;
 mod friends;
+mod giver;
 mod ground;
 mod net;
 mod senses;
@@ -126,4 +127,11 @@ pub enum Record {
 pub enum Start {
     /// With pipes, and nothing else.
     Plain,
+    /// From a terminal of the host, in its session, as a shell starts programs.
+    Terminal,
+    /// With sockets of a cooperating process of the host for streams: a Unix socket by which it sends descriptors, a
+    /// connection of TCP, datagrams of UDP.
+    Sockets,
+    /// With descriptors of the host that a careless caller left open: files, directories, sockets, processes, namespaces.
+    Inherited,
 }

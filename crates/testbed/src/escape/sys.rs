@@ -4,7 +4,7 @@
 
 use std::ffi::CString;
 use std::io::{self, Read};
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::Verdict;
@@ -63,6 +63,12 @@ pub fn poke(address: usize, bytes: &[u8]) {
 pub(super) fn own(descriptor: i64) -> OwnedFd {
     // SAFETY: callers pass what the kernel has just given them, and keep no other copy of the number.
     unsafe { OwnedFd::from_raw_fd(i32::try_from(descriptor).unwrap_or(-1)) }
+}
+
+/// A descriptor by its number, for calls of libraries. Never closed.
+pub(super) fn borrow(number: usize) -> BorrowedFd<'static> {
+    // SAFETY: attackers ask for any number; the kernel says of one that is not open that it is not.
+    unsafe { BorrowedFd::borrow_raw(i32::try_from(number).unwrap_or(i32::MAX)) }
 }
 
 /// A path or name as the kernel takes it. One with a zero byte ends there.

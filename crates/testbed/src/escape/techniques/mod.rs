@@ -5,6 +5,7 @@ mod devices;
 mod door;
 mod files;
 mod filters;
+mod handed;
 mod ipc;
 mod mounts;
 mod namespaces;
@@ -16,6 +17,7 @@ mod proc;
 mod processes;
 mod signals;
 mod sockets;
+mod terminal;
 
 use super::Technique;
 
@@ -36,6 +38,7 @@ pub fn subjects() -> impl Iterator<Item = Subject> {
         ("door", door::ALL),
         ("files", files::ALL),
         ("filters", filters::ALL),
+        ("handed", handed::ALL),
         ("ipc", ipc::ALL),
         ("mounts", mounts::ALL),
         ("namespaces", namespaces::ALL),
@@ -47,6 +50,7 @@ pub fn subjects() -> impl Iterator<Item = Subject> {
         ("processes", processes::ALL),
         ("signals", signals::ALL),
         ("sockets", sockets::ALL),
+        ("terminal", terminal::ALL),
     ];
     ALL.iter()
         .map(|&(name, techniques)| Subject { name, techniques })
@@ -92,6 +96,23 @@ mod tests {
                 "a name stands twice"
             );
         }
+    }
+
+    #[test]
+    fn the_security_model_counts_them() {
+        let path = format!(
+            "{}/../../docs/security-model.md",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let model = std::fs::read_to_string(path).unwrap();
+        let mut all = 0;
+        for subject in subjects() {
+            let count = subject.techniques.len();
+            let row = format!("| `{}` | {count} |", subject.name);
+            assert!(model.contains(&row), "docs/security-model.md lacks {row}");
+            all += count;
+        }
+        assert!(model.contains(&format!("There are {all}, in")), "{all}");
     }
 
     #[test]
