@@ -75,4 +75,22 @@ mod tests {
         assert!(read(open).is_err());
         assert!(read(File::open("/dev/null").unwrap().into()).is_err());
     }
+
+    #[test]
+    fn the_largest_is_read_and_one_byte_more_is_refused_by_both_sides() {
+        // Of holes: only what is read takes memory.
+        let of = |length: u64| {
+            let flags = MemfdFlags::ALLOW_SEALING;
+            let file = File::from(rustix::fs::memfd_create("large", flags).unwrap());
+            file.set_len(length).unwrap();
+            rustix::fs::fcntl_add_seals(&file, SEALS).unwrap();
+            OwnedFd::from(file)
+        };
+        assert_eq!(read(of(MEMFD_MAX)).unwrap().len() as u64, MEMFD_MAX);
+        let refused = read(of(MEMFD_MAX + 1)).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidData);
+        let content = vec![0; MEMFD_MAX as usize + 1];
+        let refused = sealed("large", &content).unwrap_err();
+        assert!(refused.to_string().contains("at most"), "{refused}");
+    }
 }

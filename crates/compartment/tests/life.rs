@@ -8,7 +8,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{BOTH, Host, INTERPRETER, Mood, PATIENCE, Running, User, able, texts};
+use ringfence_compartment::launch::{RETRY, RETRY_REFUSED};
+use support::{Again, BOTH, Host, INTERPRETER, Mood, PATIENCE, Running, User, able, texts};
 
 fn agent(host: &Host, user: User) -> Running {
     let command = host.command(user, &[], &["/usr/bin/python3", "-c", INTERPRETER]);
@@ -382,6 +383,28 @@ fn the_node_comes_back_and_the_workload_is_still_there() {
     host.wait_until("the resumed claim", |notes| notes.armed == 2);
     assert_eq!(agent.ask("tcp('8.8.8.8', 80)"), "'door 8.8.8.8:80'");
     assert_eq!(host.resumed(), vec!["crawler-0".to_owned()]);
+}
+
+#[test]
+fn a_node_that_went_away_is_looked_for_often_and_one_that_refuses_seldom() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    let mut agent = agent(&host, User::Somebody);
+    host.kill_node();
+    host.again(Again::HungUp);
+    host.start_node();
+    let between = host.between_claims(4);
+    assert!(between >= RETRY, "{between:?}");
+    assert!(between < RETRY_REFUSED / 2, "{between:?}");
+    host.again(Again::Refused);
+    let between = host.between_claims(2);
+    assert!(between >= RETRY_REFUSED, "{between:?}");
+    // It is taken back without end.
+    host.again(Again::Granted);
+    host.wait_until("the resumed claim", |notes| notes.armed == 2);
+    assert_eq!(agent.ask("tcp('8.8.8.8', 80)"), "'door 8.8.8.8:80'");
 }
 
 #[test]

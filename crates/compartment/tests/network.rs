@@ -466,3 +466,35 @@ fn the_reserved_addresses_are_as_published() {
     assert!(address::is_door(address("[::ffff:198.18.0.1]:80")));
     assert!(!address::is_door(address("198.18.0.53:80")));
 }
+
+/// Of connections that the workload makes to itself and ends, from as many ports as there are.
+const MANY_ENDS: &str = "
+import socket
+bound = int(open('/proc/sys/net/ipv4/tcp_max_tw_buckets').read())
+l = socket.socket()
+l.bind(('127.0.0.1', 0))
+l.listen(8)
+for _ in range(bound + 300):
+    c = socket.create_connection(l.getsockname())
+    s, _ = l.accept()
+    c.close()
+    s.close()
+waiting = [line for line in open('/proc/net/sockstat') if line.startswith('TCP:')][0].split()
+print(bound, waiting[waiting.index('tw') + 1])
+";
+
+#[test]
+fn so_many_connections_wait_after_their_end_and_further_ones_do_not() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    // As `TCP_TIME_WAIT` says; some end their time meanwhile on a machine that is slow.
+    let said = host.python(User::Somebody, MANY_ENDS);
+    let numbers: Vec<u32> = said
+        .split_whitespace()
+        .map(|number| number.parse().unwrap())
+        .collect();
+    assert_eq!(numbers[0], 16_384);
+    assert!((1..=numbers[0]).contains(&numbers[1]), "{said}");
+}

@@ -11,6 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use ringfence_compartment::launch::LAST_WORDS;
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use support::{BOTH, Host, PATIENCE, User, able, texts};
 
@@ -118,6 +119,38 @@ sys.stdout.write('x' * 300000)"])
             "[False, False, False] question\n".len() + 300_000
         );
     }
+}
+
+#[test]
+fn last_output_that_nobody_takes_is_given_up_and_that_is_said() {
+    if !able() {
+        return;
+    }
+    let host = Host::new();
+    let (near, far) = UnixStream::pair().unwrap();
+    let mut child = host
+        .command(
+            User::Somebody,
+            &[],
+            &["/bin/sh", "-c", "head -c 1000000 /dev/zero & sleep 0.3"],
+        )
+        .stdout(OwnedFd::from(far))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Nobody reads from `near`.
+    let start = Instant::now();
+    let mut said = String::new();
+    let mut errors = child.stderr.take().unwrap();
+    errors.read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(start.elapsed() >= LAST_WORDS, "{:?}", start.elapsed());
+    assert!(start.elapsed() < LAST_WORDS + PATIENCE, "{said}");
+    assert!(
+        said.contains("last output of the workload was not taken"),
+        "{said}"
+    );
+    drop(near);
 }
 
 #[test]

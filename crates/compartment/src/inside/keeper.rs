@@ -19,6 +19,22 @@ pub(crate) struct Keeper {
     pub(crate) channel: OwnedFd,
 }
 
+impl Keeper {
+    /// Takes the launcher's end.
+    fn over(channel: OwnedFd) -> io::Result<Self> {
+        // An enforcer that asks for sockets without end must not hold up the answers to system calls.
+        let flags = rustix::fs::fcntl_getfl(&channel)?;
+        rustix::fs::fcntl_setfl(&channel, flags | rustix::fs::OFlags::NONBLOCK)?;
+        Ok(Self { channel })
+    }
+
+    /// Orders sockets, unless the keeper has all it can do, or is gone: then fewer are made, and whoever needs them asks
+    /// again. Whether they were ordered.
+    pub(crate) fn order(&self, request: &ToKeeper) -> bool {
+        channel::send(&self.channel, request, &[]).is_ok()
+    }
+}
+
 /// The namespaces a keeper enters.
 pub(crate) struct Namespaces {
     /// The compartment's.
@@ -31,7 +47,7 @@ pub(crate) struct Namespaces {
 pub(crate) fn start(namespaces: &Namespaces, id: (u32, u32)) -> io::Result<Keeper> {
     let (channel, far) = channel::pair()?;
     match sys::clone_process(0)? {
-        sys::Cloned::Parent { .. } => Ok(Keeper { channel }),
+        sys::Cloned::Parent { .. } => Keeper::over(channel),
         sys::Cloned::Child => {
             drop(channel);
             // Any failure ends it: the launcher sees the channel close.
@@ -81,4 +97,30 @@ fn serve(channel: BorrowedFd<'_>) -> io::Result<()> {
         channel::send(channel, &FromKeeper { sockets }, &descriptors)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_keeper_that_does_not_keep_up_holds_nobody_up() {
+        let (near, _far) = channel::pair().unwrap();
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let keeper = Keeper::over(near).unwrap();
+            let request = ToKeeper {
+                inbound4: 1,
+                inbound6: 0,
+                udp4: 0,
+                udp6: 0,
+            };
+            let ordered = (0..100_000).take_while(|_| keeper.order(&request)).count();
+            done.send(ordered).unwrap();
+        });
+        let ordered = ended.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!((1..100_000).contains(&ordered), "{ordered}");
+    }
 }

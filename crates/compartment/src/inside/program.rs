@@ -330,4 +330,71 @@ mod tests {
             refusal.what
         );
     }
+
+    /// Scripts that are each other's interpreters: `count` of them, the last one's being `end`. The first is given.
+    fn chain(directory: &Path, count: usize, end: &Path) -> PathBuf {
+        let mut next = end.to_owned();
+        for number in 0..count {
+            let script = directory.join(format!("script-{count}-{number}"));
+            let text = format!("#!{}\n", next.display());
+            // By another process: a descriptor of ours, open for writing, could leak into another test's child.
+            let made = std::process::Command::new("sh")
+                .args(["-c", r#"printf '%s' "$0" >"$1" && chmod 755 "$1""#, &text])
+                .arg(&script)
+                .status();
+            assert!(made.unwrap().success());
+            next = script;
+        }
+        next
+    }
+
+    #[test]
+    fn as_many_interpreters_are_followed_as_the_kernel_follows() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path();
+        let program = OsStr::new("/bin/true");
+        for (count, runs) in [(INTERPRETERS_MAX, true), (INTERPRETERS_MAX + 1, false)] {
+            let first = chain(directory, count, Path::new(program));
+            let ran = std::process::Command::new(&first).status();
+            assert_eq!(ran.is_ok_and(|status| status.success()), runs, "{count}");
+        }
+        let nowhere = Path::new("/nowhere/at/all");
+        let followed = chain(directory, INTERPRETERS_MAX, nowhere);
+        let missing = locate(followed.as_os_str(), OsStr::new("")).unwrap_err();
+        assert_eq!(missing.path, nowhere);
+        let further = chain(directory, INTERPRETERS_MAX + 1, nowhere);
+        // That it cannot start, the kernel says.
+        assert!(locate(further.as_os_str(), OsStr::new("")).is_ok());
+    }
+
+    /// A program of `headers` program headers, the last of which names a loader of `name` bytes, its zero included.
+    fn program(headers: usize, name: usize) -> tempfile::NamedTempFile {
+        let mut bytes = vec![0; ELF_HEADER_BYTES];
+        bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        bytes[32..40].copy_from_slice(&(ELF_HEADER_BYTES as u64).to_le_bytes());
+        bytes[54..56].copy_from_slice(&(ELF_PROGRAM_HEADER_BYTES as u16).to_le_bytes());
+        bytes[56..58].copy_from_slice(&(headers as u16).to_le_bytes());
+        let end = ELF_HEADER_BYTES + headers * ELF_PROGRAM_HEADER_BYTES;
+        let last = end - ELF_PROGRAM_HEADER_BYTES;
+        bytes.resize(end, 0);
+        bytes[last..last + 4].copy_from_slice(&PT_INTERP.to_le_bytes());
+        bytes[last + 8..last + 16].copy_from_slice(&(end as u64).to_le_bytes());
+        bytes[last + 32..last + 40].copy_from_slice(&(name as u64).to_le_bytes());
+        bytes.extend(vec![b'x'; name - 1]);
+        bytes.push(0);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        io::Write::write_all(&mut file, &bytes).unwrap();
+        file
+    }
+
+    #[test]
+    fn a_loader_is_named_up_to_so_many_headers_and_so_long_a_name() {
+        let loader = |headers, name| interpreter(program(headers, name).path()).unwrap();
+        let named = loader(ELF_HEADERS_MAX, 8);
+        assert_eq!(named.as_deref(), Some(Path::new("xxxxxxx")));
+        assert_eq!(loader(ELF_HEADERS_MAX + 1, 8), None);
+        let named = loader(1, ELF_LOADER_MAX).unwrap();
+        assert_eq!(named.as_os_str().len(), ELF_LOADER_MAX - 1);
+        assert_eq!(loader(1, ELF_LOADER_MAX + 1), None);
+    }
 }

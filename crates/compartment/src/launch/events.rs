@@ -245,22 +245,8 @@ impl Launcher {
 
     fn ask_keeper(&mut self, needed: ToKeeper) {
         let Some(keeper) = &self.keeper else { return };
-        let mut left = [needed.inbound4, needed.inbound6, needed.udp4, needed.udp6]
-            .map(|count| count.min(INBOUND_MAX));
-        let share = DESCRIPTORS_MAX as u32 / left.len() as u32;
-        while left.iter().any(|count| *count > 0) {
-            let [inbound4, inbound6, udp4, udp6] = left.each_mut().map(|count| {
-                let now = (*count).min(share);
-                *count -= now;
-                now
-            });
-            let request = ToKeeper {
-                inbound4,
-                inbound6,
-                udp4,
-                udp6,
-            };
-            if channel::send(&keeper.channel, &request, &[]).is_err() {
+        for request in requests(needed) {
+            if !keeper.order(&request) {
                 break;
             }
         }
@@ -426,4 +412,57 @@ pub(super) fn on_host(path: &Path, workdir: Option<&Path>) -> Option<PathBuf> {
         return Some(absolute);
     }
     std::fs::symlink_metadata(&absolute).ok().map(|_| absolute)
+}
+
+/// What the keeper is asked for, in pieces that it answers with one packet each.
+fn requests(needed: ToKeeper) -> Vec<ToKeeper> {
+    let mut left = [needed.inbound4, needed.inbound6, needed.udp4, needed.udp6]
+        .map(|count| count.min(INBOUND_MAX));
+    let share = DESCRIPTORS_MAX as u32 / left.len() as u32;
+    let mut requests = Vec::new();
+    while left.iter().any(|count| *count > 0) {
+        let [inbound4, inbound6, udp4, udp6] = left.each_mut().map(|count| {
+            let now = (*count).min(share);
+            *count -= now;
+            now
+        });
+        requests.push(ToKeeper {
+            inbound4,
+            inbound6,
+            udp4,
+            udp6,
+        });
+    }
+    requests
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(wanted: [u32; 4]) -> [u32; 4] {
+        let [inbound4, inbound6, udp4, udp6] = wanted;
+        let needed = ToKeeper {
+            inbound4,
+            inbound6,
+            udp4,
+            udp6,
+        };
+        let mut sum = [0; 4];
+        for piece in requests(needed) {
+            let piece = [piece.inbound4, piece.inbound6, piece.udp4, piece.udp6];
+            assert!(piece.iter().sum::<u32>() <= DESCRIPTORS_MAX as u32);
+            for (sum, count) in sum.iter_mut().zip(piece) {
+                *sum += count;
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn at_one_request_so_many_sockets_are_made_of_each_kind_and_no_more() {
+        let most = [INBOUND_MAX, 0, 1, INBOUND_MAX];
+        assert_eq!(asked(most), most);
+        assert_eq!(asked([INBOUND_MAX + 1, 0, 1, u32::MAX]), most);
+    }
 }

@@ -117,3 +117,23 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_enforcer_that_does_not_arm_in_time_is_overdue_and_one_that_has_is_not() {
+        let (near, _far) = channel::pair().unwrap();
+        let mut link = Link::new(near).unwrap();
+        let ago = |time: Duration| Instant::now().checked_sub(time).unwrap();
+        // A test that is stopped for longer than this finds nothing wrong.
+        let slack = Duration::from_secs(5);
+        link.since = ago(ARM_TIME - slack);
+        assert!(!link.is_overdue());
+        link.since = ago(ARM_TIME + Duration::from_millis(1));
+        assert!(link.is_overdue());
+        link.armed();
+        assert!(!link.is_overdue());
+    }
+}

@@ -40,9 +40,11 @@ use crate::{privileges, sys};
 
 pub use enclose::OOM_SCORE;
 pub(crate) use hints::{clone_refused, sysctl_in_the_way, unbounded};
+pub use node::{RETRY, RETRY_REFUSED};
 pub use rehearse::{Outside, Rehearsed, ShownTree, rehearse};
 pub(crate) use start::{Ids, NAMESPACES};
 pub(crate) use trial::{grant as trial_grant, trial};
+pub use watch::LAST_WORDS;
 
 /// What `ringfence run` was asked to do.
 #[derive(Clone, Debug)]

@@ -18,9 +18,9 @@ use crate::{privileges, sys};
 /// How long the node, the enforcer and init may each take for one answer at the start.
 pub(super) const ANSWER_TIME: Duration = Duration::from_secs(30);
 /// How often a launcher looks for a node that went away.
-pub(super) const RETRY: Duration = Duration::from_millis(200);
+pub const RETRY: Duration = Duration::from_millis(200);
 /// The same, after a node that said no: each no is recorded there.
-pub(super) const RETRY_REFUSED: Duration = Duration::from_secs(2);
+pub const RETRY_REFUSED: Duration = Duration::from_secs(2);
 /// Longest program name told to the node, in characters; the rest is cut.
 const COMMAND_MAX: usize = 150;
 
@@ -214,7 +214,16 @@ pub(super) fn answer<T: DeserializeOwned>(
     signals: &OwnedFd,
     who: &str,
 ) -> Result<Packet<T>, Refusal> {
-    let deadline = Instant::now() + ANSWER_TIME;
+    answer_within(ANSWER_TIME, channel, signals, who)
+}
+
+fn answer_within<T: DeserializeOwned>(
+    time: Duration,
+    channel: &OwnedFd,
+    signals: &OwnedFd,
+    who: &str,
+) -> Result<Packet<T>, Refusal> {
+    let deadline = Instant::now() + time;
     loop {
         match channel::try_recv(channel) {
             Ok(Some(packet)) => return Ok(packet),
@@ -242,7 +251,7 @@ pub(super) fn answer<T: DeserializeOwned>(
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Refusal::new(
-                format!("{who} did not answer within {} s", ANSWER_TIME.as_secs()),
+                format!("{who} did not answer within {time:?}"),
                 "look at `ringfence status` and at what `ringfence up` says",
             ));
         }
@@ -276,5 +285,28 @@ mod tests {
             "curl (2 arguments)"
         );
         assert_eq!(told(&[&"\u{fc}".repeat(500)]).chars().count(), COMMAND_MAX);
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_so_long_and_then_the_start_is_refused() {
+        let (near, far) = channel::pair().unwrap();
+        let signals = sys::signal_descriptor(&[libc::SIGUSR2]).unwrap();
+        let time = Duration::from_millis(80);
+        let start = Instant::now();
+        let heard = answer_within::<String>(time, &near, &signals, "the node");
+        assert!(start.elapsed() >= time);
+        let refusal = heard.unwrap_err();
+        assert_eq!(refusal.what, "the node did not answer within 80ms");
+        // One that comes in time, though not at once.
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(time);
+            channel::send(&far, &"well", &[]).unwrap();
+            far
+        });
+        let packet = answer::<String>(&near, &signals, "the node").unwrap();
+        assert_eq!(packet.message, "well");
+        drop(late.join().unwrap());
+        let refusal = answer::<String>(&near, &signals, "the node").unwrap_err();
+        assert_eq!(refusal.what, "the node closed the connection");
     }
 }

@@ -322,4 +322,44 @@ mod tests {
         assert_eq!(spool.outstanding(), 200 - first.len() as u64);
         assert!(spool.recorded(5).is_err());
     }
+
+    #[test]
+    fn messages_hold_so_many_attempts_and_so_many_are_under_way() {
+        let mut spool = Spool::default();
+        let many = BATCH * FLYING_MAX + 1;
+        for index in 0..many {
+            spool.push(attempt(SECOND * index as u64, &format!("call {index}")));
+        }
+        for _ in 0..FLYING_MAX {
+            assert_eq!(spool.next_batch().unwrap().len(), BATCH);
+        }
+        // One waits, and nothing is lost by that.
+        assert!(spool.has_pending() && spool.next_batch().is_none());
+        assert_eq!(spool.outstanding(), many as u64);
+        spool.recorded(1).unwrap();
+        assert_eq!(spool.next_batch().unwrap().len(), 1);
+        assert_eq!(spool.outstanding(), (many - BATCH) as u64);
+    }
+
+    #[test]
+    fn texts_are_cut_at_a_character() {
+        let told = |text: &str| {
+            let mut spool = Spool::default();
+            spool.push(Attempt {
+                reason: text.to_owned(),
+                protocol: text.to_owned(),
+                ..attempt(SECOND, text)
+            });
+            let attempt = spool.next_batch().unwrap().swap_remove(0);
+            assert_eq!(attempt.operation, attempt.reason);
+            assert_eq!(attempt.operation, attempt.protocol);
+            attempt.operation
+        };
+        let longest = "x".repeat(TEXT_MAX);
+        assert_eq!(told(&longest), longest);
+        assert_eq!(told(&format!("{longest}y")), longest);
+        // One of two bytes, across the bound.
+        let across = format!("{}\u{fc}", &longest[1..]);
+        assert_eq!(told(&across), longest[1..]);
+    }
 }

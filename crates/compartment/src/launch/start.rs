@@ -1,7 +1,8 @@
 //! From a grant to a compartment whose doors are armed, and whose workload may start.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::thread::CapabilitySet;
 
@@ -26,6 +27,8 @@ use crate::{channel, privileges, seccomp, sys};
 
 /// User and group inside for a caller who is root outside: nobody is root inside without asking for it.
 const INSIDE_ID: u32 = 1000;
+/// How long process 1 may take to notice that it is to end. Then it is killed.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// All that a compartment is made of, in one `clone`: for a machine that is probed.
 pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -374,18 +377,20 @@ impl Init {
     /// Ends the compartment: process 1 goes when its control socket does, and the kernel takes all others along.
     /// Returns once nothing of it is left.
     pub(super) fn end(self) -> io::Result<()> {
-        /// How long init may take to notice.
-        const PATIENCE: rustix::event::Timespec = rustix::event::Timespec {
-            tv_sec: 2,
-            tv_nsec: 0,
-        };
+        self.end_within(PATIENCE)
+    }
+
+    fn end_within(self, patience: Duration) -> io::Result<()> {
         drop(self.control);
         let mut waiting = [rustix::event::PollFd::new(
             &self.process,
             rustix::event::PollFlags::IN,
         )];
-        if !matches!(rustix::event::poll(&mut waiting, Some(&PATIENCE)), Ok(1)) {
-            debug_assert!(self.process.as_raw_fd() >= 0);
+        let patience = rustix::event::Timespec {
+            tv_sec: patience.as_secs() as i64,
+            tv_nsec: i64::from(patience.subsec_nanos()),
+        };
+        if !matches!(rustix::event::poll(&mut waiting, Some(&patience)), Ok(1)) {
             match rustix::process::pidfd_send_signal(&self.process, rustix::process::Signal::KILL) {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}
                 Err(cause) => return Err(cause.into()),
@@ -395,5 +400,48 @@ impl Init {
             Err(cause) if cause.raw_os_error() == Some(libc::ECHILD) => Ok(()),
             other => other,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Somebody in the place of process 1.
+    fn init(program: &[&str]) -> (Init, OwnedFd) {
+        let (control, far) = channel::pair().unwrap();
+        let child = std::process::Command::new(program[0])
+            .args(&program[1..])
+            .stdin(far.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let process = birth::descriptor(pid).unwrap();
+        let init = Init {
+            pid,
+            process,
+            control,
+        };
+        (init, far)
+    }
+
+    #[test]
+    fn a_process_1_that_does_not_notice_its_end_is_killed_and_one_that_does_is_waited_for() {
+        let (deaf, _far) = init(&["sleep", "600"]);
+        let (pid, patience) = (deaf.pid, Duration::from_millis(80));
+        let start = Instant::now();
+        deaf.end_within(patience).unwrap();
+        assert!(start.elapsed() >= patience);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        // It ends with its stdin, as init does with its channel, and long before it would be killed.
+        let (listening, far) = init(&["cat"]);
+        drop(far);
+        let pid = listening.pid;
+        let start = Instant::now();
+        listening.end_within(Duration::from_secs(600)).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(300));
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
     }
 }

@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Attempts wait this long for company before they are sent.
 const GATHER: Duration = Duration::from_millis(20);
 /// After the workload's end: how long nobody may take its last output, or the last attempts.
-pub(super) const LAST_WORDS: Duration = Duration::from_secs(3);
+pub const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// The connection to the node.
 pub(super) enum Node {
@@ -121,6 +121,9 @@ impl Launcher {
         let ended = self.watch();
         if let Some(terminal) = &self.terminal {
             terminal.give_back();
+        }
+        if self.pumps.iter().any(Pump::holds_output) {
+            say("the last output of the workload was not taken, and is lost");
         }
         let lost = self.spool.outstanding();
         if lost > 0 {

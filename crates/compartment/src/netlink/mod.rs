@@ -41,6 +41,10 @@ pub(crate) fn open(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
 ///
 /// The first refusal is the error, with the kernel's errno.
 pub(crate) fn transact(socket: impl AsFd, messages: &[Message]) -> io::Result<()> {
+    transact_within(ANSWER_TIME, socket, messages)
+}
+
+fn transact_within(time: Duration, socket: impl AsFd, messages: &[Message]) -> io::Result<()> {
     let bytes: Vec<u8> = messages.iter().flat_map(Message::bytes).copied().collect();
     let mut waiting = messages
         .iter()
@@ -49,7 +53,7 @@ pub(crate) fn transact(socket: impl AsFd, messages: &[Message]) -> io::Result<()
     rustix::net::sockopt::set_socket_timeout(
         &socket,
         rustix::net::sockopt::Timeout::Recv,
-        Some(ANSWER_TIME),
+        Some(time),
     )?;
     let sent = rustix::net::send(&socket, &bytes, SendFlags::empty())?;
     if sent != bytes.len() {
@@ -59,7 +63,13 @@ pub(crate) fn transact(socket: impl AsFd, messages: &[Message]) -> io::Result<()
     }
     let mut buffer = vec![0_u8; ANSWER_BYTES];
     while waiting > 0 {
-        let (length, _) = rustix::net::recv(&socket, &mut buffer[..], RecvFlags::empty())?;
+        let (length, _) = match rustix::net::recv(&socket, &mut buffer[..], RecvFlags::empty()) {
+            Err(rustix::io::Errno::AGAIN) => {
+                let what = format!("the kernel did not answer within {time:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            }
+            answer => answer?,
+        };
         if length == 0 {
             return Err(io::Error::other("the kernel sent an empty answer"));
         }

@@ -1,7 +1,9 @@
 //! Hostile and broken bytes in, no panic; known packets in, known words out.
 
+use std::time::{Duration, Instant};
+
 use super::log::packet;
-use super::{Message, NLMSG_ERROR, acknowledgements, attributes, parts};
+use super::{Message, NLMSG_ERROR, acknowledgements, attributes, parts, transact_within};
 
 #[test]
 fn reads_what_it_writes() {
@@ -75,4 +77,17 @@ fn an_answer_is_an_acknowledgement_or_a_refusal_whatever_its_number() {
     for odd in [i32::MIN, i32::MAX, 1] {
         assert!(answer(odd).is_err(), "{odd}");
     }
+}
+
+#[test]
+fn an_answer_that_does_not_come_is_an_error_after_a_while() {
+    // In the kernel's place somebody who says nothing.
+    let (near, _far) = crate::channel::pair().unwrap();
+    let (time, start) = (Duration::from_millis(80), Instant::now());
+    let asked = Message::acknowledged(7, 0, &[1, 2, 3, 4]);
+    let refused = transact_within(time, &near, &[asked]).unwrap_err();
+    // The kernel counts in ticks.
+    assert!(start.elapsed() >= time - Duration::from_millis(10));
+    assert_eq!(refused.kind(), std::io::ErrorKind::TimedOut);
+    assert!(refused.to_string().contains("within 80ms"), "{refused}");
 }

@@ -52,7 +52,6 @@ pub(super) fn aside(
     patience: Duration,
     work: impl FnOnce(&Teller),
 ) -> Vec<Finding> {
-    let hint = "look at the kernel's log (`dmesg`), then report this with the kernel's version (`uname -r`)";
     let started = channel::pair().and_then(|(near, far)| Ok((near, far, sys::clone_process(0)?)));
     let (near, far, cloned) = match started {
         Ok(started) => started,
@@ -75,10 +74,21 @@ pub(super) fn aside(
         sys::Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     drop(far);
+    hear_out(id, what, patience, &near, (pid, &pidfd))
+}
+
+/// All that the process `pid` tells within `patience`. It is gone afterwards.
+fn hear_out(
+    id: &str,
+    what: &str,
+    patience: Duration,
+    near: &OwnedFd,
+    (pid, pidfd): (i32, &OwnedFd),
+) -> Vec<Finding> {
     let mut told = Vec::new();
     let until = Instant::now() + patience;
     let ended = loop {
-        match next(&near, until) {
+        match next(near, until) {
             Ok(Some(finding)) => told.push(finding),
             Ok(None) => break Ok(()),
             Err(cause) => break Err(cause),
@@ -86,7 +96,7 @@ pub(super) fn aside(
     };
     // A probe that has told everything ends by itself; any other is ended.
     if ended.is_err() {
-        let _gone = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
+        let _gone = rustix::process::pidfd_send_signal(pidfd, rustix::process::Signal::KILL);
     }
     let status = exit_code(pid);
     let trouble = match (ended, status) {
@@ -105,6 +115,7 @@ pub(super) fn aside(
         let text = format!("the trial of {what} {trouble}{after}");
         // One line for each id: that it broke off says more than that it began well.
         told.retain(|finding| finding.id != id);
+        let hint = "look at the kernel's log (`dmesg`), then report this with the kernel's version (`uname -r`)";
         told.push(Finding::fail(id, text, hint));
     }
     told
@@ -154,4 +165,36 @@ pub(super) fn exit_code(pid: i32) -> io::Result<i32> {
     )?;
     let code = status.and_then(|(_, status)| status.exit_status());
     code.ok_or_else(|| io::Error::other("it was killed by a signal"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_that_does_not_end_is_ended_and_is_a_failure() {
+        let (near, far) = channel::pair().unwrap();
+        Teller(far.try_clone().unwrap()).tell(Finding::ok("first", "begun"));
+        let child = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let pidfd = rustix::process::pidfd_open(
+            rustix::process::Pid::from_raw(pid).unwrap(),
+            rustix::process::PidfdFlags::empty(),
+        )
+        .unwrap();
+        let (patience, start) = (Duration::from_millis(80), Instant::now());
+        let found = hear_out("slow", "a slow thing", patience, &near, (pid, &pidfd));
+        assert!(start.elapsed() >= patience);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+        let [first, last] = found.as_slice() else {
+            panic!("{found:?}");
+        };
+        assert_eq!(first, &Finding::ok("first", "begun"));
+        assert_eq!(last.outcome, super::super::Outcome::Fail);
+        assert!(last.text.contains("has not ended"), "{last:?}");
+        assert!(last.text.contains("after `first`"), "{last:?}");
+        drop(far);
+    }
 }

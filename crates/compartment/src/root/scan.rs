@@ -58,7 +58,7 @@ fn speaks(kind: FileType) -> Option<&'static str> {
     }
 }
 
-/// The first thing found that speaks, in words.
+/// The first thing found that speaks, in words. `left` is how many entries may still be looked at.
 fn walk(
     parent: impl std::os::fd::AsFd,
     name: &Path,
@@ -105,12 +105,12 @@ fn walk(
         if matches!(bytes, b"." | b"..") {
             continue;
         }
-        *left = left.saturating_sub(1);
-        if *left == 0 {
+        let Some(rest) = left.checked_sub(1) else {
             return Ok(Some(format!(
                 "more than {ENTRIES_MAX} entries, which are too many to examine"
             )));
-        }
+        };
+        *left = rest;
         let kind = match entry.file_type() {
             FileType::Unknown => {
                 match rustix::fs::statat(&opened, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -136,4 +136,42 @@ fn walk(
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(tree: &Path, mut left: u64) -> Option<String> {
+        walk(rustix::fs::CWD, tree, tree, 0, &mut left).unwrap()
+    }
+
+    #[test]
+    fn a_tree_with_more_entries_than_are_looked_at_is_refused() {
+        let tree = tempfile::tempdir().unwrap();
+        let deeper = tree.path().join("deeper");
+        std::fs::create_dir(&deeper).unwrap();
+        for number in 0..6 {
+            std::fs::write(deeper.join(number.to_string()), "").unwrap();
+        }
+        // Two million files would take a minute to make: the walk is given a smaller bound.
+        assert_eq!(found(tree.path(), 7), None);
+        let refused = found(tree.path(), 6).unwrap();
+        let told = format!("more than {ENTRIES_MAX} entries");
+        assert!(refused.starts_with(&told), "{refused}");
+        assert_eq!(found(tree.path(), ENTRIES_MAX), None);
+    }
+
+    #[test]
+    fn a_tree_that_is_nested_deeper_than_is_looked_at_is_refused() {
+        // Two descriptors for each level.
+        crate::raise_open_files().unwrap();
+        let tree = tempfile::tempdir().unwrap();
+        let nested = |depth: usize| vec!["d"; depth].join("/");
+        std::fs::create_dir_all(tree.path().join(nested(DEPTH_MAX))).unwrap();
+        assert_eq!(found(tree.path(), ENTRIES_MAX), None);
+        std::fs::create_dir(tree.path().join(nested(DEPTH_MAX + 1))).unwrap();
+        let refused = found(tree.path(), ENTRIES_MAX).unwrap();
+        assert!(refused.contains("nested deeper"), "{refused}");
+    }
 }

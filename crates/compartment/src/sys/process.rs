@@ -340,3 +340,37 @@ pub(crate) fn reap_all(patience: std::time::Duration) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn children_that_do_not_end_are_not_waited_for_longer_than_that() {
+        let ran = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "sys::process::tests::reaps"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    #[test]
+    #[ignore = "reaps the children of other tests as well; run in a process of its own by the one above"]
+    fn reaps() {
+        let (patience, long) = (Duration::from_millis(80), Duration::from_secs(600));
+        let deaf = Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(deaf.id()).unwrap();
+        let start = Instant::now();
+        reap_all(patience);
+        assert!(start.elapsed() >= patience && start.elapsed() < long / 2);
+        kill(pid, libc::SIGKILL).unwrap();
+        // Once it has ended it is gone, and there is nothing to wait for.
+        reap_all(long);
+        assert!(start.elapsed() < long / 2);
+        assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
+    }
+}

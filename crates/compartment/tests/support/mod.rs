@@ -68,6 +68,17 @@ pub enum Mood {
     Stuck,
 }
 
+/// What the node does with claims of what it does not know any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// Grants them.
+    Granted,
+    /// Says no.
+    Refused,
+    /// Says nothing, and ends the connection.
+    HungUp,
+}
+
 struct Shared {
     notes: Mutex<Notes>,
     mood: Mutex<Mood>,
@@ -80,6 +91,9 @@ struct Shared {
     instances: AtomicU64,
     stop: AtomicU64,
     resumed: Mutex<Vec<String>>,
+    again: Mutex<Again>,
+    /// When something was claimed again.
+    claimed_again: Mutex<Vec<Instant>>,
     /// Done once between a claim and its grant, which is then for the program that was shown.
     before_grant: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// What every enforcer asks for next, and how often it was asked to.
@@ -129,6 +143,8 @@ impl Host {
             instances: AtomicU64::new(0),
             stop: AtomicU64::new(0),
             resumed: Mutex::default(),
+            again: Mutex::new(Again::Granted),
+            claimed_again: Mutex::default(),
             before_grant: Mutex::default(),
             need: Mutex::default(),
         });
@@ -167,6 +183,26 @@ impl Host {
     /// Instances that were claimed again.
     pub fn resumed(&self) -> Vec<String> {
         self.shared.resumed.lock().unwrap().clone()
+    }
+
+    /// From now on claims of what is running already are answered so.
+    pub fn again(&self, again: Again) {
+        *self.shared.again.lock().unwrap() = again;
+        self.shared.claimed_again.lock().unwrap().clear();
+    }
+
+    /// The shortest time between two such claims, once there were `count`.
+    pub fn between_claims(&self, count: usize) -> Duration {
+        let start = Instant::now();
+        loop {
+            let claimed = self.shared.claimed_again.lock().unwrap().clone();
+            if claimed.len() >= count {
+                let pairs = claimed.iter().zip(claimed.iter().skip(1));
+                return pairs.map(|(one, next)| *next - *one).min().unwrap();
+            }
+            assert!(start.elapsed() < PATIENCE, "{} claims", claimed.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Lets the enforcer ask for inbound sockets.
@@ -430,7 +466,20 @@ fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
         };
         let uid = sockets::peer(&launcher).unwrap().uid;
         if let Some(instance) = &resume {
-            shared.resumed.lock().unwrap().push(instance.to_string());
+            shared.claimed_again.lock().unwrap().push(Instant::now());
+            match *shared.again.lock().unwrap() {
+                Again::Granted => shared.resumed.lock().unwrap().push(instance.to_string()),
+                Again::HungUp => continue,
+                Again::Refused => {
+                    let refused = ToLauncher::Refused {
+                        reason: "not any more".to_owned(),
+                        hint: "wait".to_owned(),
+                    };
+                    // The launcher closes it when it has read that.
+                    let _ = channel::send(&launcher, &refused, &[]);
+                    continue;
+                }
+            }
         }
         let number = shared.instances.fetch_add(1, Ordering::SeqCst);
         let grant = Grant {

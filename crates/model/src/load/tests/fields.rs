@@ -600,3 +600,21 @@ fn what_is_wrong_in_the_spec_of_a_nameless_document_is_told_too() {
         }
     }
 }
+
+#[test]
+fn processes_are_bounded_from_the_fewest_to_the_most_that_can_be_asked_for() {
+    use crate::limits::{PROCESSES_MAX, PROCESSES_MIN};
+    let with = |processes: u64| {
+        service(&format!(
+            "  protocol: http\n  port: 80\n  limits: {{processes: {processes}}}"
+        ))
+    };
+    let (least, most) = (u64::from(PROCESSES_MIN), u64::from(PROCESSES_MAX));
+    for fits in [least, most] {
+        assert_eq!(errors(&with(fits)), Vec::<String>::new(), "{fits}");
+    }
+    let told = format!("7:23 processes must be a number from {least} to {most}");
+    for refused in [least - 1, most + 1, 0] {
+        assert_eq!(errors(&with(refused)), [told.clone()], "{refused}");
+    }
+}
