@@ -343,7 +343,7 @@ pub(crate) fn reap_all(patience: std::time::Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -362,7 +362,13 @@ mod tests {
     #[ignore = "reaps the children of other tests as well; run in a process of its own by the one above"]
     fn reaps() {
         let (patience, long) = (Duration::from_millis(80), Duration::from_secs(600));
-        let deaf = Command::new("sleep").arg("600").spawn().unwrap();
+        // Not to hold the pipes of whoever runs this open, should it fail.
+        let deaf = Command::new("sleep")
+            .arg("600")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let pid = i32::try_from(deaf.id()).unwrap();
         let start = Instant::now();
         reap_all(patience);
