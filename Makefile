@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-vm lint fuzz deps
+.PHONY: help demo build test test-vm lint fuzz bench deps
 
 # Nextest runs every test in a process of its own, and several at once; plain cargo test does as well without it.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
@@ -33,6 +33,12 @@ endif
 fuzz: ## attack each reader of hostile bytes with what coverage leads to, FUZZ_SECONDS each (a minute)
 	@scripts/deps fuzz
 	@scripts/fuzz
+
+# BENCH takes options of bench/run: make bench BENCH="--only http1 --rounds 9"
+bench: ## measure beside Envoy, HAProxy, bubblewrap and others: target/bench/figures.json and .svg (some ten minutes)
+	@scripts/deps bench
+	cargo build --locked --release -p ringfence -p ringfence-bench
+	bench/run $(BENCH)
 
 test-vm: ## run the tests that need control groups of version 2, in a virtual machine (root, Debian; minutes)
 	scripts/test-in-vm

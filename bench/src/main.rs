@@ -1,0 +1,64 @@
+//! The programs that `bench/run` measures with: a decision asked a great many times, clients, and what they talk to.
+//!
+//! Each prints one JSON object on standard output and judges nothing: rounds, peers and ratios are the business of
+//! `bench/run`. They know nothing of Ringfence (but `decide`, which asks its policy engine), so that what stands
+//! between a client and a server can be anything or nothing.
+#![forbid(unsafe_code)]
+
+mod decide;
+mod estate;
+mod hold;
+mod rate;
+mod spread;
+mod stream;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Measures, and prints one JSON object.")]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    Decide(decide::DecideArgs),
+    Rate(rate::RateArgs),
+    Source(stream::SourceArgs),
+    Sink(stream::SinkArgs),
+    Hold(hold::HoldArgs),
+}
+
+/// Many connections need many descriptors, and what a process starts with is often less than it may have.
+fn open_many() -> io::Result<()> {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    Ok(setrlimit(Resource::Nofile, limit)?)
+}
+
+fn main() -> ExitCode {
+    let told = match Arguments::parse().what {
+        What::Decide(args) => decide::run(&args),
+        What::Rate(args) => rate::run(&args),
+        What::Source(args) => stream::source(&args),
+        What::Sink(args) => stream::sink(&args),
+        What::Hold(args) => hold::run(&args),
+    };
+    match told.and_then(|told| print(&told)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ringfence-bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print(told: &serde_json::Value) -> io::Result<()> {
+    use io::Write;
+    writeln!(io::stdout(), "{told}")
+}
