@@ -24,6 +24,8 @@ pub(crate) struct Inward {
     socket: Option<AsyncFd<TcpStream>>,
     /// The launcher is another user's.
     shared: bool,
+    /// See [`Inward::in_messages`].
+    in_messages: bool,
 }
 
 impl Inward {
@@ -37,6 +39,7 @@ impl Inward {
         let this = Self {
             socket: Some(registered(socket)?),
             shared,
+            in_messages: false,
         };
         let socket = this.socket()?;
         socket.writable().await?.retain_ready();
@@ -44,6 +47,17 @@ impl Inward {
             Some(cause) => Err(cause),
             None => Ok(this),
         }
+    }
+
+    /// What comes is read as messages without urgent data: a read that does not fill its buffer took all there was, so the
+    /// kernel need not be asked again before it announces more. (At urgent data a read stops short of what is behind it.)
+    pub(crate) fn in_messages(&mut self) {
+        self.in_messages = true;
+    }
+
+    /// Whether a launcher of another user has this socket too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// The other end.
@@ -104,8 +118,13 @@ impl AsyncRead for Inward {
         loop {
             let mut guard = ready!(socket.poll_read_ready(cx))?;
             let room = buffer.initialize_unfilled();
+            let asked = room.len();
             match guard.try_io(|socket| Ok(rustix::net::recv(socket, room, RecvFlags::DONTWAIT)?)) {
                 Ok(Ok((count, _))) => {
+                    if self.in_messages && (1..asked).contains(&count) {
+                        // An end that was announced already stays announced.
+                        guard.clear_ready();
+                    }
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));
                 }

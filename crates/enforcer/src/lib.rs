@@ -47,6 +47,7 @@ mod relay;
 mod request;
 mod serve;
 mod slots;
+mod splice;
 #[cfg(test)]
 mod testing;
 mod turns;

@@ -3,6 +3,9 @@
 //! An idle connection holds no buffer at all: a worker thread reads into one scratch buffer of its own and writes
 //! from it at once. Only what the other side did not take is kept, in a buffer that is let go when the flow runs
 //! dry. No chunk of a flow that keeps up costs an allocation.
+//!
+//! A direction that fills the scratch buffer has much to say: from then on, and until it runs dry, the kernel moves its bytes
+//! from socket to socket (`splice.rs`), as nobody reads them here.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -13,6 +16,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::limits::{RELAY_CHUNK, RELAY_TURN};
+use crate::splice::{Side, shift};
 
 thread_local! {
     static SCRATCH: RefCell<Box<[u8]>> = RefCell::new(vec![0; RELAY_CHUNK].into_boxed_slice());
@@ -53,8 +57,8 @@ pub(crate) async fn relay<A, B, S>(
     stop: impl Future<Output = S>,
 ) -> (End<S>, Moved)
 where
-    A: AsyncRead + AsyncWrite + Unpin,
-    B: AsyncRead + AsyncWrite + Unpin,
+    A: AsyncRead + AsyncWrite + Side + Unpin,
+    B: AsyncRead + AsyncWrite + Side + Unpin,
 {
     let mut stop = std::pin::pin!(stop);
     let mut there = Direction::default();
@@ -118,6 +122,8 @@ struct Direction {
     done: usize,
     /// Something was written since the last flush.
     unflushed: bool,
+    /// The last read filled its buffer.
+    much: bool,
     state: State,
     moved: u64,
 }
@@ -140,8 +146,8 @@ impl Direction {
         to: &mut W,
     ) -> Poll<Result<(), Broken>>
     where
-        R: AsyncRead + Unpin,
-        W: AsyncWrite + Unpin,
+        R: AsyncRead + Side + Unpin,
+        W: AsyncWrite + Side + Unpin,
     {
         let mut chunks = 0;
         loop {
@@ -158,6 +164,9 @@ impl Direction {
             if self.state == State::Ending {
                 ready!(Pin::new(&mut *to).poll_shutdown(cx)).map_err(Broken::Write)?;
                 self.state = State::Closed;
+                continue;
+            }
+            if self.much && self.shift(from, to)? {
                 continue;
             }
             match self.pass(cx, from, to) {
@@ -191,6 +200,18 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
+    /// Lets the kernel move a chunk. False when nothing was moved, whatever the reason: reading tells it.
+    fn shift<R: Side, W: Side>(&mut self, from: &R, to: &W) -> Result<bool, Broken> {
+        let (Some(from), Some(to)) = (from.socket(), to.socket()) else {
+            self.much = false;
+            return Ok(false);
+        };
+        let moved = shift(from, to, RELAY_CHUNK, &mut self.kept).map_err(Broken::Read)?;
+        self.moved += moved.count as u64;
+        self.much = moved.count > 0 || moved.stuck;
+        Ok(self.much)
+    }
+
     /// Reads one chunk and writes what the writer takes of it.
     fn pass<R, W>(
         &mut self,
@@ -210,6 +231,7 @@ impl Direction {
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }
+            self.much = chunk.len() >= RELAY_CHUNK / 2;
             while !chunk.is_empty() {
                 match Pin::new(&mut *to).poll_write(cx, chunk) {
                     Poll::Ready(Ok(count)) => {

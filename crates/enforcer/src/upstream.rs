@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
 use crate::inward::Inward;
+use crate::splice::Side;
 use crate::whole::Whole;
 
 /// A connection to a service, open.
@@ -39,6 +40,14 @@ impl Upstream {
 }
 
 impl Upstream {
+    /// Whoever reads it reads messages, without urgent data.
+    pub(crate) fn in_messages(mut self) -> Self {
+        if let Stream::Inside(inward) = &mut self.stream {
+            inward.in_messages();
+        }
+        self
+    }
+
     /// From here on the service sees a reset, however this ends, until [`Upstream::may_end`].
     pub(crate) fn must_not_end(&self) {
         reset_on_close(self.stream.tcp());
@@ -56,6 +65,18 @@ impl Stream {
             Stream::Inside(inward) => inward.as_fd(),
             Stream::Plain(tcp) => tcp.as_fd(),
             Stream::Tls(tls) => tls.get_ref().0.as_fd(),
+        }
+    }
+}
+
+impl Side for Upstream {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.stream {
+            // Whoever shares the socket can have calls on it wait that have no flag against it.
+            Stream::Inside(inward) if inward.is_shared() => None,
+            Stream::Inside(_) | Stream::Plain(_) => Some(self.stream.tcp()),
+            // What is on the socket is not what is above it.
+            Stream::Tls(_) => None,
         }
     }
 }
