@@ -1,6 +1,7 @@
 //! From the text of a condition to something that can be asked, or to what is wrong with it.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use cel::Env;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue};
@@ -75,12 +76,14 @@ fn wrong<T>(message: impl Into<String>, help: impl Into<String>) -> Result<T> {
     })
 }
 
+/// What the parser knows. Made once: putting it together takes longer than parsing a condition.
+static SYNTAX: LazyLock<Env> = LazyLock::new(|| Env::stdlib().with_optional_support(false));
+
 /// Parses and checks `text`.
 pub(crate) fn compile(text: &str, allowed: &Allowed<'_>) -> Result<Condition> {
     // A fault in the parser must not cost the process.
     let parsed = super::contained(|| {
-        Env::stdlib()
-            .with_optional_support(false)
+        SYNTAX
             .parser()
             .max_recursion_depth(PARSE_DEPTH_MAX)
             .parse(text)
