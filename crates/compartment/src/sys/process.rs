@@ -328,13 +328,18 @@ pub(crate) fn is_hung_up(descriptor: BorrowedFd<'_>) -> bool {
 
 /// Lets the kernel forget every child that ends within `patience`; returns at once when there is none left.
 pub(crate) fn reap_all(patience: std::time::Duration) {
-    /// Between two looks.
-    const PAUSE: std::time::Duration = std::time::Duration::from_millis(2);
+    /// Between the first two looks, and between two at most: most end at once, and a start that waits is felt.
+    const PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
+    const PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(2);
     let until = std::time::Instant::now() + patience;
+    let mut pause = PAUSE;
     loop {
         // SAFETY: a null status pointer means that the status is not wanted; the call does not wait.
         match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
-            0 if std::time::Instant::now() < until => std::thread::sleep(PAUSE),
+            0 if std::time::Instant::now() < until => {
+                std::thread::sleep(pause);
+                pause = (pause * 2).min(PAUSE_MAX);
+            }
             1.. => {}
             _ => return,
         }
