@@ -58,7 +58,7 @@ impl Scanner {
     /// `None` means that the end is not there yet.
     pub fn find<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<Scanned<'a>>, Refusal> {
         let window = bytes.get(..HEAD_MAX).unwrap_or(bytes);
-        for &byte in window.get(self.scanned..).unwrap_or_default() {
+        while let Some(&byte) = window.get(self.scanned) {
             if self.response
                 && RESPONSE_START
                     .get(self.scanned)
@@ -72,7 +72,12 @@ impl Scanner {
                 Some(Line::Empty { first: false }) => {
                     return Ok(window.get(..self.scanned).map(Scanned));
                 }
-                Some(Line::Full) | None => {}
+                Some(Line::Full) => {}
+                None if self.scanned >= RESPONSE_START.len() => {
+                    let rest = window.get(self.scanned..).unwrap_or_default();
+                    self.scanned += self.lines.pass_over(rest);
+                }
+                None => {}
             }
         }
         if bytes.len() >= HEAD_MAX {
@@ -104,6 +109,16 @@ pub(super) struct LineEnds {
 }
 
 impl LineEnds {
+    /// Takes the bytes at the start of `bytes` that cannot matter to it: within a line, all up to the next control byte. Gives
+    /// their number.
+    fn pass_over(&self, bytes: &[u8]) -> usize {
+        if self.after_cr || !self.in_line {
+            return 0;
+        }
+        let end = bytes.iter().position(u8::is_ascii_control);
+        end.unwrap_or(bytes.len())
+    }
+
     /// Takes the next byte; says so when it ends a line.
     pub(super) fn push(&mut self, byte: u8) -> Result<Option<Line>, Refusal> {
         match (byte, self.after_cr) {
