@@ -29,6 +29,14 @@ pub(crate) enum Prefix {
 
 /// The bytes that go to the file, with schema, time and count filled in where they are absent.
 pub(crate) fn encode(flow: &Flow) -> Result<Vec<u8>, LogError> {
+    let mut bytes = Vec::new();
+    encode_into(flow, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, in the place of what is in `bytes`.
+pub(crate) fn encode_into(flow: &Flow, bytes: &mut Vec<u8>) -> Result<(), LogError> {
+    bytes.clear();
     let completed;
     let flow = if flow.schema == SCHEMA && flow.time_ns != 0 && flow.count != 0 {
         flow
@@ -49,7 +57,9 @@ pub(crate) fn encode(flow: &Flow) -> Result<Vec<u8>, LogError> {
     if length > RECORD_MAX {
         return Err(LogError::TooLarge(length));
     }
-    Ok(flow.encode_length_delimited_to_vec())
+    bytes.reserve(length + PREFIX_MAX);
+    flow.encode_length_delimited(bytes)
+        .map_err(|error| LogError::Io(std::io::Error::other(error)))
 }
 
 /// Reads the length prefix at the start of `bytes`.

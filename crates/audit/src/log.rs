@@ -1,5 +1,6 @@
 //! The way in: one record, one system call that writes, one answer.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,11 @@ use crate::open::Repair;
 use crate::room::Purpose;
 use crate::writer::Writer;
 use crate::{LogError, Seq, frame, open};
+
+thread_local! {
+    /// Where a record is put together, before the lock: at most as long as the longest.
+    static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
 
 /// The one writer of a log. Shared by reference between threads.
 ///
@@ -74,13 +80,10 @@ impl Log {
     }
 
     fn take(&self, flow: &Flow, purpose: Purpose) -> Result<Seq, LogError> {
-        let record = frame::encode(flow);
-        self.writer().take(
-            record.as_deref().map_err(crate::gap::again),
-            purpose,
-            flow.count,
-            &flow.node,
-        )
+        BYTES.with_borrow_mut(|bytes| {
+            let record = frame::encode_into(flow, bytes).map(|()| bytes.as_slice());
+            self.writer().take(record, purpose, flow.count, &flow.node)
+        })
     }
 
     /// Every step of the writer leaves it consistent or fails its next check, so a panic elsewhere is no reason

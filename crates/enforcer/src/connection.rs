@@ -18,7 +18,7 @@ use crate::compartment::Compartment;
 use crate::datagrams::Place;
 use crate::endpoint::Target;
 use crate::far::{Far, Nobody, Way};
-use crate::inforce::InForce;
+use crate::inforce::{InForce, Stands};
 use crate::judge::{self, Admitted, Denied, Pair};
 use crate::node::Node;
 use crate::record::{Ruling, Subject};
@@ -39,6 +39,8 @@ pub(crate) struct Connection {
     cut: Arc<AtomicBool>,
     ended_by: Mutex<Option<Cut>>,
     trouble: Mutex<Option<String>>,
+    /// Under what it has passed as a connection, where that does not depend on time.
+    stands: Mutex<Option<Stands>>,
     sent: AtomicU64,
     received: AtomicU64,
 }
@@ -165,6 +167,7 @@ impl Connection {
             cut: Arc::default(),
             ended_by: Mutex::default(),
             trouble: Mutex::default(),
+            stands: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
         };
@@ -232,6 +235,18 @@ impl Connection {
             subject.destination_instance = instance.to_string();
         }
         subject
+    }
+
+    /// Records an operation on it that is about to be let through. On `Err` it must not be.
+    pub(crate) fn record_operation(
+        &self,
+        outcome: Outcome,
+        operation: &str,
+        ruling: &Ruling,
+    ) -> Result<(), LogError> {
+        let instance = self.far.get().and_then(Far::instance);
+        let recorder = &self.node.recorder;
+        recorder.before_operation(&self.subject, instance, outcome, operation, ruling)
     }
 
     /// The two ends in `snapshot`, provided that they still are what they were when this connection opened.
@@ -336,9 +351,18 @@ impl Connection {
         let mut far = far.unwrap_or(&self.home).departure();
         let mut passed = None;
         loop {
-            let recheck = match self.check(under_way, passed) {
+            let count = *news.borrow_and_update();
+            let checked = match self.stands(under_way, count) {
+                Some(stands) => Ok((stands.generation, Recheck::default())),
+                None => self.check(under_way, passed),
+            };
+            let recheck = match checked {
                 Ok((generation, recheck)) => {
                     passed = Some(generation);
+                    if under_way.is_none() && !recheck.is_due() {
+                        let stands = Stands { count, generation };
+                        *self.stands.lock().unwrap_or_else(PoisonError::into_inner) = Some(stands);
+                    }
                     recheck
                 }
                 Err(cut) => {
@@ -356,6 +380,19 @@ impl Connection {
                 () = self.node.clock.reached(recheck) => {}
             }
         }
+    }
+
+    /// Whether nothing has happened, `count` being that of the news so far, since the same was decided: then it stands. Asked
+    /// for each request, so that one that was decided a moment ago is not decided twice.
+    fn stands(&self, under_way: Option<&UnderWay>, count: u64) -> Option<Stands> {
+        let stands = match under_way {
+            Some(request) => request.stands(),
+            None => *self.stands.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        let here = |compartment: &Compartment| compartment.reason_left().is_none();
+        stands.filter(|stands| stands.count == count).filter(|_| {
+            here(&self.home) && self.far.get().and_then(Far::compartment).is_none_or(here)
+        })
     }
 
     /// `passed`: the generation under which it has passed before.

@@ -1,6 +1,5 @@
 //! What the HTTP relay asks of a connection: the same steps as everywhere, for each request.
 
-use std::future::Future;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -12,6 +11,7 @@ use ringfence_model::{HostName, WorkloadId};
 use crate::cause::Cause;
 use crate::connection::Connection;
 use crate::http::{Asked, Gate, Refusal};
+use crate::inforce::Stands;
 use crate::judge::Admitted;
 use crate::record::Ruling;
 use crate::request::{self, Decided, UnderWay};
@@ -71,6 +71,7 @@ impl Gate for Conversation<'_> {
     fn admit(&self, asked: &Asked<'_>) -> Result<UnderWay, Refusal> {
         let connection = self.connection;
         let node = connection.node();
+        let count = node.current.count();
         let force = node.current.load();
         let snapshot = &force.snapshot;
         let operation = || format!("{} {}", asked.method, asked.path.as_str());
@@ -81,7 +82,12 @@ impl Gate for Conversation<'_> {
         let place = || self.place.lock().unwrap_or_else(PoisonError::into_inner);
         let held = place().take();
         let (under_way, admitted) = match judged {
-            Ok(Decided::Yes(under_way, admitted)) => (under_way.hold(held), admitted),
+            Ok(Decided::Yes(under_way, admitted)) => {
+                let generation = snapshot.generation();
+                let stands = Stands { count, generation };
+                let under_way = under_way.stands_under(stands, admitted.recheck);
+                (under_way.hold(held), admitted)
+            }
             Ok(Decided::BodyFirst) => {
                 let (subject, home) = (connection.subject(), connection.home());
                 let Some(taken) = home.body_slots.take() else {
@@ -117,10 +123,7 @@ impl Gate for Conversation<'_> {
             home.failed(&subject, Kind::Operation, &operation(), &ruling, 0);
             return Err(Refusal::Unavailable);
         }
-        let flow = connection
-            .subject()
-            .flow(Kind::Operation, outcome, &operation(), &ruling);
-        match connection.node().recorder.before(&flow) {
+        match connection.record_operation(outcome, &operation(), &ruling) {
             Ok(()) => Ok(under_way),
             Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
         }
@@ -147,8 +150,8 @@ impl Gate for Conversation<'_> {
             .note_trouble(format!("{} answered badly: {reason}", self.connection.to()));
     }
 
-    fn dial(&self) -> impl Future<Output = io::Result<Upstream>> + Send {
-        self.connection.dial()
+    async fn dial(&self) -> io::Result<Upstream> {
+        self.connection.dial().await.map(Upstream::in_messages)
     }
 
     fn upstream_authority(&self) -> Option<String> {

@@ -106,6 +106,15 @@ impl InForce {
     }
 }
 
+/// Under what something was decided: as long as there is no more news than this, it would be decided again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    /// [`Current::count`], asked before the decision.
+    pub(crate) count: u64,
+    /// The generation.
+    pub(crate) generation: Generation,
+}
+
 /// The place where the generation in force is found, and news of its change.
 pub(crate) struct Current {
     now: ArcSwap<InForce>,
@@ -135,6 +144,11 @@ impl Current {
     /// Wakes every connection: time has passed, and a verdict may depend on it.
     pub(crate) fn recheck(&self) {
         self.news.send_modify(|count| *count += 1);
+    }
+
+    /// How much news there has been. Asked *before* [`Current::load`], see [`Stands`].
+    pub(crate) fn count(&self) -> u64 {
+        *self.news.borrow()
     }
 
     /// News from here on. Subscribe *before* [`Current::load`]: then no change can fall in between.

@@ -3,6 +3,8 @@
 //! There are two ways in. [`Recorder::before`] is for what may only happen once it is recorded: its error denies.
 //! [`Recorder::after`] is for what has happened, or was refused, already.
 
+use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +20,18 @@ use crate::meters::Meters;
 /// Schema version of the records built here (`flow.proto`).
 const SCHEMA: u32 = 1;
 
+thread_local! {
+    /// For the record that is written most, one for each request: its texts keep their memory from one to the next.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+#[derive(Default)]
+struct Scratch {
+    record: Record,
+    /// What the text of its original destination was made of.
+    original: Option<OriginalDst>,
+}
+
 /// The one road to the flow log.
 pub(crate) struct Recorder {
     log: Log,
@@ -28,18 +42,10 @@ pub(crate) struct Recorder {
 }
 
 /// A record on its way to the log, with the fixed word that it is counted by.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     flow: Flow,
     cause: Cause,
-}
-
-impl Record {
-    /// Counted by this word instead.
-    pub(crate) fn because(mut self, cause: Cause) -> Self {
-        self.cause = cause;
-        self
-    }
 }
 
 impl From<Flow> for Record {
@@ -85,6 +91,31 @@ impl Recorder {
     pub(crate) fn before(&self, record: &Record) -> Result<(), LogError> {
         let taken = self.meters.append.time(|| self.log.record(record));
         self.count(record, taken, true)
+    }
+
+    /// Records the operation that is about to be let through: [`Recorder::before`], without an allocation. `instance`: who
+    /// serves it, if that is a compartment.
+    pub(crate) fn before_operation(
+        &self,
+        subject: &Subject,
+        instance: Option<&InstanceId>,
+        outcome: Outcome,
+        operation: &str,
+        ruling: &Ruling,
+    ) -> Result<(), LogError> {
+        SCRATCH.with_borrow_mut(|Scratch { record, original }| {
+            let same = *original == subject.original && original.is_some();
+            let spelled = same.then(|| std::mem::take(&mut record.original_destination));
+            *original = subject.original;
+            let what = (Kind::Operation, outcome, operation);
+            subject.write(record, what, ruling, spelled);
+            if let Some(instance) = instance {
+                record.destination_instance.clear();
+                let _never_fails = write!(record.destination_instance, "{instance}");
+                shorten(&mut record.destination_instance, RECORD_TEXT);
+            }
+            self.before(record)
+        })
     }
 
     /// Records what has happened, or did not happen. A log that cannot take it counts the gap and
@@ -192,38 +223,85 @@ impl Subject {
         operation: &str,
         ruling: &Ruling,
     ) -> Record {
-        let flow = Flow {
-            schema: SCHEMA,
-            time_ns: now_ns(),
-            node: bounded(&self.node, RECORD_TEXT),
-            side: if self.both {
-                Side::Both
-            } else {
-                Side::Initiator
-            }
-            .into(),
-            kind: kind.into(),
-            connection: self.connection.clone(),
-            count: 1,
-            source: bounded(&self.source, RECORD_TEXT),
-            source_instance: bounded(&self.source_instance, RECORD_TEXT),
-            destination: bounded(&self.destination, RECORD_TEXT),
-            destination_instance: bounded(&self.destination_instance, RECORD_TEXT),
-            original_destination: self.original.map(|to| to.to_string()).unwrap_or_default(),
-            protocol: self.protocol.to_owned(),
-            operation: bounded(operation, RECORD_OPERATION),
-            outcome: outcome.into(),
-            reason: bounded(&ruling.reason, RECORD_TEXT),
-            rule: bounded(&ruling.rule, RECORD_TEXT),
-            generation: ruling.generation.0,
-            mode: ruling.mode.to_owned(),
-            task: String::new(),
-            purpose: bounded(&self.purpose, RECORD_TEXT),
-            bytes_sent: 0,
-            bytes_received: 0,
-            duration_ns: 0,
+        let mut record = Record::default();
+        self.write(&mut record, (kind, outcome, operation), ruling, None);
+        record
+    }
+
+    /// Writes every field of `record`. `original`: its text, where that is at hand.
+    fn write(
+        &self,
+        record: &mut Record,
+        (kind, outcome, operation): (Kind, Outcome, &str),
+        ruling: &Ruling,
+        original: Option<String>,
+    ) {
+        let side = if self.both {
+            Side::Both
+        } else {
+            Side::Initiator
         };
-        Record::from(flow).because(ruling.cause)
+        record.cause = ruling.cause;
+        // Every field by name: one that is new must not keep what the record before this one had.
+        let Flow {
+            schema,
+            time_ns,
+            node,
+            side: its_side,
+            kind: its_kind,
+            connection,
+            count,
+            source,
+            source_instance,
+            destination,
+            destination_instance,
+            original_destination,
+            protocol,
+            operation: its_operation,
+            outcome: its_outcome,
+            reason,
+            rule,
+            generation,
+            mode,
+            task,
+            purpose,
+            bytes_sent,
+            bytes_received,
+            duration_ns,
+        } = &mut record.flow;
+        (*schema, *time_ns, *count) = (SCHEMA, now_ns(), 1);
+        (*its_side, *its_kind, *its_outcome) = (side.into(), kind.into(), outcome.into());
+        *generation = ruling.generation.0;
+        (*bytes_sent, *bytes_received, *duration_ns) = (0, 0, 0);
+        for (field, text, limit) in [
+            (node, self.node.as_str(), RECORD_TEXT),
+            (connection, &self.connection, RECORD_TEXT),
+            (source, &self.source, RECORD_TEXT),
+            (source_instance, &self.source_instance, RECORD_TEXT),
+            (destination, &self.destination, RECORD_TEXT),
+            (
+                destination_instance,
+                &self.destination_instance,
+                RECORD_TEXT,
+            ),
+            (protocol, self.protocol, RECORD_TEXT),
+            (its_operation, operation, RECORD_OPERATION),
+            (reason, &ruling.reason, RECORD_TEXT),
+            (rule, &ruling.rule, RECORD_TEXT),
+            (mode, ruling.mode, RECORD_TEXT),
+            (task, "", RECORD_TEXT),
+            (purpose, &self.purpose, RECORD_TEXT),
+        ] {
+            field.clear();
+            field.push_str(upto(text, limit));
+            if field.len() < text.len() {
+                field.push_str(CUT);
+            }
+        }
+        *original_destination = original.unwrap_or_else(|| {
+            let to = self.original;
+            to.map(|to| to.to_string()).unwrap_or_default()
+        });
     }
 }
 
@@ -260,17 +338,31 @@ pub(crate) fn now_ns() -> u64 {
         })
 }
 
+/// Ends a text that was cut.
+const CUT: &str = "…";
+
+/// What stays of `text` where it may take at most `limit` bytes, [`CUT`] included: all of it, or up to a character.
+fn upto(text: &str, limit: usize) -> &str {
+    if text.len() <= limit {
+        return text;
+    }
+    &text[..text.floor_char_boundary(limit.saturating_sub(CUT.len()))]
+}
+
+/// Cuts `text` in place.
+fn shorten(text: &mut String, limit: usize) {
+    let end = upto(text, limit).len();
+    if end < text.len() {
+        text.truncate(end);
+        text.push_str(CUT);
+    }
+}
+
 /// `text`, cut at a character boundary so that it takes at most `limit` bytes, `…` included.
 pub(crate) fn bounded(text: &str, limit: usize) -> String {
-    const CUT: &str = "…";
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let mut end = limit.saturating_sub(CUT.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{CUT}", &text[..end])
+    let mut bounded = text.to_owned();
+    shorten(&mut bounded, limit);
+    bounded
 }
 
 #[cfg(test)]
@@ -313,6 +405,79 @@ mod tests {
             assert_eq!(flow.reason.len(), RECORD_TEXT);
             assert_eq!(flow.reason.ends_with('…'), !whole);
         }
+    }
+
+    fn subject(name: &str) -> Subject {
+        Subject {
+            node: format!("node of {name}"),
+            connection: format!("{name}-1"),
+            source: name.to_owned(),
+            source_instance: format!("{name}-1-1"),
+            purpose: "tests".repeat(name.len()),
+            destination: format!("whom {name} calls"),
+            destination_instance: String::new(),
+            both: name.len() > 3,
+            original: Some(OriginalDst::new(
+                format!("100.64.0.{}:80", name.len()).parse().unwrap(),
+            )),
+            protocol: "http",
+        }
+    }
+
+    fn ruling(words: &str) -> Ruling {
+        Ruling {
+            reason: words.to_owned(),
+            rule: format!("{words}:1"),
+            generation: Generation(words.len() as u64),
+            mode: "enforce",
+            cause: Cause::Allowed,
+        }
+    }
+
+    #[test]
+    fn a_record_in_the_memory_of_another_is_as_one_of_its_own() {
+        let mut used = Record::default();
+        let one = (Kind::Close, Outcome::WouldDeny, "a long operation");
+        subject("somebody").write(&mut used, one, &ruling("long words"), None);
+        used.bytes_sent = 7;
+        used.task = "left".into();
+        let two = (Kind::Operation, Outcome::Allow, "GET /");
+        subject("me").write(&mut used, two, &ruling("ok"), None);
+        let mut own = subject("me").flow(two.0, two.1, two.2, &ruling("ok"));
+        own.time_ns = used.time_ns;
+        assert_eq!(*used, *own);
+    }
+
+    #[test]
+    fn the_record_of_an_operation_allocates_nothing_once_there_was_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let recorder = Recorder::new(Log::open(directory.path()).unwrap(), 1);
+        let (subject, ruling) = (subject("caller"), ruling("by a rule"));
+        let instance = InstanceId("web-1-1".into());
+        let record = |operation| {
+            recorder
+                .before_operation(
+                    &subject,
+                    Some(&instance),
+                    Outcome::Allow,
+                    operation,
+                    &ruling,
+                )
+                .unwrap();
+        };
+        record("GET /customers/42");
+        let counted =
+            allocation_counter::measure(|| (0..50).for_each(|_| record("GET /customers")));
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+        let mut reader = ringfence_audit::Reader::open(directory.path()).unwrap();
+        let mut last = None;
+        while let Some((_, flow)) = reader.read().unwrap() {
+            last = Some(flow);
+        }
+        let last = last.unwrap();
+        assert_eq!(last.operation, "GET /customers");
+        assert_eq!(last.destination_instance, "web-1-1");
+        assert_eq!(last.original_destination, "100.64.0.6:80");
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use jiff::Timestamp;
 use ringfence_model::CanonicalPath;
-use ringfence_policy::{Body, Moment, Operation, Request, Seen, Snapshot};
+use ringfence_policy::{Body, Moment, Operation, Recheck, Request, Seen, Snapshot};
 
 use crate::http::{Asked, Said};
+use crate::inforce::Stands;
 use crate::judge::{self, Admitted, Denied, Pair};
 use crate::slots::Slot;
 
@@ -16,6 +17,8 @@ pub(crate) struct UnderWay {
     kept: Option<Box<Kept>>,
     /// For the body in it, as long as that is held.
     place: Option<Slot>,
+    /// Where the decision does not depend on time.
+    stands: Option<Stands>,
 }
 
 /// What conditions may ask about.
@@ -55,6 +58,7 @@ pub(crate) fn decide(
         path: path.clone(),
         kept,
         place: None,
+        stands: None,
     };
     if !snapshot.reads_request(pair.from, pair.to) {
         let moment = Moment::at(now, Seen::Nothing);
@@ -118,6 +122,17 @@ impl UnderWay {
         };
         let moment = Moment::at(now, Seen::Request(&request));
         judge::may(snapshot, pair, operation, &moment)
+    }
+
+    /// Notes under what it was decided, unless the decision depends on time.
+    pub(crate) fn stands_under(mut self, stands: Stands, recheck: Recheck) -> Self {
+        self.stands = (!recheck.is_due()).then_some(stands);
+        self
+    }
+
+    /// Under what it was decided, and would be again.
+    pub(crate) fn stands(&self) -> Option<Stands> {
+        self.stands
     }
 
     /// Keeps the place of its body until it is over.

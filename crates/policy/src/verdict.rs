@@ -163,6 +163,11 @@ impl Recheck {
         volatile: false,
     };
 
+    /// Whether it may at all.
+    pub fn is_due(self) -> bool {
+        self != Self::NEVER
+    }
+
     pub(crate) fn at(at: Option<Timestamp>) -> Self {
         Self {
             at,

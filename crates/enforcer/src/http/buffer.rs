@@ -1,5 +1,7 @@
-//! Bytes read and not yet passed on. Empty, it holds no memory.
+//! Bytes read and not yet passed on. Empty, it holds no memory: what it gives back stays with the worker thread, up to
+//! [`SPARES`] pieces, for whoever reads next, so that a request and its answer cost no allocation here.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
@@ -7,9 +9,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::TcpStream;
 
-use super::limits::{BUFFER_MAX, BUFFER_MIN};
+use super::limits::{BUFFER_MAX, BUFFER_MIN, SPARES};
+
+thread_local! {
+    static SPARE: RefCell<Vec<BytesMut>> = const { RefCell::new(Vec::new()) };
+}
 
 /// A buffer that grows with use, from [`BUFFER_MIN`] to [`BUFFER_MAX`].
 #[derive(Debug)]
@@ -49,9 +54,29 @@ impl Buffer {
 
     /// Gives the memory back, if nothing unread is in it, and remembers how much was of use.
     pub(super) fn release(&mut self) {
-        if self.bytes.is_empty() {
-            self.bytes = BytesMut::new();
+        if !self.bytes.is_empty() {
+            return;
         }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        // Grown ones are dropped: a thread keeps little.
+        if bytes.try_reclaim(BUFFER_MIN) && bytes.capacity() < 2 * BUFFER_MIN {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < SPARES {
+                    spare.push(bytes);
+                }
+            });
+        }
+    }
+
+    /// Room for the next read.
+    fn make_room(&mut self) {
+        if self.bytes.capacity() == 0
+            && let Some(spare) = SPARE.with_borrow_mut(Vec::pop)
+        {
+            self.bytes = spare;
+        }
+        self.bytes.reserve(self.room);
     }
 
     /// Reads more behind what is there; 0 is the end of the stream.
@@ -60,7 +85,7 @@ impl Buffer {
         cx: &mut Context<'_>,
         source: &mut R,
     ) -> Poll<io::Result<usize>> {
-        self.bytes.reserve(self.room);
+        self.make_room();
         let count = ready!(pin!(source.read_buf(&mut self.bytes)).poll(cx))?;
         if count >= self.room {
             self.room = (self.room * 2).min(BUFFER_MAX);
@@ -68,12 +93,6 @@ impl Buffer {
             self.room = (self.room / 2).max(BUFFER_MIN);
         }
         Poll::Ready(Ok(count))
-    }
-
-    /// Reads what is there already, without waiting.
-    pub(super) fn try_fill(&mut self, source: &TcpStream) -> io::Result<usize> {
-        self.bytes.reserve(self.room);
-        source.try_read_buf(&mut self.bytes)
     }
 
     /// Reads more behind what is there; 0 is the end of the stream.

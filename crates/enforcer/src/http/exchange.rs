@@ -1,14 +1,13 @@
 //! One request and its answer, both ways at once, over two connections.
 
-use std::future::Future;
-use std::pin::pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use ringfence_wire::http1::{self, Backward, BodyReader, Refusal, Scanner, Version};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use super::alarm::Alarm;
 use super::buffer::Buffer;
 use super::gate::Gate;
 use super::judge::{Outline, Start};
@@ -70,6 +69,8 @@ pub(super) struct Ends<'a, U> {
     pub(super) client: &'a mut Whole,
     pub(super) inbound: &'a mut Buffer,
     pub(super) upstream: &'a mut U,
+    /// For want of movement.
+    pub(super) alarm: &'a mut Alarm,
     /// When the head of the request was complete.
     pub(super) arrived: std::time::Instant,
 }
@@ -86,11 +87,12 @@ pub(super) async fn exchange<G: Gate>(
         client,
         inbound,
         upstream,
+        alarm,
         arrived,
     } = ends;
     let mut arrived = Some(arrived);
     let mut exchange = Exchange::new(outline, start, inbound);
-    let mut timer = pin!(sleep_until(Instant::now() + stall));
+    let mut deadline = Instant::now() + stall;
     std::future::poll_fn(|cx| {
         let outcome = exchange.poll(cx, client, inbound, upstream);
         let (sent, received) = std::mem::take(&mut exchange.moved);
@@ -101,12 +103,12 @@ pub(super) async fn exchange<G: Gate>(
                 gate.sent_on(arrived);
             }
             gate.count(sent, received);
-            timer.as_mut().reset(Instant::now() + stall);
+            deadline = Instant::now() + stall;
         }
         if outcome.is_ready() {
             return outcome;
         }
-        ready!(timer.as_mut().poll(cx));
+        ready!(alarm.poll(cx, deadline));
         Poll::Ready(Outcome::Stalled {
             started: exchange.answer_started(),
         })
@@ -261,7 +263,12 @@ impl Exchange {
         // The request is out of our hands. Look after the client, to learn when it has gone. What it sends ahead stays
         // in the buffer, and while there is something in that we read no further.
         if inbound.is_empty() && !self.client_ended {
-            match inbound.poll_fill(cx, client) {
+            let filled = match client.poll_read_ready(cx) {
+                Poll::Ready(Ok(())) => inbound.poll_fill(cx, client),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Pending => Poll::Pending,
+            };
+            match filled {
                 Poll::Ready(Ok(0)) => self.client_ended = true,
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(_)) => return Some(Outcome::ClientGone),

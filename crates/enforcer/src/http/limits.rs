@@ -44,6 +44,9 @@ pub(crate) const BUFFER_MIN: usize = 4 * 1024;
 /// Bytes beyond which a buffer does not grow, and how much one direction holds before it stops reading.
 pub(crate) const BUFFER_MAX: usize = 64 * 1024;
 
+/// Empty buffers of [`BUFFER_MIN`] bytes that a worker thread keeps for the next connection that reads.
+pub(crate) const SPARES: usize = 4;
+
 /// What one direction of a body moves before others get their turn: a chunk of it counts as one, and so does every KiB
 /// that is read.
 pub(crate) const PUMP_TURN: usize = 256;

@@ -8,6 +8,7 @@
 //! permit), `early.rs` (a body that has to be read before that), `exchange.rs` (one request and its answer, both ways at once), `pump.rs` (one body, one way), `answer.rs`
 //! (what we say ourselves), `buffer.rs`, `limits.rs`. `docs/http.md` says the same for users.
 
+mod alarm;
 mod answer;
 mod buffer;
 mod early;

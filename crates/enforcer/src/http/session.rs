@@ -3,13 +3,14 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use ringfence_wire::http1::{Scanner, replace_authority};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
+use super::alarm::Alarm;
 use super::answer::answer;
 use super::buffer::Buffer;
 use super::early::Early;
@@ -40,6 +41,7 @@ pub(super) async fn relay_within<G: Gate>(
         inbound: Buffer::default(),
         upstream: None,
         timeouts,
+        alarm: Alarm::at(Instant::now() + timeouts.idle),
         arrived: std::time::Instant::now(),
     };
     let end = session.run().await;
@@ -55,6 +57,8 @@ struct Session<'g, G: Gate> {
     /// Kept from one request to the next. Never shared with another client connection.
     upstream: Option<G::Upstream>,
     timeouts: Timeouts,
+    /// For all that it waits for in turn.
+    alarm: Alarm,
     /// When the head of the present request was complete.
     arrived: std::time::Instant,
 }
@@ -123,25 +127,21 @@ impl<G: Gate> Session<'_, G> {
             let Self {
                 gate,
                 client,
+                inbound,
                 upstream,
+                alarm,
                 ..
             } = self;
             tokio::select! {
                 biased;
                 () = gate.revoked(None) => return end(Ended::Revoked, Close::Reset),
-                readable = client.readable() => {
-                    if readable.is_err() {
-                        return end(Ended::ClientGone, Close::Plain);
-                    }
-                    match self.inbound.try_fill(&self.client) {
-                        Ok(0) => return end(Ended::Finished, Close::Plain),
-                        Ok(_) => {}
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(_) => return end(Ended::ClientGone, Close::Plain),
-                    }
-                }
+                filled = fill_when_readable(inbound, client) => match filled {
+                    Ok(0) => return end(Ended::Finished, Close::Plain),
+                    Ok(_) => {}
+                    Err(_) => return end(Ended::ClientGone, Close::Plain),
+                },
                 () = until_touched(upstream) => self.upstream = None,
-                () = sleep_until(deadline) => return end(Ended::Idle, Close::Plain),
+                () = alarm.until(deadline) => return end(Ended::Idle, Close::Plain),
             }
         }
         Ok(())
@@ -177,6 +177,7 @@ impl<G: Gate> Session<'_, G> {
                 gate,
                 client,
                 inbound,
+                alarm,
                 ..
             } = self;
             tokio::select! {
@@ -188,7 +189,7 @@ impl<G: Gate> Session<'_, G> {
                         return end(Ended::ClientGone, Close::Plain);
                     }
                 }
-                () = sleep_until(deadline) => {
+                () = alarm.until(deadline) => {
                     self.malformed("request head not complete in time");
                     self.say(408, false, true).await?;
                     return end(Ended::HeadTimeout, Close::Linger);
@@ -227,6 +228,7 @@ impl<G: Gate> Session<'_, G> {
                 gate,
                 client,
                 inbound,
+                alarm,
                 ..
             } = self;
             tokio::select! {
@@ -238,7 +240,7 @@ impl<G: Gate> Session<'_, G> {
                         return end(Ended::ClientGone, Close::Plain);
                     }
                 }
-                () = sleep_until(deadline) => {
+                () = alarm.until(deadline) => {
                     gate.refuse_malformed(&what, "request body not complete in time");
                     self.say(408, outline.to_head, true).await?;
                     return end(Ended::BodyTimeout, Close::Linger);
@@ -297,6 +299,7 @@ impl<G: Gate> Session<'_, G> {
             inbound,
             upstream: Some(upstream),
             timeouts,
+            alarm,
             arrived,
             ..
         } = self
@@ -306,7 +309,7 @@ impl<G: Gate> Session<'_, G> {
         let outcome = tokio::select! {
             biased;
             () = gate.revoked(Some(&permit)) => return end(Ended::Revoked, Close::Reset),
-            outcome = exchange(gate, Ends { client, inbound, upstream, arrived: *arrived }, outline, start, timeouts.stall) => outcome,
+            outcome = exchange(gate, Ends { client, inbound, upstream, alarm, arrived: *arrived }, outline, start, timeouts.stall) => outcome,
         };
         self.settle(outcome, outline).await
     }
@@ -437,6 +440,15 @@ impl<G: Gate> Session<'_, G> {
             }
         }
     }
+}
+
+/// Reads from the client once there is something to read, and holds no memory until then. 0 is the end of the stream.
+async fn fill_when_readable(inbound: &mut Buffer, client: &mut TcpStream) -> io::Result<usize> {
+    poll_fn(|cx| {
+        ready!(client.poll_read_ready(cx))?;
+        inbound.poll_fill(cx, client)
+    })
+    .await
 }
 
 /// Resolves when a connection at rest has something to say: its end, an error, or bytes that nobody asked for. It is
