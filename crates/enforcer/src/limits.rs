@@ -33,6 +33,9 @@ pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Bytes read at once from one side of a relayed connection.
 pub(crate) const RELAY_CHUNK: usize = 64 * 1024;
 
+/// Bytes that the kernel is asked to move at once from one side of a relayed connection to the other.
+pub(crate) const RELAY_SHIFT: usize = 128 * 1024;
+
 /// Time for one attempt to connect to one address of an endpoint, or to a port inside a compartment. Over it:
 /// the next address is tried.
 pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

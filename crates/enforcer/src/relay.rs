@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::limits::{RELAY_CHUNK, RELAY_TURN};
+use crate::limits::{RELAY_CHUNK, RELAY_SHIFT, RELAY_TURN};
 use crate::splice::{Side, shift};
 
 thread_local! {
@@ -122,7 +122,7 @@ struct Direction {
     done: usize,
     /// Something was written since the last flush.
     unflushed: bool,
-    /// The last read filled its buffer.
+    /// The last read filled half its buffer, or more.
     much: bool,
     state: State,
     moved: u64,
@@ -206,7 +206,7 @@ impl Direction {
             self.much = false;
             return Ok(false);
         };
-        let moved = shift(from, to, RELAY_CHUNK, &mut self.kept).map_err(Broken::Read)?;
+        let moved = shift(from, to, RELAY_SHIFT, &mut self.kept).map_err(Broken::Read)?;
         self.moved += moved.count as u64;
         self.much = moved.count > 0 || moved.stuck;
         Ok(self.much)

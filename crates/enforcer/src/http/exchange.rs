@@ -92,7 +92,7 @@ pub(super) async fn exchange<G: Gate>(
     } = ends;
     let mut arrived = Some(arrived);
     let mut exchange = Exchange::new(outline, start, inbound);
-    let mut deadline = Instant::now() + stall;
+    let mut deadline = None;
     std::future::poll_fn(|cx| {
         let outcome = exchange.poll(cx, client, inbound, upstream);
         let (sent, received) = std::mem::take(&mut exchange.moved);
@@ -103,11 +103,12 @@ pub(super) async fn exchange<G: Gate>(
                 gate.sent_on(arrived);
             }
             gate.count(sent, received);
-            deadline = Instant::now() + stall;
+            deadline = None;
         }
         if outcome.is_ready() {
             return outcome;
         }
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + stall);
         ready!(alarm.poll(cx, deadline));
         Poll::Ready(Outcome::Stalled {
             started: exchange.answer_started(),

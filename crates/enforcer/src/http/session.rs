@@ -149,7 +149,8 @@ impl<G: Gate> Session<'_, G> {
 
     /// Reads one head and has it judged.
     async fn read_head(&mut self) -> Result<Judged<G::Permit>, End> {
-        let deadline = Instant::now() + self.timeouts.head;
+        // Most heads are here whole.
+        let mut deadline = None;
         let mut scanner = Scanner::new();
         loop {
             match scanner.find(self.inbound.unread()) {
@@ -173,6 +174,8 @@ impl<G: Gate> Session<'_, G> {
                     });
                 }
             }
+            let head = self.timeouts.head;
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + head);
             let Self {
                 gate,
                 client,
