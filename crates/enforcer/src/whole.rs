@@ -2,25 +2,35 @@
 //!
 //! With `SO_OOBINLINE` the kernel ends a read before a byte that was sent as urgent, whatever stands behind it. tokio's
 //! `TcpStream` takes any read that fills less than its buffer for the last one of what has come, and waits for more to
-//! arrive: a peer that has sent an urgent byte and now waits for an answer would wait for ever. Here only the kernel's
-//! word that nothing is there counts, for one more system call each time a connection runs dry.
+//! arrive: a peer that has sent an urgent byte and now waits for an answer would wait for ever. Here whoever reads on is
+//! given all that has come, for one more system call each time a connection runs dry. Whoever has what it wanted, and asks for
+//! readiness before it reads again (`poll_read_ready`), goes without that call; it may then learn of what came behind an
+//! urgent byte only with what comes next.
 
 use std::io;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::splice::Side;
+
 /// The connection.
 #[derive(Debug)]
-pub(crate) struct Whole(TcpStream);
+pub(crate) struct Whole {
+    tcp: TcpStream,
+    /// The last read did not fill its buffer: perhaps that was all, perhaps an urgent byte was in the way.
+    unsure: bool,
+}
 
 impl From<TcpStream> for Whole {
     fn from(tcp: TcpStream) -> Self {
-        Self(tcp)
+        Self { tcp, unsure: false }
     }
 }
 
@@ -28,29 +38,55 @@ impl Deref for Whole {
     type Target = TcpStream;
 
     fn deref(&self) -> &TcpStream {
-        &self.0
+        &self.tcp
     }
 }
 
 impl AsFd for Whole {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.tcp.as_fd()
     }
 }
 
 impl AsyncRead for Whole {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.0.poll_read_ready(cx))?;
-            match self.0.try_read_buf(buffer) {
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
-                read => return Poll::Ready(read.map(drop)),
+        let (before, asked) = (buffer.filled().len(), buffer.remaining());
+        let read = match self.tcp.poll_read_ready(cx) {
+            Poll::Ready(ready) => {
+                ready?;
+                Pin::new(&mut self.tcp).poll_read(cx, buffer)
             }
+            Poll::Pending if self.unsure => self.ask_the_kernel(buffer),
+            Poll::Pending => Poll::Pending,
+        };
+        let count = buffer.filled().len() - before;
+        self.unsure = matches!(read, Poll::Ready(Ok(()))) && (1..asked).contains(&count);
+        read
+    }
+}
+
+impl Whole {
+    /// Reads without having been told that there is something. Whoever asked for that is told when there is.
+    fn ask_the_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let room = buffer.initialize_unfilled();
+        match retry_on_intr(|| recv(&self.tcp, &mut *room, RecvFlags::DONTWAIT)) {
+            Ok((count, _)) => {
+                buffer.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            Err(Errno::AGAIN) => Poll::Pending,
+            Err(cause) => Poll::Ready(Err(cause.into())),
         }
+    }
+}
+
+impl Side for Whole {
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.as_fd())
     }
 }
 
@@ -60,7 +96,7 @@ impl AsyncWrite for Whole {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -68,19 +104,19 @@ impl AsyncWrite for Whole {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        self.tcp.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
 }
 

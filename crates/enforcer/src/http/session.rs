@@ -446,7 +446,7 @@ impl<G: Gate> Session<'_, G> {
 }
 
 /// Reads from the client once there is something to read, and holds no memory until then. 0 is the end of the stream.
-async fn fill_when_readable(inbound: &mut Buffer, client: &mut TcpStream) -> io::Result<usize> {
+async fn fill_when_readable(inbound: &mut Buffer, client: &mut Whole) -> io::Result<usize> {
     poll_fn(|cx| {
         ready!(client.poll_read_ready(cx))?;
         inbound.poll_fill(cx, client)
