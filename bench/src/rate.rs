@@ -6,10 +6,12 @@
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{Timespec, epoll};
+use rustix::event::{PollFd, PollFlags, Timespec, epoll};
+use rustix::thread::set_current_timer_slack;
 use serde_json::{Value, json};
 
 use crate::spread::Spread;
@@ -56,6 +58,8 @@ pub(crate) fn run(args: &RateArgs) -> io::Result<Value> {
     let mut lanes = (0..args.connections)
         .map(|_| Lane::open(&args.to))
         .collect::<io::Result<Vec<_>>>()?;
+    // The kernel lets a timer be late by this much, 50 µs unless told otherwise.
+    set_current_timer_slack(NonZeroU64::new(1))?;
     let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (number, lane) in lanes.iter().enumerate() {
         let data = epoll::EventData::new_u64(number as u64);
@@ -94,8 +98,14 @@ pub(crate) fn run(args: &RateArgs) -> io::Result<Value> {
             tv_sec: left.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: left.subsec_nanos().into(),
         };
+        // `epoll_wait` counts in milliseconds, which would make each request up to one late.
+        rustix::event::poll(&mut [PollFd::new(&poll, PollFlags::IN)], Some(&timeout))?;
         events.clear();
-        epoll::wait(&poll, spare_capacity(&mut events), Some(&timeout))?;
+        epoll::wait(
+            &poll,
+            spare_capacity(&mut events),
+            Some(&Timespec::default()),
+        )?;
         for event in &events {
             let number = usize::try_from(event.data.u64()).map_err(io::Error::other)?;
             let lane = &mut lanes[number];
