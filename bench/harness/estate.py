@@ -36,7 +36,7 @@ spec:
 """
 
 # The one server of all contenders: small answers, no log of its own, connections kept for ever.
-NGINX = """daemon off; master_process off; pid PLACE/nginx.pid; error_log stderr warn;
+NGINX = """daemon off; master_process off; pid PLACE/nginx.pid; error_log stderr notice;
 worker_rlimit_nofile 16384;
 events { worker_connections 8192; }
 http {

@@ -176,5 +176,5 @@ def nginx(bench, listen=str(SERVER_PORT), name="nginx"):
     place = bench.folder(name)
     config = os.path.join(place, "nginx.conf")
     with open(config, "w", encoding="utf-8") as file:
-        file.write(estate.nginx(place, listen).replace("stderr warn", "stderr notice"))
+        file.write(estate.nginx(place, listen))
     return bench.start(name, ["nginx", "-c", config], "event method")

@@ -24,15 +24,15 @@ UNITS = {"us": 1e3, "ms": 1e6, "s": 1e9}
 class Ours:
     name = "ringfence"
 
-    def __init__(self, bench):
-        self.node = Node(bench)
-        workdir = self.node.workdir("web", nginx__conf=estate.nginx("/tmp", "8080").replace("stderr warn", "stderr notice"))
-        self.node.serve("web", ["/usr/sbin/nginx", "-c", "/work/nginx.conf"], workdir, "event method")
+    def __init__(self, bench, name="node", service="web", listen="8080"):
+        self.node, self.service, self.port = Node(bench, name), service, listen.split()[0]
+        workdir = self.node.workdir(service, nginx__conf=estate.nginx("/tmp", listen))
+        self.node.serve(service, ["/usr/sbin/nginx", "-c", "/work/nginx.conf"], workdir, "event method")
         self.workdir = self.node.workdir("caller")
         self.began = 0
 
     def client(self, command):
-        command = ["/work/probe" if word == "PROBE" else word.replace("SERVER", "web:8080") for word in command]
+        command = ["/work/probe" if word == "PROBE" else word.replace("SERVER", f"{self.service}:{self.port}") for word in command]
         return self.node.client(command, self.workdir)
 
     def processes(self):
@@ -124,9 +124,9 @@ def load(contender, command, read, connections):
     return result
 
 
-def refuses(contender):
+def refuses(contender, *options):
     """Each proxy refuses what the rule does not allow: one that lets everything pass is no peer."""
-    said, _ = contender.client(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://SERVER{estate.REFUSED}"])
+    said, _ = contender.client(["curl", "-s", *options, "-o", "/dev/null", "-w", "%{http_code}", f"http://SERVER{estate.REFUSED}"])
     if said != "403":
         raise Wrong(f"{contender.name} answered {said} to what it should refuse")
 

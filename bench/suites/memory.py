@@ -50,7 +50,7 @@ def per_connection(bench, name, command, pids):
 def ours(bench, kind, turn):
     """A fresh node: what one kind of connection leaves behind would be there for the next kind."""
     node = Node(bench, f"memory-{kind}-{turn}")
-    conf = estate.nginx("/tmp", "8080").replace("stderr warn", "stderr notice")
+    conf = estate.nginx("/tmp", "8080")
     node.serve("web", ["/usr/sbin/nginx", "-c", "/work/nginx.conf"], node.workdir("web", nginx__conf=conf), "event method")
     node.serve("stream", ["/work/probe", "sink", "--hold", "--at", "0.0.0.0:9000"], node.workdir("stream"), "listening")
     time.sleep(2)
