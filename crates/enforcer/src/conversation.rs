@@ -74,7 +74,7 @@ impl Gate for Conversation<'_> {
         let count = node.current.count();
         let force = node.current.load();
         let snapshot = &force.snapshot;
-        let operation = || format!("{} {}", asked.method, asked.path.as_str());
+        let operation = || [asked.method, " ", asked.path.as_str()].concat();
         let judged = node.recorder.meters.decide.time(|| {
             let pair = connection.pair(snapshot)?;
             request::decide(snapshot, pair, asked, node.clock.now())

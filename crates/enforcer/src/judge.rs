@@ -1,8 +1,10 @@
 //! Who, where, may they: the same three questions for a fresh connection and for one that lives.
 
+use std::fmt::Write;
+
 use jiff::Timestamp;
 use ringfence_model::flow::Outcome;
-use ringfence_model::{OriginalDst, Protocol, WorkloadId};
+use ringfence_model::{OriginalDst, Position, Protocol, WorkloadId};
 use ringfence_policy::{
     Explanation, Moment, Operation, Recheck, Ruled, Seen, Snapshot, Verdict, WorkloadIx,
 };
@@ -187,7 +189,7 @@ fn ruled(
         let rule = snapshot.rule(verdict, to);
         let ruling = Ruling {
             reason: verdict.reason().as_str().to_owned(),
-            rule: rule.map(|at| at.to_string()).unwrap_or_default(),
+            rule: rule.map(spelled).unwrap_or_default(),
             generation,
             mode: verdict.mode().as_str(),
             cause,
@@ -226,6 +228,14 @@ fn ruled(
             ruling,
         })
     }
+}
+
+/// `FILE:LINE`, in memory that need not grow for most.
+fn spelled(at: &Position) -> String {
+    let mut text = String::with_capacity(64);
+    // Writing to a text cannot fail.
+    let _ = write!(text, "{at}");
+    text
 }
 
 /// Whether a destination is an address of our own in the compartment. No workload lives there.

@@ -33,6 +33,12 @@ impl Default for Buffer {
     }
 }
 
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.let_go();
+    }
+}
+
 impl Buffer {
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes
@@ -57,11 +63,17 @@ impl Buffer {
         if !self.bytes.is_empty() {
             return;
         }
+        self.let_go();
+    }
+
+    fn let_go(&mut self) {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         // Grown ones are dropped: a thread keeps little.
         if bytes.try_reclaim(BUFFER_MIN) && bytes.capacity() < 2 * BUFFER_MIN {
-            SPARE.with_borrow_mut(|spare| {
+            // A thread that is about to end keeps none.
+            let _kept_or_dropped = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
                 if spare.len() < SPARES {
                     spare.push(bytes);
                 }

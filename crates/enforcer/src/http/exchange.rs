@@ -15,6 +15,9 @@ use super::limits::INTERIM_MAX;
 use super::pump::{Broken, Pump};
 use crate::whole::Whole;
 
+/// By how much a head may grow when it is written in our form, before its memory has to.
+const HEAD_GROWTH: usize = 256;
+
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -320,7 +323,7 @@ impl Exchange {
                         Ok(head) => head,
                         Err(refusal) => return self.no_answer(Fault::Answer(refusal)),
                     };
-                    let mut staged = Vec::with_capacity(length + 64);
+                    let mut staged = Vec::with_capacity(length + HEAD_GROWTH);
                     if head.is_interim() {
                         *interims += 1;
                         if head.status == 101 {
