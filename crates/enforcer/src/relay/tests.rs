@@ -182,6 +182,12 @@ struct Torrent {
     reads: Vec<usize>,
 }
 
+impl Side for Torrent {
+    fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
 impl AsyncRead for Torrent {
     fn poll_read(
         mut self: Pin<&mut Self>,
