@@ -330,7 +330,7 @@ pub(crate) fn is_hung_up(descriptor: BorrowedFd<'_>) -> bool {
 pub(crate) fn reap_all(patience: std::time::Duration) {
     /// Between the first two looks, and between two at most: most end at once, and a start that waits is felt.
     const PAUSE: std::time::Duration = std::time::Duration::from_micros(50);
-    const PAUSE_MAX: std::time::Duration = std::time::Duration::from_millis(2);
+    const LONGEST: std::time::Duration = std::time::Duration::from_millis(2);
     let until = std::time::Instant::now() + patience;
     let mut pause = PAUSE;
     loop {
@@ -338,7 +338,7 @@ pub(crate) fn reap_all(patience: std::time::Duration) {
         match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG) } {
             0 if std::time::Instant::now() < until => {
                 std::thread::sleep(pause);
-                pause = (pause * 2).min(PAUSE_MAX);
+                pause = (pause * 2).min(LONGEST);
             }
             1.. => {}
             _ => return,

@@ -112,3 +112,45 @@ impl Buffer {
         std::future::poll_fn(|cx| self.poll_fill(cx, source)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn filled(source: &[u8]) -> Buffer {
+        let mut buffer = Buffer::default();
+        let mut source = source;
+        while buffer.fill(&mut source).await.unwrap() > 0 {}
+        buffer
+    }
+
+    fn kept() -> usize {
+        SPARE.with_borrow(Vec::len)
+    }
+
+    /// `SPARES`: an empty buffer holds nothing, and a thread keeps no more than so many for all of them.
+    #[tokio::test]
+    async fn memory_of_empty_buffers_stays_with_the_thread_up_to_a_bound() {
+        let mut buffers = Vec::new();
+        for _ in 0..=SPARES {
+            buffers.push(filled(b"a request").await);
+        }
+        assert_eq!(kept(), 0);
+        for (before, buffer) in buffers.iter_mut().enumerate() {
+            buffer.release();
+            assert_eq!(kept(), before.min(SPARES), "there is something in it");
+            buffer.consume(usize::MAX);
+            buffer.release();
+            assert_eq!(buffer.bytes.capacity(), 0);
+            assert_eq!(kept(), (before + 1).min(SPARES));
+        }
+        let again = filled(b"another").await;
+        assert_eq!((again.unread(), kept()), (&b"another"[..], SPARES - 1));
+        drop(again);
+        assert_eq!(kept(), SPARES);
+        // One that has grown is not kept.
+        SPARE.with_borrow_mut(Vec::clear);
+        drop(filled(&[b'x'; 4 * BUFFER_MIN]).await);
+        assert_eq!(kept(), 0);
+    }
+}

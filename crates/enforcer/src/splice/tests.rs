@@ -1,4 +1,5 @@
 use std::future::pending;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use rustix::net::SendFlags;
@@ -7,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::limits::RELAY_SHIFT;
 use crate::relay::{End, relay};
 
 /// More than the buffers of all sockets on the way hold.
@@ -125,4 +127,35 @@ async fn a_receiver_that_is_gone_costs_its_own_connection() {
     let busy = tokio::spawn(push(busy, 5));
     timeout(LONG, take(&mut prompt, 5)).await.unwrap();
     let _busy = busy.await.unwrap();
+}
+
+/// `RELAY_SHIFT`: so much at once, whether the receiver takes it or not.
+#[tokio::test]
+async fn no_more_is_moved_at_once_than_was_asked_for() {
+    let ((mut caller, left), (right, mut service)) = (pair().await, pair().await);
+    let sending = tokio::spawn(async move {
+        // Its end is the end of the test: the receiver takes no more at some time.
+        let _unless_cut = caller.write_all(&pattern(9, 0, MUCH)).await;
+    });
+    let (mut kept, mut moved, mut stuck) = (Vec::new(), 0, false);
+    while !stuck {
+        left.readable().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let step = shift(left.as_fd(), right.as_fd(), RELAY_SHIFT, &mut kept).unwrap();
+        assert!(
+            step.count + kept.len() <= RELAY_SHIFT,
+            "{step:?} {}",
+            kept.len()
+        );
+        (moved, stuck) = (moved + step.count, step.stuck);
+    }
+    assert!(!kept.is_empty());
+    let mut got = vec![0; moved];
+    service.read_exact(&mut got).await.unwrap();
+    got.extend_from_slice(&kept);
+    assert!(
+        got == pattern(9, 0, got.len()),
+        "bytes changed, or in another order"
+    );
+    sending.abort();
 }
