@@ -80,7 +80,10 @@ const HOST: Value = Value::Pattern(
     r"^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$",
     "payments.internal",
 );
-const OPERATION: Value = Value::Pattern(r"^(connect|send|[^ ]+ /.*)$", "GET /customers/*");
+const OPERATION: Value = Value::Pattern(
+    r"^(connect|send|[^ ]+ /.*|[A-Za-z_][A-Za-z0-9_.]*/([A-Za-z_][A-Za-z0-9_]*|\*))$",
+    "GET /customers/*",
+);
 const PATH: Value = Value::Pattern("^/.*[^/]", "/opt/agents");
 const WORDS: Value = Value::Text(TEXT_MAX);
 const CONDITION: Value = Value::Text(CONDITION_MAX);
@@ -549,7 +552,10 @@ pub(super) const CASE: Shape = Shape {
 };
 
 /// Concrete, and possibly a path that is refused.
-const CLAIM: Value = Value::Pattern("^(connect|send|[^ ]+ .+)$", "GET /customers/42");
+const CLAIM: Value = Value::Pattern(
+    r"^(connect|send|[^ ]+ [\s\S]+|[^ /]+/[^ /]+)$",
+    "GET /customers/42",
+);
 
 pub(super) const OWN_TEST: Shape = Shape {
     later: LATER,

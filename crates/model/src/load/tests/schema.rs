@@ -86,6 +86,14 @@ fn what_an_editor_can_see_is_seen() {
             true,
         ),
         (
+            "{protocol: grpc, port: 80, receive: [{agent: a, operations: [a.B/C, 'a.B/*']}]}",
+            true,
+        ),
+        (
+            "{protocol: grpc, port: 80, receive: [{agent: a, operations: [a.B]}]}",
+            false,
+        ),
+        (
             "{protocol: http, port: 80, receive: [{agent: a, service: b, operations: [GET /]}]}",
             false,
         ),
