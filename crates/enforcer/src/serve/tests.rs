@@ -69,7 +69,7 @@ fn a_socket_is_looked_at_again_after_so_many_turns_of_others() {
     let (told, written) = mpsc::channel();
     runtime.spawn(std::future::poll_fn(move |cx| {
         let turn = count.fetch_add(1, Ordering::Relaxed);
-        if turn % 1009 == 0 && turn > 0 {
+        if turn > 0 && turn.is_multiple_of(1009) {
             near.write_all(b"x").unwrap();
             told.send(turn).unwrap();
         }
