@@ -410,6 +410,7 @@ mod tests {
     use super::*;
 
     /// Somebody in the place of process 1.
+    #[expect(clippy::zombie_processes, reason = "what is tested waits for it")]
     fn init(program: &[&str]) -> (Init, OwnedFd) {
         let (control, far) = channel::pair().unwrap();
         let child = std::process::Command::new(program[0])

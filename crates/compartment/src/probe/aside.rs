@@ -174,6 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "what is tested waits for it")]
     fn a_probe_that_does_not_end_is_ended_and_is_a_failure() {
         let (near, far) = channel::pair().unwrap();
         Teller(far.try_clone().unwrap()).tell(Finding::ok("first", "begun"));

@@ -365,6 +365,7 @@ mod tests {
 
     #[test]
     #[ignore = "reaps the children of other tests as well; run in a process of its own by the one above"]
+    #[expect(clippy::zombie_processes, reason = "what is tested waits for it")]
     fn reaps() {
         let (patience, long) = (Duration::from_millis(80), Duration::from_secs(600));
         // Not to hold the pipes of whoever runs this open, should it fail.

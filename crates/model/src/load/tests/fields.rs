@@ -615,6 +615,10 @@ fn processes_are_bounded_from_the_fewest_to_the_most_that_can_be_asked_for() {
     }
     let told = format!("7:23 processes must be a number from {least} to {most}");
     for refused in [least - 1, most + 1, 0] {
-        assert_eq!(errors(&with(refused)), [told.clone()], "{refused}");
+        assert_eq!(
+            errors(&with(refused)),
+            std::slice::from_ref(&told),
+            "{refused}"
+        );
     }
 }
