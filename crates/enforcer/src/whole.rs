@@ -20,6 +20,9 @@ use tokio::net::TcpStream;
 
 use crate::splice::Side;
 
+/// Bytes asked for where probably none are.
+const ASKED_FOR: usize = 512;
+
 /// The connection.
 #[derive(Debug)]
 pub(crate) struct Whole {
@@ -72,7 +75,8 @@ impl AsyncRead for Whole {
 impl Whole {
     /// Reads without having been told that there is something. Whoever asked for that is told when there is.
     fn ask_the_kernel(&self, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let room = buffer.initialize_unfilled();
+        // Mostly nothing is there, and memory that is written to, be it with zeros, is memory that is taken.
+        let room = buffer.initialize_unfilled_to(buffer.remaining().min(ASKED_FOR));
         match retry_on_intr(|| recv(&self.tcp, &mut *room, RecvFlags::DONTWAIT)) {
             Ok((count, _)) => {
                 buffer.advance(count);
