@@ -6,6 +6,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment};
+use ringfence_model::path::Allowances;
 
 /// Most states of one search.
 const STATES_MAX: usize = 20_000;
@@ -24,10 +25,26 @@ pub(crate) enum Witness {
     Unknown,
 }
 
+/// Whether a path may have empty segments before its last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Empty {
+    Accepted,
+    Refused,
+}
+
+impl From<Allowances> for Empty {
+    fn from(allowances: Allowances) -> Self {
+        match allowances.empty_segment {
+            true => Self::Accepted,
+            false => Self::Refused,
+        }
+    }
+}
+
 /// An operation that some pattern of each of `required` has and no pattern of `forbidden` has.
 ///
 /// Patterns are all of one protocol: that of the first list, which must not be empty to have a witness.
-pub(crate) fn witness(required: &[&[&Pattern]], forbidden: &[&Pattern]) -> Witness {
+pub(crate) fn witness(required: &[&[&Pattern]], forbidden: &[&Pattern], empty: Empty) -> Witness {
     let Some(first) = required.first().and_then(|list| list.first()) else {
         return Witness::None;
     };
@@ -41,7 +58,7 @@ pub(crate) fn witness(required: &[&[&Pattern]], forbidden: &[&Pattern]) -> Witne
                 .map(|list| list.iter().filter_map(http).collect())
                 .collect();
             let forbidden: Vec<HttpPattern> = forbidden.iter().filter_map(http).collect();
-            let found = Search::new(&owned, &forbidden).run();
+            let found = Search::new(&owned, &forbidden, empty).run();
             match (first, found) {
                 // A call is written without its method: patterns of calls all have the same.
                 (Pattern::Grpc(_), Witness::Found(request)) => {
@@ -71,6 +88,7 @@ fn single(
 struct Search<'a> {
     required: &'a [Vec<HttpPattern>],
     forbidden: &'a [HttpPattern],
+    empty: Empty,
     seen: HashSet<(usize, Vec<u64>)>,
     states: usize,
 }
@@ -79,10 +97,11 @@ struct Search<'a> {
 type Alive<'a> = Vec<Vec<&'a HttpPattern>>;
 
 impl<'a> Search<'a> {
-    fn new(required: &'a [Vec<HttpPattern>], forbidden: &'a [HttpPattern]) -> Self {
+    fn new(required: &'a [Vec<HttpPattern>], forbidden: &'a [HttpPattern], empty: Empty) -> Self {
         Self {
             required,
             forbidden,
+            empty,
             seen: HashSet::new(),
             states: 0,
         }
@@ -152,8 +171,8 @@ impl<'a> Search<'a> {
         {
             return Some(true);
         }
-        // An empty segment is the last one.
-        if depth > 0 && path[depth - 1].is_empty() {
+        // Where they are refused, an empty segment is the last one.
+        if self.empty == Empty::Refused && depth > 0 && path[depth - 1].is_empty() {
             return Some(false);
         }
         // Past the last segment of all patterns, one more segment changes nothing.
@@ -218,7 +237,6 @@ fn unused(word: &str, known: &BTreeSet<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use ringfence_model::Protocol;
-    use ringfence_model::path::Allowances;
 
     use super::*;
 
@@ -233,7 +251,11 @@ mod tests {
             required.iter().map(|list| list.iter().collect()).collect();
         let required: Vec<&[&Pattern]> = required.iter().map(Vec::as_slice).collect();
         let forbidden = parse(forbidden);
-        witness(&required, &forbidden.iter().collect::<Vec<_>>())
+        witness(
+            &required,
+            &forbidden.iter().collect::<Vec<_>>(),
+            Empty::Refused,
+        )
     }
 
     fn found(required: &[&[&str]], forbidden: &[&str]) -> String {
@@ -263,11 +285,15 @@ mod tests {
         assert_eq!(ask(&[&["GET /a/*"]], &["* /**"]), Witness::None);
         assert_eq!(ask(&[&[]], &[]), Witness::None);
         assert_eq!(
-            witness(&[&[&Pattern::Send]], &[]),
+            witness(&[&[&Pattern::Send]], &[], Empty::Refused),
             Witness::Found("send".into())
         );
         assert_eq!(
-            witness(&[&[&Pattern::Connect]], &[&Pattern::Connect]),
+            witness(
+                &[&[&Pattern::Connect]],
+                &[&Pattern::Connect],
+                Empty::Refused
+            ),
             Witness::None
         );
     }
@@ -278,6 +304,9 @@ mod tests {
             |text: &str| Pattern::parse(text, Protocol::Grpc, Allowances::default()).unwrap();
         let (any, all, one) = (grpc("*"), grpc("a.C/*"), grpc("a.C/Do"));
         let found = |text: &str| Witness::Found(text.to_owned());
+        let witness = |required: &[&[&Pattern]], forbidden: &[&Pattern]| {
+            witness(required, forbidden, Empty::Refused)
+        };
         assert_eq!(witness(&[&[&any], &[&all]], &[]), found("a.C/x"));
         assert_eq!(witness(&[&[&all], &[&one]], &[]), found("a.C/Do"));
         assert_eq!(witness(&[&[&any]], &[&all]), found("x/x"));
@@ -306,7 +335,7 @@ mod tests {
         ];
         for (outer, inner) in texts.iter().flat_map(|a| texts.iter().map(move |b| (a, b))) {
             let (wide, narrow) = (http(outer), http(inner));
-            let left = witness(&[&[&narrow]], &[&wide]);
+            let left = witness(&[&[&narrow]], &[&wide], Empty::Refused);
             let covered = crate::patterns::covers(&wide, &narrow);
             assert_eq!(
                 left == Witness::None,
@@ -314,6 +343,16 @@ mod tests {
                 "{outer} over {inner}: {left:?}"
             );
         }
+    }
+
+    /// A receiver that takes `//` has operations that others have not.
+    #[test]
+    fn empty_segments_are_searched_where_they_are_accepted() {
+        let (wide, narrow) = (http("GET /**"), [http("GET /"), http("GET /*/**")]);
+        let forbidden: Vec<&Pattern> = narrow.iter().collect();
+        let found = |empty| witness(&[&[&wide]], &forbidden, empty);
+        assert_eq!(found(Empty::Refused), Witness::None);
+        assert_eq!(found(Empty::Accepted), Witness::Found("GET //x".into()));
     }
 
     #[test]

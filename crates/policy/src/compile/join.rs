@@ -7,7 +7,7 @@ use ringfence_model::resource::Forbids;
 
 use super::Compiler;
 use crate::snapshot::List;
-use crate::space::{Witness, witness};
+use crate::space::{Empty, Witness, witness};
 use crate::trie::Root;
 use crate::verdict::RuleRef;
 
@@ -87,11 +87,16 @@ impl Compiler<'_> {
 
     /// What those leave a receiver.
     fn fences(&self, to: u32, walls: &[usize]) -> Fences<'_> {
-        let mut fences = Fences::default();
+        let mut fences = Fences {
+            required: Vec::new(),
+            forbidden: Vec::new(),
+            empty: Empty::Refused,
+        };
         let workload = &self.snapshot.workloads[to as usize];
         let Some((protocol, _)) = workload.serves else {
             return fences;
         };
+        fences.empty = workload.path_allowances.into();
         let dialect = (protocol, workload.path_allowances);
         for &wall in walls {
             let guardrail = &self.snapshot.guardrails[wall];
@@ -128,10 +133,10 @@ impl Compiler<'_> {
 type Meeting = (Root, Option<Root>, Vec<usize>);
 
 /// What guardrails without condition leave over: operations of every list required, and of none forbidden.
-#[derive(Default)]
 struct Fences<'a> {
     required: Vec<Vec<&'a Pattern>>,
     forbidden: Vec<&'a Pattern>,
+    empty: Empty,
 }
 
 impl Fences<'_> {
@@ -144,7 +149,7 @@ impl Fences<'_> {
         let singles: Vec<[&Pattern; 1]> = patterns.iter().map(|&pattern| [pattern]).collect();
         let mut required: Vec<&[&Pattern]> = singles.iter().map(|single| &single[..]).collect();
         required.extend(self.required.iter().map(Vec::as_slice));
-        witness(&required, &self.forbidden) != Witness::None
+        witness(&required, &self.forbidden, self.empty) != Witness::None
     }
 }
 

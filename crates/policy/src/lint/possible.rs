@@ -3,13 +3,11 @@
 use ringfence_model::operation::Pattern;
 use ringfence_model::path::Allowances;
 
-use crate::patterns::covers;
 use crate::space::{Witness, witness};
 
 /// Whether some operation of `rule` belongs to every list of `required` and to no pattern of `forbidden`.
 ///
-/// It may say yes where the answer is no: for services that accept empty segments, which the search leaves out, and where
-/// the search is cut off.
+/// It may say yes where the answer is no: where the search is cut off.
 pub(crate) fn remains(
     rule: &Pattern,
     required: &[&[Pattern]],
@@ -20,11 +18,7 @@ pub(crate) fn remains(
     lists.extend(required.iter().map(|list| list.iter().collect()));
     let lists: Vec<&[&Pattern]> = lists.iter().map(Vec::as_slice).collect();
     let forbidden: Vec<&Pattern> = forbidden.iter().flat_map(|list| list.iter()).collect();
-    if allowances.empty_segment {
-        let meets = |list: &&[Pattern]| list.iter().any(|other| other.overlaps(rule));
-        return required.iter().all(meets) && !forbidden.iter().any(|other| covers(other, rule));
-    }
-    witness(&lists, &forbidden) != Witness::None
+    witness(&lists, &forbidden, allowances.into()) != Witness::None
 }
 
 #[cfg(test)]
