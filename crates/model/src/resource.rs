@@ -360,8 +360,31 @@ pub struct Test {
     pub name: Name,
     /// Each must hold.
     pub cases: Vec<TestCase>,
+    /// So must each of these.
+    #[serde(default)]
+    pub reaches: Vec<ReachCase>,
     /// Where it stands.
     pub at: Position,
+}
+
+/// A claim about what one workload can reach, directly and through others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReachCase {
+    /// Who was taken over.
+    pub from: Name,
+    /// Who is to be reached, or not.
+    pub to: Name,
+    /// Whether it must be reachable.
+    pub reachable: bool,
+    /// Most connections on the way; `None`: any number.
+    pub hops: Option<u32>,
+    /// Where it stands.
+    pub at: Position,
+}
+
+impl ReachCase {
+    /// Most that `hops` can ask for: no estate is deeper than what its files can hold.
+    pub const HOPS_MAX: u32 = 10_000;
 }
 
 /// One claim of a [`Test`].

@@ -149,7 +149,11 @@ impl Snapshot {
             .unwrap_or_default()
     }
 
-    fn guards(&self, from: WorkloadIx, to: WorkloadIx) -> impl Iterator<Item = &Guardrail> {
+    pub(crate) fn guards(
+        &self,
+        from: WorkloadIx,
+        to: WorkloadIx,
+    ) -> impl Iterator<Item = &Guardrail> {
         self.guardrails
             .iter()
             .filter(move |guardrail| guardrail.concerns(from.index, to.index))
@@ -426,7 +430,7 @@ impl Snapshot {
         Ok(())
     }
 
-    fn about<'a>(
+    pub(crate) fn about<'a>(
         &'a self,
         from: WorkloadIx,
         to: WorkloadIx,
@@ -479,7 +483,7 @@ impl Snapshot {
 }
 
 /// What softens a workload's policy at this time.
-fn soft_at(facts: &Facts, now: Timestamp) -> Option<Soft> {
+pub(crate) fn soft_at(facts: &Facts, now: Timestamp) -> Option<Soft> {
     facts.soft.filter(|soft| soft.from <= now && now < soft.end)
 }
 

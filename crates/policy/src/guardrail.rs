@@ -22,6 +22,8 @@ pub(crate) struct Guardrail {
     pub(crate) from: Members,
     pub(crate) to: Members,
     pub(crate) forbids: Forbids,
+    /// As written.
+    pub(crate) texts: Vec<Box<str>>,
     /// Its operations, as receivers of each dialect read them.
     pub(crate) lists: Vec<(Dialect, Root)>,
     pub(crate) when: Option<Condition>,

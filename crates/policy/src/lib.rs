@@ -17,7 +17,9 @@ mod batch;
 mod compile;
 mod condition;
 mod decide;
+mod diff;
 mod explain;
+mod extent;
 mod guardrail;
 mod lint;
 mod listing;
@@ -27,6 +29,7 @@ mod patterns;
 mod snapshot;
 mod source;
 mod space;
+mod spread;
 mod testing;
 mod trie;
 mod verdict;
@@ -37,12 +40,14 @@ pub use compile::provisional_addresses;
 pub use condition::{
     BODY_MAX, Body, ConditionError, Moment, Request, Seen, WithError, panic_is_contained,
 };
+pub use diff::{Change, Depends, Diff, Direction, Effect, Fact, facts};
 pub use explain::{Answer, Explanation};
 pub use lint::{
     CODES, Code, EXEMPTION_NOTICE_DAYS, Finding, Level, MODE_NOTICE_DAYS, allowed, code, lint,
 };
 pub use listing::{Reach, Softened, reach, softened};
 pub use snapshot::{AddressBook, Snapshot, Workload, WorkloadIx};
-pub use testing::TestReport;
+pub use spread::{Edge, Radius, Reached, Web};
+pub use testing::{Claimed, TestReport};
 pub use verdict::{Operation, Reason, Recheck, Ruled, Verdict};
 pub use with::read_with;

@@ -1,13 +1,17 @@
 //! Who may reach what, as both ends, guardrails and the calendar leave it.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use ringfence_model::operation::Pattern;
-use ringfence_model::resource::Policy;
+use ringfence_model::resource::{Forbids, Policy};
 use ringfence_model::{Estate, Position, Protocol, WorkloadId};
 
-use crate::lint::remains;
-use crate::lint::view::{Bar, Receives, Rule, View, Workload};
-use crate::patterns::{covers, meet, written};
+use crate::condition::Asked;
+use crate::extent::{Extent, Patch, Region};
+use crate::guardrail::Guardrail;
+use crate::patterns::{covers, written};
+use crate::snapshot::{Snapshot, WorkloadIx};
+use crate::space::Witness;
 
 /// Operations that one workload may do to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,16 +47,16 @@ pub struct Softened {
     pub until: Date,
 }
 
-/// All that may be done on the day `today` (UTC), by initiator and receiver. Equal and narrower operations of the same two
-/// are left out.
-pub fn reach(estate: &Estate, today: Date) -> Vec<Reach> {
-    let view = View::new(estate, today);
+/// All that may be done at `now`, by initiator and receiver. Equal and narrower operations of the same two are left out, and so
+/// is what a soft policy refuses and lets pass. A condition that reads only what resources say is asked, not listed.
+pub fn reach(snapshot: &Snapshot, now: Timestamp) -> Vec<Reach> {
     let mut all = Vec::new();
-    for from in view.workloads.values() {
-        for (peer, list) in &from.initiates {
-            if let Some(to) = view.workloads.get(peer) {
-                between(&view, from, to, &list.rules, &mut all);
-            }
+    for from in snapshot.workloads() {
+        let Some(facts) = snapshot.facts.get(from.index as usize) else {
+            continue;
+        };
+        for (peer, _) in &facts.initiate {
+            between(snapshot, from, snapshot.ix(*peer), now, &mut all);
         }
     }
     all
@@ -71,155 +75,94 @@ pub fn softened(estate: &Estate, today: Date) -> Vec<Softened> {
     estate.policies.iter().filter_map(soft).collect()
 }
 
-/// A row while it is made.
-struct Draft<'a> {
-    pattern: Pattern,
-    ours: &'a Rule<'a>,
-    theirs: Option<&'a Rule<'a>>,
-}
-
-impl Draft<'_> {
-    fn conditions(&self) -> Vec<&str> {
-        let rules = [Some(self.ours), self.theirs];
-        let conditions = rules
-            .into_iter()
-            .flatten()
-            .filter_map(|rule| rule.operation.when.as_ref());
-        conditions.map(|when| when.text.as_str()).collect()
-    }
-
-    fn until(&self) -> Option<Date> {
-        let theirs = self.theirs.and_then(|rule| rule.operation.until);
-        [self.ours.operation.until, theirs]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    /// Whether the other one says all that this one says. Conditions see names of segments, which may differ.
-    fn within(&self, other: &Self) -> bool {
-        let ends = match (other.until(), self.until()) {
-            (None, _) => true,
-            (Some(other), Some(own)) => other >= own,
-            (Some(_), None) => false,
-        };
-        other.conditions().is_empty() && ends && covers(&other.pattern, &self.pattern)
-    }
-}
-
 fn between(
-    view: &View<'_>,
-    from: &Workload<'_>,
-    to: &Workload<'_>,
-    rules: &[Rule<'_>],
+    snapshot: &Snapshot,
+    from: WorkloadIx,
+    to: WorkloadIx,
+    now: Timestamp,
     all: &mut Vec<Reach>,
 ) {
-    let Some(serves) = to.serves else {
+    let (Some(source), Some(target)) = (snapshot.get(from), snapshot.get(to)) else {
         return;
     };
-    let exemption = to.service.and_then(crate::lint::exemption);
-    if exemption.is_some_and(|until| until < view.today) {
+    let Some(dialect) = snapshot.dialect(to) else {
         return;
-    }
-    let theirs: Option<&[Rule<'_>]> = match &to.receives {
-        Receives::Anyone => None,
-        Receives::NoPolicy => return,
-        Receives::Listed(lists, _) => match lists.get(&from.id.name) {
-            Some(list) => Some(&list.rules),
-            None => return,
-        },
     };
-    let bars: Vec<(&Bar<'_>, Vec<Pattern>)> = view
-        .bars(&from.id.name, &to.id.name)
-        .map(|bar| (bar, bar.patterns(serves)))
+    // Guardrails that are about the two, each with its operations as this receiver reads them, and whether it always holds.
+    let bars: Vec<(&Guardrail, Vec<Pattern>, bool)> = snapshot
+        .guards(from, to)
+        .filter_map(|guardrail| {
+            let settled = guardrail
+                .when
+                .as_ref()
+                .map(|when| snapshot.settled(when, [from, to]));
+            let always = match settled {
+                Some(Some(Asked::Fails)) => return None,
+                Some(None) => false,
+                None | Some(Some(_)) => true,
+            };
+            Some((guardrail, guardrail.patterns(dialect), always))
+        })
         .collect();
-    let always = |bar: &Bar<'_>| bar.guardrail.when.is_none();
-    let only: Vec<&[Pattern]> = bars
-        .iter()
-        .filter(|(bar, _)| always(bar) && !bar.denies())
-        .map(|(_, patterns)| patterns.as_slice())
-        .collect();
-    let denied: Vec<&[Pattern]> = bars
-        .iter()
-        .filter(|(bar, _)| always(bar) && bar.denies())
-        .map(|(_, patterns)| patterns.as_slice())
-        .collect();
-    let mut drafts = agreed(view.today, rules, theirs);
-    for list in only {
-        drafts = narrowed(drafts, list);
-    }
-    drafts.retain(|draft| remains(&draft.pattern, &[], &denied, serves.1));
-    for draft in distinct(drafts) {
-        let touching = bars.iter().filter(|(bar, patterns)| {
-            let overlaps = patterns.iter().any(|it| it.overlaps(&draft.pattern));
-            let inside = patterns.iter().any(|it| covers(it, &draft.pattern));
-            if bar.denies() { overlaps } else { !inside }
-        });
-        all.push(Reach {
-            from: from.id.clone(),
-            to: to.id.clone(),
-            protocol: serves.0,
-            operation: written(&draft.pattern),
-            when: draft.conditions().into_iter().map(str::to_owned).collect(),
-            until: draft.until().into_iter().chain(exemption).min(),
-            guardrails: touching
-                .map(|(bar, _)| bar.guardrail.name.to_string())
-                .collect(),
-            rule: draft.ours.operation.at.clone(),
-            receive_rule: draft.theirs.map(|rule| rule.operation.at.clone()),
-        });
-    }
-}
-
-/// What both lists have, pattern by pattern.
-fn agreed<'a>(today: Date, ours: &'a [Rule<'a>], theirs: Option<&'a [Rule<'a>]>) -> Vec<Draft<'a>> {
-    let mut drafts = Vec::new();
-    for ours in ours.iter().filter(|rule| !rule.ended(today)) {
-        match theirs {
-            None => drafts.push(Draft {
-                pattern: ours.pattern.clone(),
-                ours,
-                theirs: None,
-            }),
-            Some(theirs) => {
-                let live = theirs.iter().filter(|rule| !rule.ended(today));
-                drafts.extend(live.filter_map(|theirs| {
-                    Some(Draft {
-                        pattern: meet(&ours.pattern, &theirs.pattern)?,
-                        ours,
-                        theirs: Some(theirs),
-                    })
-                }));
+    let mut rows = Extent::default();
+    for region in snapshot.agreed(from, to, now) {
+        if region.term.soft.is_some() {
+            continue;
+        }
+        let mut patches = vec![region.patch.clone()];
+        let mut denied = Vec::new();
+        for (guardrail, patterns, _) in bars.iter().filter(|(_, _, always)| *always) {
+            match guardrail.forbids {
+                Forbids::Listed => denied.extend(patterns),
+                Forbids::Others => {
+                    let each = |patch: &Patch| -> Vec<Patch> {
+                        patterns.iter().filter_map(|it| patch.within(it)).collect()
+                    };
+                    patches = patches.iter().flat_map(each).collect();
+                }
+            }
+        }
+        for patch in patches {
+            let left = denied.iter().fold(patch.clone(), |left, it| left.but(it));
+            if left.example(target.path_allowances.into()) != Witness::None {
+                rows.add(Region {
+                    patch,
+                    ..region.clone()
+                });
             }
         }
     }
-    drafts
-}
-
-fn narrowed<'a>(drafts: Vec<Draft<'a>>, list: &[Pattern]) -> Vec<Draft<'a>> {
-    let each = |draft: Draft<'a>| {
-        let met: Vec<Draft<'a>> = list
-            .iter()
-            .filter_map(|only| {
-                Some(Draft {
-                    pattern: meet(&draft.pattern, only)?,
-                    ..draft
-                })
-            })
-            .collect();
-        met
-    };
-    drafts.into_iter().flat_map(each).collect()
-}
-
-/// Without those that another one says as well; of two that say the same, the first stays.
-fn distinct(drafts: Vec<Draft<'_>>) -> Vec<Draft<'_>> {
-    let mut kept: Vec<Draft<'_>> = Vec::new();
-    for draft in drafts {
-        if !kept.iter().any(|other| draft.within(other)) {
-            kept.retain(|other| !other.within(&draft));
-            kept.push(draft);
-        }
+    let rule = |reference| Some(snapshot.rule_at(reference)?.at.clone());
+    for Region {
+        patch,
+        term,
+        ours,
+        theirs,
+    } in &rows.regions
+    {
+        let touching = bars.iter().filter(|(guardrail, patterns, _)| {
+            let overlaps = patterns.iter().any(|it| it.overlaps(&patch.pattern));
+            let inside = patterns.iter().any(|it| covers(it, &patch.pattern));
+            match guardrail.forbids {
+                Forbids::Listed => overlaps,
+                Forbids::Others => !inside,
+            }
+        });
+        let Some(ours) = rule(*ours) else {
+            continue;
+        };
+        all.push(Reach {
+            from: source.id.clone(),
+            to: target.id.clone(),
+            protocol: dialect.0,
+            operation: written(&patch.pattern),
+            when: term.conditions(),
+            until: term.until,
+            guardrails: touching
+                .map(|(guardrail, ..)| guardrail.name.to_string())
+                .collect(),
+            rule: ours,
+            receive_rule: rule(*theirs),
+        });
     }
-    kept
 }

@@ -3,6 +3,8 @@
 //! They are run at every compilation, where one that does not hold rejects the generation, and when somebody asks how all
 //! of them do.
 
+mod reach;
+
 use jiff::Timestamp;
 use ringfence_model::resource::{TestPeer, With};
 use ringfence_model::{Diagnostic, Estate, Position};
@@ -10,6 +12,7 @@ use ringfence_model::{Diagnostic, Estate, Position};
 use crate::condition::{Moment, WithError};
 use crate::explain::cut;
 use crate::snapshot::Snapshot;
+use crate::spread::Web;
 use crate::verdict::Ruled;
 
 /// When the tests are run, unless they say so themselves: before any exemption or rule can have ended, and before any mode
@@ -25,10 +28,8 @@ pub struct TestReport {
     pub from: String,
     /// Receiver.
     pub to: String,
-    /// The operation, as written.
-    pub operation: String,
-    /// Whether it must be allowed.
-    pub allow: bool,
+    /// What must come out.
+    pub claimed: Claimed,
     /// Where it stands.
     pub at: Position,
     /// Why the decision is what it is.
@@ -39,10 +40,37 @@ pub struct TestReport {
     pub failure: Option<Diagnostic>,
 }
 
+/// What a test says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Of one operation.
+    Operation {
+        /// As written.
+        text: String,
+        /// Whether it must be allowed.
+        allow: bool,
+    },
+    /// Of all ways between the two, directly and through others.
+    Reach {
+        /// Whether there must be one.
+        reachable: bool,
+        /// Most connections on it.
+        hops: Option<u32>,
+    },
+}
+
 impl TestReport {
-    /// `allow` or `deny`: what must come out.
+    /// `allow`, `deny`, `reachable` or `unreachable`: what must come out.
     pub fn expected(&self) -> &'static str {
-        word(self.allow)
+        match &self.claimed {
+            Claimed::Operation { allow, .. } => word(*allow),
+            Claimed::Reach {
+                reachable: true, ..
+            } => "reachable",
+            Claimed::Reach {
+                reachable: false, ..
+            } => "unreachable",
+        }
     }
 }
 
@@ -53,7 +81,19 @@ fn word(allow: bool) -> &'static str {
 impl Snapshot {
     /// Runs every test of `estate`, which this snapshot is made of, in the order of policies, then of test resources.
     pub fn test<'a>(&'a self, estate: &'a Estate) -> impl Iterator<Item = TestReport> + 'a {
-        claims(estate).map(|claim| check(self, &claim))
+        let reaches = estate.tests.iter().flat_map(|test| {
+            let of = format!("Test {}", test.name);
+            test.reaches.iter().map(move |case| (of.clone(), case))
+        });
+        // Made for the first of them, and looked at as far as they ask.
+        let mut web = None;
+        let reaches = reaches.map(move |(of, case)| {
+            let web = web.get_or_insert_with(|| Web::new(self, THEN));
+            reach::check(self, web, of, case)
+        });
+        claims(estate)
+            .map(|claim| check(self, &claim))
+            .chain(reaches)
     }
 }
 
@@ -124,8 +164,10 @@ fn check(snapshot: &Snapshot, claim: &Claim<'_>) -> TestReport {
             of: of.clone(),
             from: (*from).to_owned(),
             to: (*to).to_owned(),
-            operation: (*operation).to_owned(),
-            allow: *allow,
+            claimed: Claimed::Operation {
+                text: (*operation).to_owned(),
+                allow: *allow,
+            },
             at: (*at).clone(),
             reason,
             rule: rule.clone(),

@@ -96,7 +96,7 @@ proptest! {
     ) {
         let estate = estate(&text(&initiate, &receive, &bars));
         let snapshot = try_compile(&estate).unwrap();
-        let rows = reach(&estate, TODAY);
+        let rows = reach(&snapshot, now());
         for (request, allowed) in universe().iter().zip(decisions(&snapshot)) {
             let exact = http(request);
             let of: Vec<&Reach> = rows.iter().filter(|row| http(&row.operation).overlaps(&exact)).collect();
@@ -147,7 +147,7 @@ fn rows(text: &str) -> Vec<(String, Vec<String>, Vec<String>)> {
             it.guardrails,
         )
     };
-    reach(&estate(text), TODAY).into_iter().map(row).collect()
+    reach(&compile(text), now()).into_iter().map(row).collect()
 }
 
 #[test]
@@ -172,11 +172,11 @@ fn an_exemption_ends_what_is_listed() {
         )
     };
     assert_eq!(rows(&with("2026-05-31")), []);
-    let found = reach(&estate(&with("2026-06-01")), TODAY);
+    let found = reach(&compile(&with("2026-06-01")), now());
     assert_eq!(
         (found[0].operation.as_str(), found[0].until),
         ("connect", Some(TODAY))
     );
-    let found = reach(&estate(&with("2028-01-01")), TODAY);
+    let found = reach(&compile(&with("2028-01-01")), now());
     assert_eq!(found[0].until, Some(date(2027, 1, 1)));
 }

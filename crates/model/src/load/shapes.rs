@@ -2,6 +2,7 @@
 //! that editors and loader cannot disagree about them.
 
 use crate::limits::{PROCESSES_MAX, PROCESSES_MIN};
+use crate::resource::ReachCase;
 
 use super::{API_VERSION, CONDITION_MAX, LABEL_MAX, LABELS_MAX, TEXT_MAX};
 
@@ -102,7 +103,7 @@ pub(super) const KINDS: [(&str, Value); 5] = [
     ("Guardrail", Value::Map(&GUARDRAIL)),
     (
         "Test",
-        Value::Either(&[Value::Map(&TESTS), Value::Map(&CASE)]),
+        Value::Either(&[Value::Map(&TESTS), Value::Map(&CASE), Value::Map(&REACH)]),
     ),
 ];
 
@@ -529,14 +530,14 @@ pub(super) const TESTS: Shape = Shape {
         "tests",
         &[field(
             "tests",
-            Value::Some(&Value::Map(&CASE)),
+            Value::Some(&Value::Either(&[Value::Map(&CASE), Value::Map(&REACH)])),
             "claims that must hold at every load",
         )],
     )
 };
 
 pub(super) const CASE: Shape = Shape {
-    later: LATER,
+    later: &["when"],
     required: &["from", "to"],
     either: &[["allow", "deny"]],
     ..shape(
@@ -547,6 +548,33 @@ pub(super) const CASE: Shape = Shape {
             field("allow", CLAIM, "an operation that must be allowed"),
             field("deny", CLAIM, "an operation that must be denied"),
             field("with", Value::Anything, "what conditions see"),
+        ],
+    )
+};
+
+pub(super) const REACH: Shape = Shape {
+    later: &["when", "with"],
+    required: &["from"],
+    either: &[["unreachable", "reachable"]],
+    ..shape(
+        "reachTest",
+        &[
+            field("from", NAME, "who was taken over"),
+            field(
+                "unreachable",
+                NAME,
+                "whom it must not reach, directly or through others",
+            ),
+            field(
+                "reachable",
+                NAME,
+                "whom it must reach, directly or through others",
+            ),
+            field(
+                "hops",
+                Value::Number(1, ReachCase::HOPS_MAX),
+                "most connections on the way; without it, any number",
+            ),
         ],
     )
 };

@@ -6,7 +6,7 @@ use super::fields::{Fields, Reader};
 use super::shapes;
 use super::tree::{Mark, Node, Value};
 use crate::Name;
-use crate::resource::{PolicyTest, Test, TestCase, TestPeer, With};
+use crate::resource::{PolicyTest, ReachCase, Test, TestCase, TestPeer, With};
 
 /// One claim, after `from` and `to`.
 struct Claim {
@@ -14,6 +14,18 @@ struct Claim {
     operation: String,
     with: Option<With>,
     at: crate::Position,
+}
+
+/// Of one resource.
+#[derive(Default)]
+struct Claims {
+    cases: Vec<TestCase>,
+    reaches: Vec<ReachCase>,
+}
+
+/// Whether one of these keys stands in a mapping.
+fn has(node: &Node, names: &[&str]) -> bool {
+    matches!(&node.value, Value::Map(entries) if entries.iter().any(|(key, _)| names.contains(&key.text.as_str())))
 }
 
 impl Reader<'_> {
@@ -31,8 +43,9 @@ impl Reader<'_> {
             return None;
         };
         let mut references = Vec::new();
-        let many = matches!(&spec.value, Value::Map(entries) if entries.iter().any(|(key, _)| key.text == "tests"));
-        let cases = if many {
+        let many = has(spec, &["tests"]);
+        let mut claims = Claims::default();
+        if many {
             let fields = self.fields(spec, "the test's spec", &shapes::TESTS)?;
             let node = fields.get(self, "tests")?;
             let items = self.list(node, "tests")?;
@@ -41,18 +54,72 @@ impl Reader<'_> {
                 self.error(node.at, "the test claims nothing", help);
                 return None;
             }
-            items
-                .iter()
-                .filter_map(|item| self.case(item, &mut references))
-                .collect()
+            for item in items {
+                self.add_claim(item, &mut claims, &mut references);
+            }
         } else {
-            vec![self.case(spec, &mut references)?]
-        };
+            self.add_claim(spec, &mut claims, &mut references)?;
+        }
+        let Claims { cases, reaches } = claims;
         Some(Draft {
-            resource: Test { name, cases, at },
+            resource: Test {
+                name,
+                cases,
+                reaches,
+                at,
+            },
             offer: Offer::Nothing,
             hosts: Vec::new(),
             references,
+        })
+    }
+
+    /// `None`: it is none, and that is reported.
+    fn add_claim(
+        &mut self,
+        node: &Node,
+        claims: &mut Claims,
+        references: &mut Vec<Reference>,
+    ) -> Option<()> {
+        if has(node, &["unreachable", "reachable", "hops"]) {
+            claims.reaches.push(self.reach(node, references)?);
+        } else {
+            claims.cases.push(self.case(node, references)?);
+        }
+        Some(())
+    }
+
+    fn reach(&mut self, node: &Node, references: &mut Vec<Reference>) -> Option<ReachCase> {
+        let fields = self.fields(node, "the test", &shapes::REACH)?;
+        let from = fields.need(self, "from", "`from: NAME`, who was taken over");
+        let from = from.and_then(|node| self.referred(node, "from", references));
+        let outcome = self.one_of(&fields, "unreachable", "reachable");
+        let to = outcome.and_then(|outcome| {
+            let node = fields.get(self, outcome)?;
+            let name = self.referred(node, outcome, references)?;
+            Some((name, self.at(node.at)))
+        });
+        let hops = match fields.get(self, "hops") {
+            Some(node) => Some(self.number(node, "hops", 1, ReachCase::HOPS_MAX)?),
+            None if fields.has("hops") => return None,
+            None => None,
+        };
+        let (from, (to, at)) = (from?, to?);
+        if from == to {
+            let help = "name two workloads: who was taken over is at itself";
+            self.error(
+                node.at,
+                format!("the test asks how {from} reaches itself"),
+                help,
+            );
+            return None;
+        }
+        Some(ReachCase {
+            from,
+            to,
+            reachable: outcome? == "reachable",
+            hops,
+            at,
         })
     }
 

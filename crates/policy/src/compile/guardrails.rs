@@ -53,6 +53,11 @@ impl Compiler<'_> {
                 from,
                 to,
                 forbids: guardrail.forbids,
+                texts: guardrail
+                    .operations
+                    .iter()
+                    .map(|it| it.text.as_str().into())
+                    .collect(),
                 lists,
                 when,
             });

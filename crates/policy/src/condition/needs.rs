@@ -65,6 +65,27 @@ impl Keys {
 }
 
 impl Needs {
+    /// Whether it reads what resources say of the two sides, and nothing else: then its answer is known beforehand.
+    pub(crate) fn is_settled(&self) -> bool {
+        let Self {
+            method,
+            path,
+            host,
+            query,
+            headers,
+            names,
+            source: _,
+            destination: _,
+            now,
+            task,
+            args,
+            body,
+            members: _,
+        } = self;
+        let asks = [*method, *path, *host, *now, *task, *args, *body];
+        !asks.contains(&true) && !query.any() && !headers.any() && names.is_empty()
+    }
+
     /// What a person must supply so that it can be evaluated; `now` is always known.
     pub(crate) fn supplied(&self) -> Vec<String> {
         let mut out = Vec::new();

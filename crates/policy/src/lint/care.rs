@@ -37,7 +37,11 @@ pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
         }
     }
     let cases = estate.tests.iter().flat_map(|test| &test.cases);
-    let tested: HashSet<&Name> = cases.flat_map(|case| [&case.from, &case.to]).collect();
+    let reaches = estate.tests.iter().flat_map(|test| &test.reaches);
+    let tested: HashSet<&Name> = cases
+        .flat_map(|case| [&case.from, &case.to])
+        .chain(reaches.flat_map(|case| [&case.from, &case.to]))
+        .collect();
     for policy in &estate.policies {
         review(view, policy, findings);
         if policy.tests.is_empty() && !tested.contains(&policy.subject.name) {

@@ -58,16 +58,6 @@ fn proves_itself(endpoint: &Endpoint) -> bool {
         .is_some_and(|tls| tls.client_cert.is_some())
 }
 
-/// Last day of the exemption that the service rests on, if it rests on one.
-pub(crate) fn exemption_end(service: &Service) -> Option<jiff::civil::Date> {
-    let proven = service.endpoints.iter().all(proves_itself);
-    service
-        .mutual_auth
-        .as_ref()
-        .filter(|_| !proven)
-        .map(|exemption| exemption.until)
-}
-
 fn exemption(view: &View<'_>, service: &Service, findings: &mut Vec<Finding>) {
     let Some(exemption) = &service.mutual_auth else {
         return;

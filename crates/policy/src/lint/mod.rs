@@ -16,7 +16,7 @@ mod guardrails;
 mod modes;
 mod possible;
 mod rules;
-pub(crate) mod view;
+mod view;
 
 use jiff::civil::Date;
 use ringfence_model::{Estate, Position};
@@ -24,8 +24,6 @@ use serde::Serialize;
 
 pub use allow::allowed;
 pub use codes::{CODES, Code, Level, code};
-pub(crate) use edges::exemption_end as exemption;
-pub(crate) use possible::remains;
 use view::View;
 
 /// Days before an exemption from mutual authentication ends on which lint says so.
