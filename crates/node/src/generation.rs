@@ -89,6 +89,34 @@ pub fn last_configuration(state: &Path) -> Option<Configuration> {
     good.map(|Good { config, zone, .. }| Configuration { config, zone })
 }
 
+/// The last generation that an enforcer took.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Its number.
+    pub generation: Generation,
+    /// What it was made from.
+    pub configuration: Configuration,
+    /// Its resources.
+    pub estate: Estate,
+}
+
+/// What was last put in force on the state directory `state`. `None`: nothing yet, or the caller may not look.
+pub fn last_generation(state: &Path) -> Option<Taken> {
+    let good: Option<Good> = persist::read_json(state, FILE, "").ok()?;
+    let Good {
+        generation,
+        config,
+        zone,
+        estate,
+        ..
+    } = good?;
+    Some(Taken {
+        generation,
+        configuration: Configuration { config, zone },
+        estate,
+    })
+}
+
 /// Makes generations. Moves to a worker thread for each read, and back.
 pub(crate) struct Desk {
     pub(crate) config: PathBuf,

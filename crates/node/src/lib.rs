@@ -68,7 +68,7 @@ mod watch;
 pub use addresses::Addresses;
 pub use admin::{Request, ask_status};
 pub use error::NodeError;
-pub use generation::{Configuration, Origin, last_configuration};
+pub use generation::{Configuration, Origin, Taken, last_configuration, last_generation};
 pub use node::{UpOptions, up};
 pub use program::digest;
 pub use rehearse::{Enforced, Rehearsal, rehearse};

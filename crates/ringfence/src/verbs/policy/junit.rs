@@ -66,7 +66,7 @@ fn case(out: &mut String, suite: &str, report: &TestReport) {
 }
 
 /// As text or attribute of XML 1.0. What it cannot hold at all is written out, as for a terminal.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in safe(text).chars() {
         match c {

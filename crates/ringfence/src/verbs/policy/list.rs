@@ -106,17 +106,18 @@ const COLUMNS: [&str; 12] = [
 /// Runs the verb.
 pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let Configuration { config, zone } = args.asked.chosen()?;
-    let (estate, _) = match compile(&config, &zone) {
+    let (estate, snapshot) = match compile(&config, &zone) {
         Ok(compiled) => compiled,
         Err(errors) => return Ok(unloadable(&errors, &config)),
     };
     for name in [&args.from, &args.to].into_iter().flatten() {
         known(&estate, name)?;
     }
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let now = Timestamp::now();
+    let today = now.to_zoned(TimeZone::UTC).date();
     let is =
         |wanted: &Option<String>, name: &str| wanted.as_ref().is_none_or(|wanted| wanted == name);
-    let mut reach = reach(&estate, today);
+    let mut reach = reach(&snapshot, now);
     reach
         .retain(|row| is(&args.from, row.from.name.as_str()) && is(&args.to, row.to.name.as_str()));
     if args.by == By::Service {
@@ -154,7 +155,7 @@ pub(super) fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn known(estate: &Estate, name: &str) -> Result<(), Failure> {
+pub(super) fn known(estate: &Estate, name: &str) -> Result<(), Failure> {
     let services = estate.services.iter().map(|it| it.name.as_str());
     let names: Vec<&str> = services
         .chain(estate.agents.iter().map(|it| it.name.as_str()))

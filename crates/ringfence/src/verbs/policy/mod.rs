@@ -1,10 +1,13 @@
 //! `ringfence policy`: what the resources say, asked before anything runs on them.
 
 mod csv;
+mod diff;
 mod explain;
 mod junit;
 mod lint;
 mod list;
+mod progress;
+mod reach;
 mod sarif;
 mod test;
 
@@ -48,6 +51,8 @@ Examples:
   ringfence policy lint --config estate                     errors, and what is probably not meant
   ringfence policy test --config estate                     what the policies' own tests say
   ringfence policy explain --config estate --from assistant --to library --op 'GET /books/1'
+  ringfence policy reach --config estate --from assistant   what a steered assistant gets at, also through others
+  ringfence policy diff --git HEAD estate                   what a change of the files makes possible
 
 Each asks the files as a node would read them, and changes nothing. docs/policy.md says how they are written.
 
@@ -66,6 +71,8 @@ enum PolicyVerb {
     Lint(lint::LintArgs),
     Test(test::TestArgs),
     List(list::ListArgs),
+    Reach(reach::ReachArgs),
+    Diff(diff::DiffArgs),
     /// Print the JSON Schema of resource files, for editors
     ///
     /// A first line `# yaml-language-server: $schema=FILE` in a resource file makes editors check it while it is written.
@@ -90,6 +97,8 @@ pub(crate) fn run(args: PolicyArgs) -> ExitCode {
         PolicyVerb::Lint(args) => lint::lint(&args),
         PolicyVerb::Test(args) => test::test(&args),
         PolicyVerb::List(args) => list::list(&args),
+        PolicyVerb::Reach(args) => reach::reach(&args),
+        PolicyVerb::Diff(args) => diff::diff(&args),
         PolicyVerb::Schema => schema(),
         PolicyVerb::Explain(args) => explain::explain(&args),
     })

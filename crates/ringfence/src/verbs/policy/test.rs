@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 use ringfence_model::{Diagnostics, Generation, Position, load};
 use ringfence_node::Configuration;
-use ringfence_policy::{Snapshot, TestReport, provisional_addresses};
+use ringfence_policy::{Claimed, Snapshot, TestReport, provisional_addresses};
 use serde::Serialize;
 
 use super::{Asked, counted, json, junit, unloadable};
@@ -23,6 +23,8 @@ A test is {to: NAME, allow: OPERATION} or {from: NAME, deny: OPERATION} among th
   kind: Test
   metadata: { name: nobody-deletes }
   spec: { from: assistant, to: library, deny: \"DELETE /books/1\" }
+One may also say what must stay out of reach, directly and through others: {from: assistant, unreachable: payments}, perhaps
+with `hops: 3`; or what must not, with `reachable`.
 
 Exit code: 0 all hold, 3 one does not; 1 when the configuration does not load for another reason. docs/policy.md says how tests are written.";
 
@@ -57,7 +59,8 @@ struct Line<'a> {
     of: &'a str,
     from: &'a str,
     to: &'a str,
-    op: &'a str,
+    op: Option<&'a str>,
+    hops: Option<u32>,
     expected: &'static str,
     reason: &'a str,
     rule: Option<&'a Position>,
@@ -127,23 +130,31 @@ fn title(report: &TestReport) -> String {
 
 /// `assistant → library : GET /books/42 allow`
 pub(super) fn claim(report: &TestReport) -> String {
-    let TestReport {
-        from,
-        to,
-        operation,
-        ..
-    } = report;
-    format!("{from} → {to} : {operation} {}", report.expected())
+    let TestReport { from, to, .. } = report;
+    match &report.claimed {
+        Claimed::Operation { text, .. } => format!("{from} → {to} : {text} {}", report.expected()),
+        Claimed::Reach { hops, .. } => {
+            let within = hops.map_or_else(String::new, |hops| {
+                format!(" within {}", counted(hops as usize, "hop", "hops"))
+            });
+            format!("{from} → {to} : {}{within}", report.expected())
+        }
+    }
 }
 
 fn line(report: &TestReport) -> Line<'_> {
     let failure = report.failure.as_ref();
+    let (op, hops) = match &report.claimed {
+        Claimed::Operation { text, .. } => (Some(text.as_str()), None),
+        Claimed::Reach { hops, .. } => (None, *hops),
+    };
     Line {
         passed: failure.is_none(),
         of: &report.of,
         from: &report.from,
         to: &report.to,
-        op: &report.operation,
+        op,
+        hops,
         expected: report.expected(),
         reason: &report.reason,
         rule: report.rule.as_ref(),
