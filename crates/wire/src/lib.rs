@@ -14,3 +14,4 @@
 
 pub mod dns;
 pub mod http1;
+pub mod http2;

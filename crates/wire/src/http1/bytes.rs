@@ -1,7 +1,7 @@
 //! Classes of bytes (RFC 9110, 5.6; RFC 3986).
 
 /// `tchar`: what methods, field names and connection options are made of.
-pub(super) const fn is_token(byte: u8) -> bool {
+pub(crate) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -23,7 +23,7 @@ pub(super) const fn is_token(byte: u8) -> bool {
 }
 
 /// `bytes` as text, when it is a token: one or more `tchar`.
-pub(super) fn token(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn token(bytes: &[u8]) -> Option<&str> {
     if bytes.is_empty() || !bytes.iter().all(|&b| is_token(b)) {
         return None;
     }
@@ -31,12 +31,12 @@ pub(super) fn token(bytes: &[u8]) -> Option<&str> {
 }
 
 /// A control byte that has no place anywhere in a head. HTAB, CR and LF have theirs.
-pub(super) const fn is_control(byte: u8) -> bool {
+pub(crate) const fn is_control(byte: u8) -> bool {
     matches!(byte, 0..=8 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f)
 }
 
 /// Without the spaces and tabs at both ends.
-pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
+pub(crate) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
         bytes = rest;
     }
@@ -48,7 +48,7 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
 
 /// Whether a gateway interface (CGI, WSGI, PHP and their kin) could take field name `name` for `canonical`: case
 /// aside, and every byte that is no letter or digit standing for `-`. `canonical` is in lower case.
-pub(super) fn could_be(name: &str, canonical: &str) -> bool {
+pub(crate) fn could_be(name: &str, canonical: &str) -> bool {
     name.len() == canonical.len()
         && name
             .bytes()
@@ -57,7 +57,7 @@ pub(super) fn could_be(name: &str, canonical: &str) -> bool {
 }
 
 /// Whether two field names are different, and a gateway interface takes them for one.
-pub(super) fn is_other_spelling(one: &str, other: &str) -> bool {
+pub(crate) fn is_other_spelling(one: &str, other: &str) -> bool {
     !one.eq_ignore_ascii_case(other)
         && one.len() == other.len()
         && one

@@ -21,13 +21,13 @@ impl Field<'_> {
     }
 
     /// Appends `name: value` and a line end.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
         write_field(self.name, self.value, out);
     }
 }
 
 /// Appends `name: value` and a line end.
-pub(super) fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn write_field(name: &str, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

@@ -27,7 +27,7 @@ impl Framing {
 const LENGTH_MAX: u64 = i64::MAX as u64;
 
 /// What the framing fields announce: [`Framing::Length`], [`Framing::Chunked`], or nothing.
-pub(super) fn announced(fields: &[Field<'_>], version: Version) -> Result<Framing, Refusal> {
+pub(crate) fn announced(fields: &[Field<'_>], version: Version) -> Result<Framing, Refusal> {
     let mut length = None;
     let mut chunked = false;
     for field in fields {
@@ -71,7 +71,7 @@ fn parse_length(value: &[u8]) -> Result<u64, Refusal> {
 }
 
 /// Appends the field that announces `framing`, if it needs one.
-pub(super) fn write_framing(framing: Framing, out: &mut Vec<u8>) {
+pub(crate) fn write_framing(framing: Framing, out: &mut Vec<u8>) {
     match framing {
         Framing::Length(length) => {
             super::field::write_field("content-length", length.to_string().as_bytes(), out);

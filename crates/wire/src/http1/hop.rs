@@ -4,7 +4,7 @@ use super::bytes::{could_be, token, trim};
 use super::{Field, Refusal};
 
 /// The field that names the caller to HTTP services. A client's own is removed.
-pub(super) const CLIENT_CERT: &str = "x-forwarded-client-cert";
+pub(crate) const CLIENT_CERT: &str = "x-forwarded-client-cert";
 
 /// Fields by which other proxies name the caller's certificate (RFC 9440). A client's own is removed: there is no such
 /// proxy between a client and us.
@@ -71,16 +71,16 @@ const OVERRIDES: [&str; 15] = [
 
 /// What Connection says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     /// `close` is among the options.
-    pub(super) close: bool,
+    pub(crate) close: bool,
     /// `keep-alive` is among the options.
-    pub(super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
 }
 
 impl Connection {
     /// Reads all Connection fields.
-    pub(super) fn read(fields: &[Field<'_>]) -> Result<Self, Refusal> {
+    pub(crate) fn read(fields: &[Field<'_>]) -> Result<Self, Refusal> {
         let mut connection = Self::default();
         for field in fields.iter().filter(|field| field.is("connection")) {
             for option in field.value.split(|&b| b == b',') {
@@ -107,7 +107,7 @@ impl Connection {
 }
 
 /// Whether `field` goes no further than here. Those that are written anew are among them.
-pub(super) fn ends_here(field: &Field<'_>) -> bool {
+pub(crate) fn ends_here(field: &Field<'_>) -> bool {
     is_of_the_hop(field.name)
         || is_rewritten(field)
         || could_be(field.name, CLIENT_CERT)
@@ -120,7 +120,7 @@ fn is_of_the_hop(name: &str) -> bool {
 }
 
 /// Whether `field` is not copied, but written anew from what it was understood to mean.
-pub(super) fn is_rewritten(field: &Field<'_>) -> bool {
+pub(crate) fn is_rewritten(field: &Field<'_>) -> bool {
     ["content-length", "transfer-encoding", "host", "expect"]
         .iter()
         .any(|name| field.is(name))
@@ -139,13 +139,13 @@ fn starts_with_ignoring_case(name: &str, prefix: &str) -> bool {
 }
 
 /// Whether some server could take another method or path from `field` than the request line gives.
-pub(super) fn overrides_operation(field: &Field<'_>) -> bool {
+pub(crate) fn overrides_operation(field: &Field<'_>) -> bool {
     OVERRIDES.iter().any(|name| could_be(field.name, name))
 }
 
 /// Whether `field` may stand in a trailer section: nothing that frames, routes, authenticates or describes the body
 /// (RFC 9110, 6.5.1), since a receiver that merges trailers into the head would act on it unchecked.
-pub(super) fn may_trail(field: &Field<'_>) -> bool {
+pub(crate) fn may_trail(field: &Field<'_>) -> bool {
     const OTHERS: [&str; 24] = [
         "accept-ranges",
         "age",

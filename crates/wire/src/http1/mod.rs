@@ -24,16 +24,16 @@
 //! ```
 
 mod body;
-mod bytes;
-mod field;
-mod framing;
-mod hop;
+pub(crate) mod bytes;
+pub(crate) mod field;
+pub(crate) mod framing;
+pub(crate) mod hop;
 pub mod limits;
 mod refusal;
-mod request;
+pub(crate) mod request;
 mod response;
 mod scan;
-mod target;
+pub(crate) mod target;
 
 pub use body::{BodyReader, Step, write_chunk, write_last_chunk};
 pub use field::Field;

@@ -123,7 +123,7 @@ fn host<'a>(fields: &[Field<'a>]) -> Result<&'a str, Refusal> {
 
 /// Where a name has two spellings, a gateway interface makes one variable of both, by a rule of its own, and other
 /// servers drop one of them.
-fn refuse_two_spellings(fields: &[Field<'_>]) -> Result<(), Refusal> {
+pub(crate) fn refuse_two_spellings(fields: &[Field<'_>]) -> Result<(), Refusal> {
     let odd = |field: &&Field<'_>| {
         let usual = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
         !field.name.bytes().all(usual)
@@ -139,7 +139,7 @@ fn refuse_two_spellings(fields: &[Field<'_>]) -> Result<(), Refusal> {
     }
 }
 
-fn expectation(fields: &[Field<'_>]) -> Result<bool, Refusal> {
+pub(crate) fn expectation(fields: &[Field<'_>]) -> Result<bool, Refusal> {
     let mut expected = false;
     for field in fields.iter().filter(|field| field.is("expect")) {
         if expected || !field.value.eq_ignore_ascii_case(b"100-continue") {

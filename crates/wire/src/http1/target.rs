@@ -5,17 +5,17 @@ use super::limits::{AUTHORITY_MAX, TARGET_MAX};
 
 /// A request target in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Target<'a> {
+pub(crate) struct Target<'a> {
     /// Of the absolute form.
-    pub(super) authority: Option<&'a str>,
+    pub(crate) authority: Option<&'a str>,
     /// Not yet canonical, not empty, starts with `/`.
-    pub(super) path: &'a [u8],
+    pub(crate) path: &'a [u8],
     /// What follows the first `?`.
-    pub(super) query: Option<&'a [u8]>,
+    pub(crate) query: Option<&'a [u8]>,
 }
 
 /// Takes origin form, and absolute form over http. `method` decides what an absolute form without a path means.
-pub(super) fn parse_target<'a>(target: &'a [u8], method: &str) -> Result<Target<'a>, Refusal> {
+pub(crate) fn parse_target<'a>(target: &'a [u8], method: &str) -> Result<Target<'a>, Refusal> {
     if target.len() > TARGET_MAX {
         return Err(Refusal::TargetTooLong);
     }
@@ -72,7 +72,7 @@ fn split_absolute(target: &[u8]) -> Result<(&str, &[u8]), Refusal> {
 
 /// `host` or `host:port`, where host is a name, an IPv4 address or an IPv6 address in brackets. No userinfo, no
 /// escapes, no empty host or port.
-pub(super) fn parse_authority(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn parse_authority(bytes: &[u8]) -> Option<&str> {
     if bytes.len() > AUTHORITY_MAX {
         return None;
     }
