@@ -95,7 +95,7 @@ impl Arrival {
 #[derive(Clone, Debug)]
 pub(crate) struct Cut {
     outcome: Outcome,
-    ruling: Ruling,
+    pub(crate) ruling: Ruling,
 }
 
 /// What became of an attempt to open a connection.
@@ -366,9 +366,7 @@ impl Connection {
                     recheck
                 }
                 Err(cut) => {
-                    self.cut.store(true, Ordering::Release);
-                    *self.ended_by.lock().unwrap_or_else(PoisonError::into_inner) =
-                        Some(cut.clone());
+                    self.end_by(cut.clone());
                     return cut;
                 }
             };
@@ -395,8 +393,15 @@ impl Connection {
         })
     }
 
-    /// `passed`: the generation under which it has passed before.
-    fn check(
+    /// The reason why it must end, for its last record; and its other end sees a reset.
+    pub(crate) fn end_by(&self, cut: Cut) {
+        self.cut.store(true, Ordering::Release);
+        *self.ended_by.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+    }
+
+    /// Whether it may go on; without a request: whether the two may meet. `passed`: the generation under which it has passed
+    /// before.
+    pub(crate) fn check(
         &self,
         under_way: Option<&UnderWay>,
         passed: Option<Generation>,

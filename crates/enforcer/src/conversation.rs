@@ -1,4 +1,4 @@
-//! What the HTTP relay asks of a connection: the same steps as everywhere, for each request.
+//! What the relays of HTTP ask of a connection: the same steps as everywhere, for each request.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -6,17 +6,20 @@ use std::time::Instant;
 
 use ringfence_model::flow::Kind;
 use ringfence_model::path::Allowances;
-use ringfence_model::{HostName, WorkloadId};
+use ringfence_model::{HostName, Protocol, WorkloadId};
+use ringfence_wire::http2::Violation;
 
 use crate::cause::Cause;
 use crate::connection::Connection;
 use crate::http::{Asked, Gate, Refusal};
+use crate::http2;
 use crate::inforce::Stands;
 use crate::judge::Admitted;
 use crate::record::Ruling;
 use crate::request::{self, Decided, UnderWay};
 use crate::slots::Slot;
 use crate::upstream::Upstream;
+use crate::watch::Watch;
 
 /// An HTTP connection that was let in.
 pub(crate) struct Conversation<'c> {
@@ -39,6 +42,80 @@ impl<'c> Conversation<'c> {
             caller,
             place: Mutex::default(),
         }
+    }
+
+    /// Decides one request, and records it: see [`Gate::admit`]. `held` is the place of its body, if that is being read.
+    pub(crate) fn decide(
+        &self,
+        asked: &Asked<'_>,
+        held: &mut Option<Slot>,
+    ) -> Result<UnderWay, Refusal> {
+        let connection = self.connection;
+        let node = connection.node();
+        let count = node.current.count();
+        let force = node.current.load();
+        let snapshot = &force.snapshot;
+        let operation = || request::in_words(asked.operation());
+        let judged = node.recorder.meters.decide.time(|| {
+            let pair = connection.pair(snapshot)?;
+            request::decide(snapshot, pair, asked, node.clock.now())
+        });
+        let held_before = held.take();
+        let (under_way, admitted) = match judged {
+            Ok(Decided::Yes(under_way, admitted)) => {
+                let generation = snapshot.generation();
+                let stands = Stands { count, generation };
+                let under_way = under_way.stands_under(stands, admitted.recheck);
+                (under_way.hold(held_before), admitted)
+            }
+            Ok(Decided::BodyFirst) => {
+                let (subject, home) = (connection.subject(), connection.home());
+                let Some(taken) = home.body_slots.take() else {
+                    let reason = format!(
+                        "{} has {} bodies held for decisions already",
+                        home.instance,
+                        home.body_slots.limit()
+                    );
+                    let ruling = Ruling::without_rule(reason, snapshot.generation());
+                    let ruling = ruling.because(Cause::Limit);
+                    home.refused(&subject, Kind::Operation, &operation(), &ruling, 0);
+                    return Err(Refusal::Unavailable);
+                };
+                *held = Some(taken);
+                return Err(Refusal::BodyFirst);
+            }
+            Err(denied) => {
+                let (subject, home) = (connection.subject(), connection.home());
+                home.refused(&subject, Kind::Operation, &operation(), &denied.ruling, 0);
+                return Err(Refusal::Refused);
+            }
+        };
+        let Admitted {
+            outcome, ruling, ..
+        } = admitted;
+        if let Err(nobody) = connection.find_far(&force) {
+            let ruling = Ruling {
+                reason: nobody.to_string(),
+                cause: nobody.cause(),
+                ..ruling
+            };
+            let (subject, home) = (connection.subject(), connection.home());
+            home.failed(&subject, Kind::Operation, &operation(), &ruling, 0);
+            return Err(Refusal::Unavailable);
+        }
+        match connection.record_operation(outcome, &operation(), &ruling) {
+            Ok(()) => Ok(under_way),
+            Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
+        }
+    }
+
+    /// Records what was refused before it could be decided.
+    fn refuse(&self, what: &str, reason: String, cause: Cause) {
+        let connection = self.connection;
+        let generation = connection.node().current.load().snapshot.generation();
+        let ruling = Ruling::without_rule(reason, generation).because(cause);
+        let home = connection.home();
+        home.refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
     }
 }
 
@@ -69,64 +146,11 @@ impl Gate for Conversation<'_> {
     }
 
     fn admit(&self, asked: &Asked<'_>) -> Result<UnderWay, Refusal> {
-        let connection = self.connection;
-        let node = connection.node();
-        let count = node.current.count();
-        let force = node.current.load();
-        let snapshot = &force.snapshot;
-        let operation = || [asked.method, " ", asked.path.as_str()].concat();
-        let judged = node.recorder.meters.decide.time(|| {
-            let pair = connection.pair(snapshot)?;
-            request::decide(snapshot, pair, asked, node.clock.now())
-        });
         let place = || self.place.lock().unwrap_or_else(PoisonError::into_inner);
-        let held = place().take();
-        let (under_way, admitted) = match judged {
-            Ok(Decided::Yes(under_way, admitted)) => {
-                let generation = snapshot.generation();
-                let stands = Stands { count, generation };
-                let under_way = under_way.stands_under(stands, admitted.recheck);
-                (under_way.hold(held), admitted)
-            }
-            Ok(Decided::BodyFirst) => {
-                let (subject, home) = (connection.subject(), connection.home());
-                let Some(taken) = home.body_slots.take() else {
-                    let reason = format!(
-                        "{} has {} bodies held for decisions already",
-                        home.instance,
-                        home.body_slots.limit()
-                    );
-                    let ruling = Ruling::without_rule(reason, snapshot.generation());
-                    let ruling = ruling.because(Cause::Limit);
-                    home.refused(&subject, Kind::Operation, &operation(), &ruling, 0);
-                    return Err(Refusal::Unavailable);
-                };
-                *place() = Some(taken);
-                return Err(Refusal::BodyFirst);
-            }
-            Err(denied) => {
-                let (subject, home) = (connection.subject(), connection.home());
-                home.refused(&subject, Kind::Operation, &operation(), &denied.ruling, 0);
-                return Err(Refusal::Refused);
-            }
-        };
-        let Admitted {
-            outcome, ruling, ..
-        } = admitted;
-        if let Err(nobody) = connection.find_far(&force) {
-            let ruling = Ruling {
-                reason: nobody.to_string(),
-                cause: nobody.cause(),
-                ..ruling
-            };
-            let (subject, home) = (connection.subject(), connection.home());
-            home.failed(&subject, Kind::Operation, &operation(), &ruling, 0);
-            return Err(Refusal::Unavailable);
-        }
-        match connection.record_operation(outcome, &operation(), &ruling) {
-            Ok(()) => Ok(under_way),
-            Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
-        }
+        let mut held = place().take();
+        let admitted = self.decide(asked, &mut held);
+        *place() = held;
+        admitted
     }
 
     fn saw_fields(&self, permit: &UnderWay) -> bool {
@@ -134,15 +158,7 @@ impl Gate for Conversation<'_> {
     }
 
     fn refuse_malformed(&self, what: &str, reason: &str) {
-        let connection = self.connection;
-        let ruling = Ruling::without_rule(
-            reason.to_owned(),
-            connection.node().current.load().snapshot.generation(),
-        )
-        .because(Cause::Malformed);
-        connection
-            .home()
-            .refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
+        self.refuse(what, reason.to_owned(), Cause::Malformed);
     }
 
     fn upstream_failed(&self, reason: &str) {
@@ -175,5 +191,77 @@ impl Gate for Conversation<'_> {
     fn sent_on(&self, arrived: Instant) {
         let meters = &self.connection.node().recorder.meters;
         meters.delay.note(arrived);
+    }
+}
+
+impl http2::Gate for Conversation<'_> {
+    type Place = Slot;
+    type Watch = Watch;
+
+    fn is_grpc(&self) -> bool {
+        self.connection.protocol() == Protocol::Grpc
+    }
+
+    fn admit_stream(
+        &self,
+        asked: &Asked<'_>,
+        held: &mut Option<Slot>,
+    ) -> Result<UnderWay, Refusal> {
+        self.decide(asked, held)
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self.connection.endpoint() {
+            Some(target) if target.is_tls() => "https",
+            _ => "http",
+        }
+    }
+
+    fn watch(&self) -> Watch {
+        Watch::new(self.connection)
+    }
+
+    async fn changed(&self, watch: &mut Watch) {
+        watch.changed(self.connection).await;
+    }
+
+    fn may_stay(&self, watch: &mut Watch) -> bool {
+        match watch.check(self.connection, None) {
+            Ok(()) => true,
+            Err(cut) => {
+                self.connection.end_by(cut);
+                false
+            }
+        }
+    }
+
+    fn may_go_on(&self, watch: &mut Watch, permit: &UnderWay) -> bool {
+        let Err(cut) = watch.check(self.connection, Some(permit)) else {
+            return true;
+        };
+        let (subject, home) = (self.connection.subject(), self.connection.home());
+        let operation = permit.operation();
+        home.refused(&subject, Kind::Operation, &operation, &cut.ruling, 0);
+        false
+    }
+
+    fn has_time(&self, permit: &UnderWay) -> bool {
+        permit.recheck().is_due()
+    }
+
+    fn note(&self, watch: &mut Watch, permit: &UnderWay) {
+        watch.note(permit.recheck());
+    }
+
+    fn breach(&self, what: Option<&str>, violation: Violation) {
+        let cause = match violation.is_excess() {
+            true => Cause::Limit,
+            false => Cause::Malformed,
+        };
+        self.refuse(what.unwrap_or("connection"), violation.to_string(), cause);
+    }
+
+    fn over_bound(&self, what: &str, reason: &str) {
+        self.refuse(what, reason.to_owned(), Cause::Limit);
     }
 }

@@ -28,6 +28,9 @@ mod lookup;
 
 use lookup::Lookup;
 
+/// HTTP/2, by ALPN. An endpoint that is to speak it has to say so: other protocols may not notice what they are sent.
+const HTTP2: &[u8] = b"h2";
+
 /// An endpoint, ready to be dialled.
 pub(crate) struct Target {
     declared: Endpoint,
@@ -101,6 +104,11 @@ impl Target {
             && self.files == other.files
     }
 
+    /// Whether it is dialled with TLS.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// What an HTTP request to it names as its authority.
     pub(crate) fn authority(&self) -> String {
         let (host, usual) = match (&self.declared.tls, &self.declared.host) {
@@ -151,6 +159,10 @@ impl Target {
         let tls = timeout(HANDSHAKE_TIMEOUT, handshake)
             .await
             .map_err(|_| late("shake hands", HANDSHAKE_TIMEOUT))??;
+        let agreed = tls.get_ref().1.alpn_protocol();
+        if config.alpn_protocols.iter().any(|it| it == HTTP2) && agreed != Some(HTTP2) {
+            return Err(io::Error::other("it does not speak HTTP/2: no h2 by ALPN"));
+        }
         Ok(Stream::Tls(Box::new(tls)))
     }
 }

@@ -1,4 +1,4 @@
-//! The HTTP relay as it serves a connection, for its fuzz target.
+//! The HTTP relays as they serve a connection, for their fuzz targets.
 //!
 //! Always compiled: behind a feature, the crate would be built twice in every build of the workspace. Nothing that ships
 //! calls it, so nothing that ships has it.
@@ -8,10 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use ringfence_model::path::Allowances;
+use ringfence_wire::http2::Violation;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::http::{self, Asked, Gate, Refusal, Said};
+use crate::http2;
 
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +44,23 @@ where
         judged: Mutex::default(),
     };
     let ended = http::relay(client, &diary).await.to_string();
+    let judged = diary.judged.into_inner();
+    Relayed {
+        judged: judged.unwrap_or_else(PoisonError::into_inner),
+        ended,
+    }
+}
+
+/// The same over HTTP/2: [`relay`] has the rules.
+pub async fn relay_http2<U>(client: TcpStream, dial: impl Fn() -> U + Send + Sync) -> Relayed
+where
+    U: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let diary = Diary {
+        dial,
+        judged: Mutex::default(),
+    };
+    let ended = http2::relay(client, &diary).await.to_string();
     let judged = diary.judged.into_inner();
     Relayed {
         judged: judged.unwrap_or_else(PoisonError::into_inner),
@@ -125,4 +144,53 @@ where
     fn count(&self, _sent: u64, _received: u64) {}
 
     fn sent_on(&self, _arrived: Instant) {}
+}
+
+impl<U, D> http2::Gate for Diary<D>
+where
+    U: AsyncRead + AsyncWrite + Unpin + Send,
+    D: Fn() -> U + Send + Sync,
+{
+    type Place = ();
+    type Watch = ();
+
+    fn is_grpc(&self) -> bool {
+        false
+    }
+
+    fn admit_stream(&self, asked: &Asked<'_>, _held: &mut Option<()>) -> Result<bool, Refusal> {
+        self.admit(asked)
+    }
+
+    fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    fn watch(&self) {}
+
+    async fn changed(&self, _watch: &mut ()) {
+        std::future::pending().await
+    }
+
+    fn may_stay(&self, _watch: &mut ()) -> bool {
+        true
+    }
+
+    fn may_go_on(&self, _watch: &mut (), _permit: &bool) -> bool {
+        true
+    }
+
+    fn has_time(&self, _permit: &bool) -> bool {
+        false
+    }
+
+    fn note(&self, _watch: &mut (), _permit: &bool) {}
+
+    fn breach(&self, _what: Option<&str>, _violation: Violation) {
+        Diary::note(self, Judged::Refused);
+    }
+
+    fn over_bound(&self, _what: &str, _reason: &str) {
+        Diary::note(self, Judged::Refused);
+    }
 }

@@ -8,7 +8,7 @@
 //!   log, passes what it cannot read.
 //!
 //! Start reading at [`serve`], then `adopted.rs` for a compartment and `connection.rs` for the one way through: who
-//! (the door), where, may they meet (`judge.rs`), what do they say (`http/`), record (`record.rs`, counted in `meters.rs`), far side
+//! (the door), where, may they meet (`judge.rs`), what do they say (`http/`, `http2/`), record (`record.rs`, counted in `meters.rs`), far side
 //! (`far.rs`), relay (`relay.rs`, `datagrams/`). All bounds are in `limits.rs` and `docs/limits.md`.
 #![forbid(unsafe_code)]
 
@@ -32,6 +32,7 @@ pub mod fuzz;
 mod guests;
 mod handover;
 mod http;
+mod http2;
 mod inbound;
 mod inforce;
 mod inward;
@@ -52,6 +53,7 @@ mod splice;
 mod testing;
 mod turns;
 mod upstream;
+mod watch;
 mod whole;
 
 pub use assignment::{Assignment, SYSTEM_ANCHORS};

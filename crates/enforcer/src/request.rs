@@ -1,7 +1,7 @@
 //! A request, as policy is asked about it: when it arrives, and again while it is under way.
 
 use jiff::Timestamp;
-use ringfence_model::CanonicalPath;
+use ringfence_model::{CanonicalPath, GrpcCall};
 use ringfence_policy::{Body, Moment, Operation, Recheck, Request, Seen, Snapshot};
 
 use crate::http::{Asked, Said};
@@ -11,14 +11,30 @@ use crate::slots::Slot;
 
 /// A request that was let through, as far as it takes to decide it again.
 pub(crate) struct UnderWay {
-    method: String,
-    path: CanonicalPath,
+    what: What,
+    /// When to ask again, as far as that was known when it was let through.
+    recheck: Recheck,
     /// Only where conditions may ask about it: most requests leave nothing behind.
     kept: Option<Box<Kept>>,
     /// For the body in it, as long as that is held.
     place: Option<Slot>,
     /// Where the decision does not depend on time.
     stands: Option<Stands>,
+}
+
+/// What it does.
+enum What {
+    Request { method: String, path: CanonicalPath },
+    Call(GrpcCall),
+}
+
+impl What {
+    fn operation(&self) -> Operation<'_> {
+        match self {
+            Self::Request { method, path } => Operation::Http { method, path },
+            Self::Call(call) => Operation::Grpc(call),
+        }
+    }
 }
 
 /// What conditions may ask about.
@@ -51,11 +67,16 @@ pub(crate) fn decide(
     asked: &Asked<'_>,
     now: Timestamp,
 ) -> Result<Decided, Denied> {
-    let Asked { method, path, .. } = *asked;
-    let operation = Operation::Http { method, path };
-    let under_way = |kept| UnderWay {
-        method: method.to_owned(),
-        path: path.clone(),
+    let operation = asked.operation();
+    let under_way = |kept, recheck| UnderWay {
+        what: match asked.call {
+            Some(call) => What::Call(call.clone()),
+            None => What::Request {
+                method: asked.method.to_owned(),
+                path: asked.path.clone(),
+            },
+        },
+        recheck,
         kept,
         place: None,
         stands: None,
@@ -63,7 +84,7 @@ pub(crate) fn decide(
     if !snapshot.reads_request(pair.from, pair.to) {
         let moment = Moment::at(now, Seen::Nothing);
         let admitted = judge::may(snapshot, pair, operation, &moment)?;
-        return Ok(Decided::Yes(under_way(None), admitted));
+        return Ok(Decided::Yes(under_way(None, admitted.recheck), admitted));
     }
     if asked.body == Said::Unread && snapshot.reads_body(pair.from, pair.to, operation) {
         return Ok(Decided::BodyFirst);
@@ -87,7 +108,10 @@ pub(crate) fn decide(
     let moment = Moment::at(now, Seen::Request(&request));
     let admitted = judge::may(snapshot, pair, operation, &moment)?;
     let kept = Box::new(Kept::of(asked));
-    Ok(Decided::Yes(under_way(Some(kept)), admitted))
+    Ok(Decided::Yes(
+        under_way(Some(kept), admitted.recheck),
+        admitted,
+    ))
 }
 
 impl UnderWay {
@@ -98,8 +122,7 @@ impl UnderWay {
         pair: Pair,
         now: Timestamp,
     ) -> Result<Admitted, Denied> {
-        let (method, path) = (self.method.as_str(), &self.path);
-        let operation = Operation::Http { method, path };
+        let operation = self.what.operation();
         let Some(kept) = &self.kept else {
             let moment = Moment::at(now, Seen::Nothing);
             return judge::may(snapshot, pair, operation, &moment);
@@ -141,9 +164,42 @@ impl UnderWay {
         self
     }
 
+    /// When to ask again, as far as that was known when it was let through.
+    pub(crate) fn recheck(&self) -> Recheck {
+        self.recheck
+    }
+
+    /// As records name it.
+    pub(crate) fn operation(&self) -> String {
+        in_words(self.what.operation())
+    }
+
     /// Whether conditions may have asked about more than method and path.
     pub(crate) fn was_seen(&self) -> bool {
         self.kept.is_some()
+    }
+}
+
+impl<'a> Asked<'a> {
+    /// What policy is asked about.
+    pub(crate) fn operation(&self) -> Operation<'a> {
+        match self.call {
+            Some(call) => Operation::Grpc(call),
+            None => Operation::Http {
+                method: self.method,
+                path: self.path,
+            },
+        }
+    }
+}
+
+/// As records name it.
+pub(crate) fn in_words(operation: Operation<'_>) -> String {
+    match operation {
+        Operation::Http { method, path } => format!("{method} {}", path.as_str()),
+        Operation::Grpc(call) => call.to_string(),
+        Operation::Connect => "connect".to_owned(),
+        Operation::Send => "send".to_owned(),
     }
 }
 

@@ -119,8 +119,8 @@ impl Protocol {
     /// Whether the enforcer has a relay for it. What it has none for is denied, whatever policy says.
     pub fn is_relayed(self) -> bool {
         match self {
-            Self::Http | Self::Tcp | Self::Udp => true,
-            Self::Http2 | Self::Grpc | Self::Tls => false,
+            Self::Http | Self::Http2 | Self::Grpc | Self::Tcp | Self::Udp => true,
+            Self::Tls => false,
         }
     }
 

@@ -176,7 +176,7 @@ impl Recheck {
     }
 
     /// The earlier of the two.
-    pub(crate) fn and(self, other: Self) -> Self {
+    pub fn and(self, other: Self) -> Self {
         Self {
             at: [self.at, other.at].into_iter().flatten().min(),
             volatile: self.volatile || other.volatile,

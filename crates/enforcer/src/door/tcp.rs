@@ -18,6 +18,7 @@ use crate::conversation::Conversation;
 use crate::door::apart::Apart;
 use crate::door::dns_tcp;
 use crate::http::{self, Ended};
+use crate::http2;
 use crate::limits::ACCEPT_PAUSE;
 use crate::node::Node;
 use crate::record::Ruling;
@@ -191,12 +192,13 @@ async fn serve(connection: &Connection, client: TcpStream) {
     let _optional = client.set_nodelay(true);
     let (outcome, reason) = match connection.protocol() {
         // Connections to one that takes datagrams, or for which there is no relay, are never let in.
-        Protocol::Http2 | Protocol::Grpc | Protocol::Tls => {
+        Protocol::Tls => {
             reset(client);
             (Outcome::Error, "not relayed".to_owned())
         }
         Protocol::Tcp | Protocol::Udp => opaque(connection, client.into()).await,
         Protocol::Http => converse(connection, client).await,
+        Protocol::Http2 | Protocol::Grpc => multiplex(connection, client).await,
     };
     // It is over, recorded or not; the log counts what it cannot take.
     let _counted_by_the_log = connection.close(outcome, reason);
@@ -207,6 +209,16 @@ async fn converse(connection: &Connection, client: TcpStream) -> (Outcome, Strin
     let outcome = match ended {
         Ended::Revoked => Outcome::Deny,
         Ended::UpstreamBroke | Ended::Stalled => Outcome::Error,
+        _ => Outcome::Allow,
+    };
+    (outcome, ended.to_string())
+}
+
+async fn multiplex(connection: &Connection, client: TcpStream) -> (Outcome, String) {
+    let ended = http2::relay(client, &Conversation::new(connection)).await;
+    let outcome = match ended {
+        http2::Ended::Revoked => Outcome::Deny,
+        http2::Ended::Stalled => Outcome::Error,
         _ => Outcome::Allow,
     };
     (outcome, ended.to_string())

@@ -171,6 +171,32 @@ async fn both_ends_prove_who_they_are() {
 }
 
 #[tokio::test]
+async fn who_is_to_speak_http2_has_to_say_so() {
+    let ca = Ca::new();
+    let files = files(&[("ca.pem", &ca.pem)]);
+    for (offered, protocol, taken) in [
+        (&[][..], Protocol::Http2, false),
+        (&[], Protocol::Grpc, false),
+        (&["h2"], Protocol::Http2, true),
+        (&["http/1.1", "h2"], Protocol::Grpc, true),
+        (&[], Protocol::Http, true),
+    ] {
+        let mut config = server_config(ca.issue("db.internal", |_| ()), None);
+        let offers = offered.iter().map(|it: &&str| it.as_bytes().to_vec());
+        Arc::get_mut(&mut config).unwrap().alpn_protocols = offers.collect();
+        let (port, _serving) = serve(config, echo_once).await;
+        let declared = endpoint(port, Some(tls("db.internal", None)));
+        let target = Target::new(&declared, protocol, &files).unwrap();
+        let dialled = dial(&[target]).await.map(drop);
+        assert_eq!(
+            dialled.is_ok(),
+            taken,
+            "{offered:?} {protocol}: {dialled:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn refuses_who_does_not_prove_it() {
     let (ca, other) = (Ca::new(), Ca::new());
     let files = files(&[("ca.pem", &ca.pem)]);

@@ -1,11 +1,30 @@
 //! What the relay says itself. Short, the same for every cause, and silent about policy and about the service.
 
-/// Writes a whole answer with status `status`. `to_head`: without its body. `close`: the connection ends behind it.
-pub(super) fn answer(status: u16, to_head: bool, close: bool) -> Vec<u8> {
+/// What a status says to a client.
+pub(crate) struct Words {
+    /// Of the status line.
+    reason: &'static str,
+    /// To the program.
+    pub(crate) error: &'static str,
+    /// Whether the same may be of use later.
+    retry: bool,
+}
+
+impl Words {
+    /// The body of the answer: JSON.
+    pub(crate) fn body(&self) -> String {
+        let Self { error, retry, .. } = self;
+        format!(r#"{{"error":"{error}","retry":{retry}}}"#)
+    }
+}
+
+/// The words of `status`.
+pub(crate) fn words(status: u16) -> Words {
     let (reason, error, retry) = match status {
         403 => ("Forbidden", "refused by policy", false),
         408 => ("Request Timeout", "request not complete in time", true),
         414 => ("URI Too Long", "request target too long", false),
+        415 => ("Unsupported Media Type", "not a call of gRPC", false),
         417 => ("Expectation Failed", "expectation not supported", false),
         431 => (
             "Request Header Fields Too Large",
@@ -22,7 +41,18 @@ pub(super) fn answer(status: u16, to_head: bool, close: bool) -> Vec<u8> {
         ),
         _ => ("Bad Request", "malformed request", false),
     };
-    let body = format!(r#"{{"error":"{error}","retry":{retry}}}"#);
+    Words {
+        reason,
+        error,
+        retry,
+    }
+}
+
+/// Writes a whole answer with status `status`. `to_head`: without its body. `close`: the connection ends behind it.
+pub(super) fn answer(status: u16, to_head: bool, close: bool) -> Vec<u8> {
+    let words = words(status);
+    let reason = words.reason;
+    let body = words.body();
     let mut text = format!(
         "HTTP/1.1 {status} {reason}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
         body.len()

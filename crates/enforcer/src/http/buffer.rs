@@ -18,7 +18,7 @@ thread_local! {
 
 /// A buffer that grows with use, from [`BUFFER_MIN`] to [`BUFFER_MAX`].
 #[derive(Debug)]
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     bytes: BytesMut,
     /// How much room the next read is given.
     room: usize,
@@ -40,26 +40,26 @@ impl Drop for Buffer {
 }
 
 impl Buffer {
-    pub(super) fn unread(&self) -> &[u8] {
+    pub(crate) fn unread(&self) -> &[u8] {
         &self.bytes
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
     /// Drops `count` bytes from the front.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         self.bytes.advance(count.min(self.bytes.len()));
     }
 
     /// Takes `count` bytes from the front, out of the buffer.
-    pub(super) fn split(&mut self, count: usize) -> BytesMut {
+    pub(crate) fn split(&mut self, count: usize) -> BytesMut {
         self.bytes.split_to(count.min(self.bytes.len()))
     }
 
     /// Gives the memory back, if nothing unread is in it, and remembers how much was of use.
-    pub(super) fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         if !self.bytes.is_empty() {
             return;
         }
@@ -92,7 +92,7 @@ impl Buffer {
     }
 
     /// Reads more behind what is there; 0 is the end of the stream.
-    pub(super) fn poll_fill<R: AsyncRead + Unpin>(
+    pub(crate) fn poll_fill<R: AsyncRead + Unpin>(
         &mut self,
         cx: &mut Context<'_>,
         source: &mut R,
@@ -108,7 +108,7 @@ impl Buffer {
     }
 
     /// Reads more behind what is there; 0 is the end of the stream.
-    pub(super) async fn fill<R: AsyncRead + Unpin>(&mut self, source: &mut R) -> io::Result<usize> {
+    pub(crate) async fn fill<R: AsyncRead + Unpin>(&mut self, source: &mut R) -> io::Result<usize> {
         std::future::poll_fn(|cx| self.poll_fill(cx, source)).await
     }
 }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io;
 use std::time::Instant;
 
-use ringfence_model::CanonicalPath;
 use ringfence_model::path::Allowances;
+use ringfence_model::{CanonicalPath, GrpcCall};
 use ringfence_wire::http1::Field;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -78,6 +78,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) method: &'a str,
     /// Under [`Gate::allowances`].
     pub(crate) path: &'a CanonicalPath,
+    /// The call that it is, to a receiver that speaks gRPC; then `path` is of that.
+    pub(crate) call: Option<&'a GrpcCall>,
     /// Passed [`Gate::authority_ok`].
     pub(crate) authority: &'a str,
     /// What followed `?`.

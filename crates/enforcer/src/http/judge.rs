@@ -141,6 +141,7 @@ pub(super) fn judge<G: Gate>(
     let asked = Asked {
         method: request.method,
         path: &path,
+        call: None,
         authority: request.authority,
         query: request.query,
         fields: &request.fields,
@@ -181,7 +182,7 @@ fn in_words(request: &RequestHead<'_>) -> String {
 
 /// The start of something that is no request, for the record: what stands where method and target belong, as far as
 /// they look like those. A query, userinfo, and what may be the body of a request before, carry secrets.
-pub(super) fn first_line(bytes: &[u8]) -> String {
+pub(crate) fn first_line(bytes: &[u8]) -> String {
     let line = bytes
         .split(|b| matches!(b, b'\r' | b'\n' | b'?' | b'#'))
         .next()

@@ -5,6 +5,7 @@ mod dns;
 mod edges;
 mod explain;
 mod http;
+mod http2;
 mod scene;
 mod tcp;
 mod time;

@@ -10,7 +10,7 @@ use ringfence_model::flow::{Kind, Outcome};
 use super::scene::{Client, Stage};
 
 /// The clock is looked at once a second, and a machine under load takes its time.
-const IN_TIME: Duration = Duration::from_secs(4);
+pub(super) const IN_TIME: Duration = Duration::from_secs(4);
 
 const LONG: &str = "GET /long HTTP/1.1\r\nHost: web\r\n\r\n";
 const OTHER: &str = "GET /long/other HTTP/1.1\r\nHost: web\r\n\r\n";
@@ -19,12 +19,12 @@ fn web(operations: &str) -> String {
     format!("  initiate:\n    - service: web\n      operations: [{operations}]\n")
 }
 
-fn today() -> Date {
+pub(super) fn today() -> Date {
     Timestamp::now().to_zoned(TimeZone::UTC).date()
 }
 
 /// Seconds from now to two seconds before the end of `day`.
-fn to_the_end_of(day: Date) -> i64 {
+pub(super) fn to_the_end_of(day: Date) -> i64 {
     let end = day.tomorrow().unwrap().to_zoned(TimeZone::UTC).unwrap();
     end.timestamp().as_second() - 2 - Timestamp::now().as_second()
 }

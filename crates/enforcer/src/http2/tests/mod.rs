@@ -1,0 +1,7 @@
+//! The relay between real sockets: clients and services are frames written by hand.
+
+mod abuse;
+mod endings;
+pub(crate) mod harness;
+mod requests;
+mod windows;
