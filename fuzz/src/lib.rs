@@ -16,6 +16,7 @@ mod cuts;
 mod dns;
 mod flow;
 mod http1;
+mod http2;
 mod link;
 mod log;
 mod netlink;
@@ -37,6 +38,9 @@ pub const TARGETS: &[Target] = &[
     http1::body::TARGET,
     http1::differential::TARGET,
     http1::relay::TARGET,
+    http2::frames::TARGET,
+    http2::hpack::TARGET,
+    http2::relay::TARGET,
     dns::query::TARGET,
     dns::stream::TARGET,
     path::TARGET,
