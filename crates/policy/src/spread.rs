@@ -103,6 +103,15 @@ enum Over {
     Plain,
 }
 
+/// How far a walk came.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    reached: usize,
+    hops: u32,
+    /// Some edge that was met depends on a condition.
+    conditions: bool,
+}
+
 /// How one node was come to.
 #[derive(Clone, Copy)]
 struct Arrival {
@@ -193,21 +202,49 @@ impl<'a> Web<'a> {
         Some(self.path(&arrivals, from.index, to.index))
     }
 
-    /// How far `from` reaches, in numbers.
+    /// How far `from` reaches, in numbers. As [`Web::spread`], without keeping ways: it is asked of everybody.
     pub fn radius(&mut self, from: WorkloadIx, hops: Option<u32>) -> Option<Radius> {
-        let workload = self.snapshot.get(from)?;
-        let id = workload.id.clone();
+        let id = self.snapshot.get(from)?.id.clone();
         let direct = self.look(from.index).len();
-        let arrivals = self.walk(from.index, hops, Over::All);
-        let plain = self.walk(from.index, hops, Over::Plain);
-        let others = arrivals.iter().flatten().filter(|it| it.hops > 0);
+        let all = self.count(from.index, hops, Over::All);
+        let plain = match all.conditions {
+            true => self.count(from.index, hops, Over::Plain).reached,
+            false => all.reached,
+        };
         Some(Radius {
             from: id,
             direct,
-            all: others.clone().count(),
-            plain: plain.iter().flatten().filter(|it| it.hops > 0).count(),
-            hops: others.map(|it| it.hops).max().unwrap_or(0),
+            all: all.reached,
+            plain,
+            hops: all.hops,
         })
+    }
+
+    /// As [`Web::walk`], and only counts.
+    fn count(&mut self, from: u32, most: Option<u32>, over: Over) -> Count {
+        let mut seen = vec![false; self.snapshot.workloads.len()];
+        seen[from as usize] = true;
+        let mut count = Count::default();
+        let (mut layer, mut next) = (vec![from], Vec::new());
+        while most.is_none_or(|most| count.hops < most) {
+            for &node in &layer {
+                for &(to, plain) in self.look(node) {
+                    count.conditions |= !plain;
+                    if !(seen[to as usize] || over == Over::Plain && !plain) {
+                        seen[to as usize] = true;
+                        next.push(to);
+                    }
+                }
+            }
+            if next.is_empty() {
+                break;
+            }
+            count.hops += 1;
+            count.reached += next.len();
+            std::mem::swap(&mut layer, &mut next);
+            next.clear();
+        }
+        count
     }
 
     fn path(&self, arrivals: &[Option<Arrival>], from: u32, to: u32) -> Vec<WorkloadIx> {

@@ -453,3 +453,43 @@ fn wrong_usage_has_the_exit_code_of_its_verb() {
         "{missing:?}"
     );
 }
+
+/// What the files would change, before they are mended into something that loads, or after an error kept them out.
+#[test]
+fn what_is_in_force_is_compared_with_what_the_files_say() {
+    let place = Place::new(ESTATE);
+    let _node = place.up();
+    let diff = |more: &[&str]| {
+        let output = Command::new(RINGFENCE)
+            .args(["policy", "diff", "--running", "-o", "json", "--state"])
+            .arg(place.state())
+            .args(more)
+            .env_remove("RINGFENCE_CONFIG")
+            .output()
+            .unwrap();
+        let (out, err) = (
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        );
+        (output.status.code(), out, err)
+    };
+    let (code, out, err) = diff(&["--fail-on", "any"]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+    // A test that fails keeps it out, so it stays a difference.
+    place.save(&format!(
+        "{ESTATE}---\napiVersion: ringfence.dev/v1alpha1\nkind: Policy\nmetadata: {{ name: clerk }}\nspec: {{ agent: clerk, initiate: [{{ service: payments, operations: [GET /x] }}], tests: [{{ to: payments, deny: GET /x }}] }}\n"
+    ));
+    place.until("rejected", |status| !status["policy"]["rejected"].is_null());
+    let (code, out, err) = diff(&["--fail-on", "widened"]);
+    assert_eq!(code, Some(3), "{err}");
+    assert!(err.contains("1 of its tests do not hold"), "{err}");
+    let row: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&row["effect"], &row["from"], &row["operation"]),
+        (&"opened".into(), &"clerk".into(), &"GET /x".into())
+    );
+    // Files of another place do as well.
+    let config = place.config();
+    let (code, again, err) = diff(&[config.to_str().unwrap()]);
+    assert_eq!((code, again), (Some(0), out), "{err}");
+}

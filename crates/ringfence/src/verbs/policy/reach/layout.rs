@@ -6,6 +6,8 @@ use super::picture::{Link, Picture};
 /// Height of a box, and from one row to the next.
 pub(super) const BOX_HEIGHT: f64 = 44.0;
 const ROW: f64 = 58.0;
+/// Height of the row in which a link goes through a column.
+const WAY: f64 = 14.0;
 /// Between the boxes of two columns.
 const GAP: f64 = 120.0;
 /// Left of the first column, and above the first row.
@@ -42,10 +44,12 @@ impl Place {
 }
 
 /// The way of one link: from the side of one box to the side of another.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Route {
     pub(super) start: (f64, f64),
     pub(super) end: (f64, f64),
+    /// Columns that it goes through on the way: where it comes to one, where it leaves it, and in which height.
+    pub(super) through: Vec<(f64, f64, f64)>,
     /// How far the curve leaves each box sideways: to the right is positive.
     pub(super) leave: f64,
     pub(super) enter: f64,
@@ -66,52 +70,57 @@ pub(super) struct Layout {
 
 /// Lays a picture out.
 pub(super) fn of(picture: &Picture) -> Layout {
-    let columns = ordered(picture);
-    let mut places = vec![
-        Place {
-            x: 0.0,
-            y: 0.0,
-            width: 0.0
-        };
-        picture.nodes.len()
-    ];
+    let grid = Grid::new(picture);
     let mut headings = Vec::new();
+    let mut lefts = Vec::new();
     let mut left = MARGIN;
-    let pieces: Vec<(usize, usize, &[usize])> = columns
-        .iter()
-        .enumerate()
-        .flat_map(|(column, nodes)| {
-            let pieces = nodes.len().div_ceil(ROWS_IN_COLUMN).max(1);
-            let rows = nodes.len().div_ceil(pieces).max(1);
-            nodes
-                .chunks(rows)
-                .enumerate()
-                .map(move |(piece, nodes)| (column, piece, nodes))
-        })
-        .collect();
-    let tallest = pieces.iter().map(|(_, _, it)| it.len()).max().unwrap_or(1);
-    for (column, piece, nodes) in pieces {
-        if piece == 0 {
-            headings.push((column, left));
+    for track in &grid.tracks {
+        let boxes = track.items.iter().filter(|it| **it < picture.nodes.len());
+        let width = boxes
+            .map(|&node| width(picture, node))
+            .fold(150.0, f64::max);
+        if track.piece == 0 {
+            headings.push((track.column, left));
         }
-        let width = nodes.iter().map(|&node| width(picture, node));
-        let width = width.fold(150.0, f64::max);
-        let above = (tallest - nodes.len()) as f64 * ROW / 2.0;
-        for (row, &node) in nodes.iter().enumerate() {
-            places[node] = Place {
-                x: left,
-                y: TOP + above + row as f64 * ROW,
-                width,
-            };
-        }
+        lefts.push((left, width));
         left += width + GAP;
     }
-    let routes = routes(picture, &places);
+    let highest = grid.heights.iter().zip(&grid.at);
+    let highest = highest
+        .map(|(height, at)| at - height / 2.0)
+        .fold(0.0, f64::min);
+    // The middle of a box is not that of its row, which has room below it.
+    let top = |item: usize| TOP + grid.at[item] - highest - grid.heights[item] / 2.0;
+    let places: Vec<Place> = (0..picture.nodes.len())
+        .map(|node| {
+            let (x, width) = lefts[grid.track_of[node]];
+            Place {
+                x,
+                y: top(node),
+                width,
+            }
+        })
+        .collect();
+    let bottoms = places.iter().map(|place| place.y + BOX_HEIGHT);
+    let bottom = bottoms.fold(TOP + BOX_HEIGHT, f64::max);
+    let through = |link: usize| -> Vec<(f64, f64, f64)> {
+        let ways = grid.ways[link].iter().map(|&item| {
+            let (x, width) = lefts[grid.track_of[item]];
+            let y = top(item) + WAY / 2.0;
+            match places[picture.links[link].to].x > x {
+                true => (x, x + width, y),
+                false => (x + width, x, y),
+            }
+        });
+        ways.collect()
+    };
+    let routes = routes(picture, &places, through);
     Layout {
         routes,
         headings,
-        width: left - GAP + MARGIN,
-        bottom: TOP + tallest as f64 * ROW - (ROW - BOX_HEIGHT),
+        // Links within the last column go round its right side.
+        width: left - GAP + MARGIN * 1.5,
+        bottom,
         places,
     }
 }
@@ -123,80 +132,174 @@ fn width(picture: &Picture, node: usize) -> f64 {
     name.max(line) + BESIDE
 }
 
-/// Nodes by column, each where its neighbours are on average.
-fn ordered(picture: &Picture) -> Vec<Vec<usize>> {
-    let count = picture.nodes.iter().map(|node| node.column + 1).max();
-    let mut columns: Vec<Vec<usize>> = vec![Vec::new(); count.unwrap_or(0)];
-    for (index, node) in picture.nodes.iter().enumerate() {
-        columns[node.column].push(index);
-    }
-    for column in &mut columns {
-        column.sort_by(|&a, &b| picture.nodes[a].name.cmp(&picture.nodes[b].name));
-    }
-    // Links beside the shortest ways do not pull: they are drawn faintly.
-    let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); picture.nodes.len()];
-    for link in picture.links.iter().filter(|link| link.main) {
-        neighbours[link.from].push(link.to);
-        neighbours[link.to].push(link.from);
-    }
-    let mut rank = vec![0.0; picture.nodes.len()];
-    let place = |column: &[usize], rank: &mut Vec<f64>| {
-        let middle = (column.len() as f64 - 1.0) / 2.0;
-        for (row, &node) in column.iter().enumerate() {
-            rank[node] = row as f64 - middle;
+/// One column, or a part of one that is too full.
+struct Track {
+    column: usize,
+    piece: usize,
+    /// From top to bottom: boxes, by the number of their node, and places where a link goes through, numbered after those.
+    items: Vec<usize>,
+}
+
+/// Everything in its column and row, without units yet.
+struct Grid {
+    tracks: Vec<Track>,
+    track_of: Vec<usize>,
+    heights: Vec<f64>,
+    /// Height of the middle of each item, from the middle of the picture.
+    at: Vec<f64>,
+    /// By link: the items by which it goes through columns, from its start to its end.
+    ways: Vec<Vec<usize>>,
+}
+
+impl Grid {
+    fn new(picture: &Picture) -> Self {
+        let count = picture.nodes.iter().map(|node| node.column + 1).max();
+        let mut columns: Vec<Vec<usize>> = vec![Vec::new(); count.unwrap_or(0)];
+        for (index, node) in picture.nodes.iter().enumerate() {
+            columns[node.column].push(index);
         }
-    };
-    columns.iter().for_each(|column| place(column, &mut rank));
-    for sweep in 0..SWEEPS {
-        let forward = sweep % 2 == 0;
-        let count = columns.len();
-        for step in 0..count {
-            let at = if forward { step } else { count - 1 - step };
-            let pull = |node: usize| {
-                let near = neighbours[node].iter().filter(|&&it| {
-                    let column = picture.nodes[it].column;
-                    if forward { column < at } else { column > at }
+        let mut grid = Self {
+            tracks: Vec::new(),
+            track_of: vec![0; picture.nodes.len()],
+            heights: vec![ROW; picture.nodes.len()],
+            at: vec![0.0; picture.nodes.len()],
+            ways: vec![Vec::new(); picture.links.len()],
+        };
+        for (column, mut nodes) in columns.into_iter().enumerate() {
+            nodes.sort_by(|&a, &b| picture.nodes[a].name.cmp(&picture.nodes[b].name));
+            let pieces = nodes.len().div_ceil(ROWS_IN_COLUMN).max(1);
+            let rows = nodes.len().div_ceil(pieces).max(1);
+            for (piece, nodes) in nodes.chunks(rows).enumerate() {
+                for &node in nodes {
+                    grid.track_of[node] = grid.tracks.len();
+                }
+                grid.tracks.push(Track {
+                    column,
+                    piece,
+                    items: nodes.to_vec(),
                 });
-                let (sum, many) =
-                    near.fold((0.0, 0.0), |(sum, many), &it| (sum + rank[it], many + 1.0));
-                if many > 0.0 { sum / many } else { rank[node] }
+            }
+        }
+        let neighbours = grid.add_ways(picture);
+        grid.order(&neighbours);
+        grid
+    }
+
+    /// Makes room for links where they go through columns. Gives, by item, those it is linked with.
+    fn add_ways(&mut self, picture: &Picture) -> Vec<Vec<usize>> {
+        let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); picture.nodes.len()];
+        for (index, link) in picture.links.iter().enumerate() {
+            let (from, to) = (self.track_of[link.from], self.track_of[link.to]);
+            let between: Vec<usize> = match from < to {
+                true => (from + 1..to).collect(),
+                false => (to + 1..from).rev().collect(),
             };
-            let mut pulled: Vec<(f64, usize)> =
-                columns[at].iter().map(|&node| (pull(node), node)).collect();
-            // Those that are pulled alike stay as they were.
-            pulled.sort_by(|a, b| a.0.total_cmp(&b.0));
-            columns[at] = pulled.into_iter().map(|(_, node)| node).collect();
-            place(&columns[at], &mut rank);
+            let mut before = link.from;
+            for track in between {
+                let item = self.heights.len();
+                self.heights.push(WAY);
+                self.at.push(0.0);
+                self.track_of.push(track);
+                self.tracks[track].items.push(item);
+                self.ways[index].push(item);
+                neighbours.push(vec![before]);
+                // Links beside the shortest ways are drawn faintly, and pull no box.
+                if link.main || before >= picture.nodes.len() {
+                    neighbours[before].push(item);
+                }
+                before = item;
+            }
+            if before >= picture.nodes.len() {
+                neighbours[before].push(link.to);
+            } else if link.main {
+                neighbours[before].push(link.to);
+            }
+            if link.main {
+                neighbours[link.to].push(before);
+            }
+        }
+        neighbours
+    }
+
+    /// Puts each item where its neighbours are on average, from the left, then from the right, and again.
+    fn order(&mut self, neighbours: &[Vec<usize>]) {
+        for track in 0..self.tracks.len() {
+            self.stack(track);
+        }
+        for sweep in 0..SWEEPS {
+            let forward = sweep % 2 == 0;
+            let count = self.tracks.len();
+            for step in 0..count {
+                let track = if forward { step } else { count - 1 - step };
+                let pull = |item: usize| {
+                    let near = neighbours[item].iter().filter(|&&it| match forward {
+                        true => self.track_of[it] < track,
+                        false => self.track_of[it] > track,
+                    });
+                    let (sum, many) = near.fold((0.0, 0.0), |(sum, many), &it| {
+                        (sum + self.at[it], many + 1.0)
+                    });
+                    if many > 0.0 {
+                        sum / many
+                    } else {
+                        self.at[item]
+                    }
+                };
+                let items = &self.tracks[track].items;
+                let mut pulled: Vec<(f64, usize)> =
+                    items.iter().map(|&item| (pull(item), item)).collect();
+                // Those that are pulled alike stay as they were.
+                pulled.sort_by(|a, b| a.0.total_cmp(&b.0));
+                self.tracks[track].items = pulled.into_iter().map(|(_, item)| item).collect();
+                self.stack(track);
+            }
         }
     }
-    columns
+
+    /// One below the other, round the middle.
+    fn stack(&mut self, track: usize) {
+        let items = &self.tracks[track].items;
+        let all: f64 = items.iter().map(|&item| self.heights[item]).sum();
+        let mut y = -all / 2.0;
+        for &item in items {
+            self.at[item] = y + self.heights[item] / 2.0;
+            y += self.heights[item];
+        }
+    }
 }
 
 /// Links leave and enter their boxes one below the other, in the order of where they go, so that they do not lie on each
 /// other.
-fn routes(picture: &Picture, places: &[Place]) -> Vec<Route> {
+fn routes(
+    picture: &Picture,
+    places: &[Place],
+    through: impl Fn(usize) -> Vec<(f64, f64, f64)>,
+) -> Vec<Route> {
     let forward = |link: &Link| places[link.to].x > places[link.from].x;
     let beside = |link: &Link| (places[link.to].x - places[link.from].x).abs() < 1.0;
     // Which side of a box a link uses: the right one, but for the end of one that goes on and the start of one that goes back.
     let starts_right = |link: &Link| forward(link) || beside(link);
-    let mut routes = vec![
-        Route {
+    let mut routes: Vec<Route> = (0..picture.links.len())
+        .map(|link| Route {
             start: (0.0, 0.0),
             end: (0.0, 0.0),
+            through: through(link),
             leave: 0.0,
-            enter: 0.0
-        };
-        picture.links.len()
-    ];
+            enter: 0.0,
+        })
+        .collect();
     for (node, place) in places.iter().enumerate() {
         for right in [true, false] {
             let mut ports: Vec<(f64, usize, bool)> = Vec::new();
             for (index, link) in picture.links.iter().enumerate() {
+                let ways = &routes[index].through;
                 if link.from == node && starts_right(link) == right {
-                    ports.push((places[link.to].y, index, true));
+                    let next = ways.first().map_or(places[link.to].middle(), |it| it.2);
+                    ports.push((next, index, true));
                 }
                 if link.to == node && forward(link) != right {
-                    ports.push((places[link.from].y, index, false));
+                    let before = ways.last().map_or(places[link.from].middle(), |it| it.2);
+                    ports.push((before, index, false));
                 }
             }
             ports.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -217,12 +320,7 @@ fn routes(picture: &Picture, places: &[Place]) -> Vec<Route> {
         }
     }
     for (route, link) in routes.iter_mut().zip(&picture.links) {
-        let far = (route.end.0 - route.start.0).abs();
-        let reach = if beside(link) {
-            GAP * 0.35
-        } else {
-            (far * 0.5).clamp(GAP * 0.4, GAP)
-        };
+        let reach = if beside(link) { GAP * 0.35 } else { GAP * 0.5 };
         route.leave *= reach;
         route.enter *= reach;
     }
@@ -288,6 +386,14 @@ mod tests {
         let (a, b) = (of(&picture(50, 5)), of(&picture(50, 5)));
         assert_eq!((&a.places, &a.routes), (&b.places, &b.routes));
         assert!(a.routes.iter().all(|it| it.start.0 > 0.0 && it.end.0 > 0.0));
+        // Where a link goes through a column, it meets no box.
+        for (left, right, y) in a.routes.iter().flat_map(|it| &it.through) {
+            for place in &a.places {
+                let within = *y > place.y && *y < place.y + BOX_HEIGHT;
+                let beside = left.max(*right) <= place.x || left.min(*right) >= place.right();
+                assert!(beside || !within, "{left} {right} {y} {place:?}");
+            }
+        }
         let nothing = Picture {
             nodes: Vec::new(),
             links: Vec::new(),

@@ -158,44 +158,57 @@ impl Picture {
     }
 }
 
-/// How far everybody is from those whom nobody calls. Who calls nobody and is called by nobody has no column.
+/// Callers left of whom they call, as far as there are no rings, and close to them. Who calls nobody and is called by nobody has
+/// no column.
 fn columns(
     next: &BTreeMap<String, Vec<String>>,
     called: &BTreeMap<String, usize>,
 ) -> BTreeMap<String, usize> {
-    let mut columns: BTreeMap<String, usize> = BTreeMap::new();
-    let touches = |name: &String| !next[name].is_empty() || called.contains_key(name);
-    let mut layer: Vec<String> = next
-        .keys()
-        .filter(|name| touches(name) && !called.contains_key(*name))
-        .cloned()
-        .collect();
-    loop {
-        let mut column = 0;
-        while !layer.is_empty() {
-            for name in &layer {
-                columns.insert(name.clone(), column);
-            }
-            let mut below: Vec<String> = layer
-                .iter()
-                .flat_map(|name| &next[name])
-                .filter(|name| !columns.contains_key(*name))
-                .cloned()
-                .collect();
-            below.sort_unstable();
-            below.dedup();
-            layer = below;
-            column += 1;
+    // After all whom one calls comes itself, but for those who are on the way to it already.
+    let mut ordered: Vec<&String> = Vec::new();
+    let mut begun: HashSet<&String> = HashSet::new();
+    for start in next.keys() {
+        let mut way: Vec<(&String, usize)> = Vec::new();
+        if begun.insert(start) {
+            way.push((start, 0));
         }
-        // A ring that nobody outside calls begins with its first name.
-        match next
-            .keys()
-            .find(|it| touches(it) && !columns.contains_key(*it))
-        {
-            Some(name) => layer.push(name.clone()),
-            None => return columns,
+        while let Some((name, at)) = way.last_mut() {
+            let name = *name;
+            match next[name].get(*at) {
+                Some(to) => {
+                    *at += 1;
+                    if begun.insert(to) {
+                        way.push((to, 0));
+                    }
+                }
+                None => {
+                    ordered.push(name);
+                    way.pop();
+                }
+            }
         }
     }
+    let mut columns: BTreeMap<String, usize> = BTreeMap::new();
+    let mut passed: HashSet<&String> = HashSet::new();
+    for name in ordered.iter().rev() {
+        let own = *columns.entry((*name).clone()).or_insert(0);
+        passed.insert(name);
+        for to in next[*name].iter().filter(|to| !passed.contains(to)) {
+            let column = columns.entry(to.clone()).or_insert(0);
+            *column = (*column).max(own + 1);
+        }
+    }
+    // Those whom nobody calls stand beside the nearest whom they call.
+    for name in next.keys().filter(|name| !called.contains_key(*name)) {
+        let nearest = next[name].iter().filter_map(|to| columns.get(to)).min();
+        if let Some(&nearest) = nearest {
+            columns.insert(name.clone(), nearest.saturating_sub(1));
+        }
+    }
+    columns.retain(|name, _| !next[name].is_empty() || called.contains_key(name));
+    let first = columns.values().min().copied().unwrap_or(0);
+    columns.values_mut().for_each(|column| *column -= first);
+    columns
 }
 
 fn links(

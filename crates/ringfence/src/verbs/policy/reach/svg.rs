@@ -188,19 +188,35 @@ fn link(body: &mut String, link: &Link, route: &layout::Route, drawn: &mut Drawn
     let layout::Route {
         start: (x1, y1),
         end: (x2, y2),
+        through,
         leave,
         enter,
-    } = *route;
+    } = route;
     // The head points into the box.
     let back = enter.signum();
     let tail = x2 + back * 8.0;
+    let mut path = format!("M{x1:.1} {y1:.1}");
+    let (mut x, mut y, sideways) = (*x1, *y1, *leave);
+    for (from, to, height) in through {
+        let _infallible = write!(
+            path,
+            "C{:.1} {y:.1} {:.1} {height:.1} {from:.1} {height:.1}H{to:.1}",
+            x + sideways,
+            from - sideways,
+        );
+        (x, y) = (*to, *height);
+    }
+    let _infallible = write!(
+        path,
+        "C{:.1} {y:.1} {:.1} {y2:.1} {tail:.1} {y2:.1}",
+        x + sideways,
+        x2 + enter,
+    );
     let _infallible = writeln!(
         body,
-        "<g><title>{}</title><path class=\"way{class}\" d=\"M{x1:.1} {y1:.1}C{:.1} {y1:.1} {:.1} {y2:.1} {tail:.1} {y2:.1}\"/>\
+        "<g><title>{}</title><path class=\"way{class}\" d=\"{path}\"/>\
          <path class=\"tip{class}\" d=\"M{x2:.1} {y2:.1}l{:.1} -4v8z\"/></g>",
         escaped(&link.tip),
-        x1 + leave,
-        x2 + enter,
         back * 9.0,
     );
 }
