@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  launcher ──run.sock──▶ node          claim, grant, link (again after each restart of the enforcer); or a rehearsal
-//!  node ────socketpair──▶ enforcer      load, adopt, record, status, stop
+//!  node ────socketpair──▶ enforcer      load, quarantine, adopt, record, status, stop
 //!  launcher ─socketpair─▶ enforcer      doors, sockets, walls   (made by the node, one end to each)
 //! ```
 
@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ringfence_model::resource::Filesystem;
-use ringfence_model::{Generation, InstanceId, VirtualAddr, WorkloadId, limits};
+use ringfence_model::{Generation, InstanceId, Name, VirtualAddr, WorkloadId, limits};
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{Facts, Figures};
@@ -122,6 +122,9 @@ pub struct Grant {
     /// How much of the host it may take.
     #[serde(default)]
     pub bounds: Bounds,
+    /// The workload is in quarantine: it runs, and reaches nothing. Why is for operators.
+    #[serde(default)]
+    pub quarantined: bool,
     /// The node wants to see the compartment's first process before there is anything in it: [`FromLauncher::Enclose`]
     /// comes next. Not of an instance that is resumed.
     #[serde(default)]
@@ -198,6 +201,9 @@ pub struct Rehearsal {
     pub checked: String,
     /// The program is a part of that.
     pub pinned: bool,
+    /// The workload is in quarantine.
+    #[serde(default)]
+    pub quarantined: bool,
     /// What would bound its memory.
     #[serde(default)]
     pub enclosure: Enclosure,
@@ -349,15 +355,21 @@ pub enum FromNode {
         pid: u32,
     },
     /// Record an event of the node.
-    Event {
-        /// `reload rejected`, `agent started`, …
-        operation: String,
-        /// In words.
-        reason: String,
-        /// The workload it is about, if any.
-        subject: Option<String>,
-        /// `false` records outcome `error`.
-        ok: bool,
+    Event(Event),
+    /// One descriptor beside: a sealed memory file with all who are quarantined from now on, a list of [`Quarantine`] as
+    /// JSON. Answered by [`ToNode::Quarantined`] once those who were not before are cut off.
+    Quarantine {
+        /// Given back in the answer.
+        id: u64,
+        /// To be recorded once they are denied.
+        event: Option<Event>,
+    },
+    /// Answer with [`ToNode::WouldCut`].
+    AskCut {
+        /// Given back in the answer.
+        id: u64,
+        /// Whom it is about.
+        name: Name,
     },
     /// Answer with [`ToNode::Compartments`], if there are any, and [`ToNode::Status`].
     AskStatus {
@@ -366,6 +378,85 @@ pub enum FromNode {
     },
     /// Close everything, record the closes, exit 0.
     Stop,
+}
+
+/// Something the node did.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// `reload rejected`, `quarantine`, …
+    pub operation: String,
+    /// In words.
+    pub reason: String,
+    /// The workload it is about, if any.
+    pub subject: Option<String>,
+    /// `false` records outcome `error`.
+    pub ok: bool,
+}
+
+/// A workload that nothing may reach, and that may reach nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Which.
+    pub name: Name,
+    /// For records: who said so, and why.
+    pub why: String,
+}
+
+/// Live connections and flows of datagrams that have a certain workload at one end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Touched {
+    /// Connections.
+    pub connections: u64,
+    /// Flows of datagrams.
+    pub flows: u64,
+    /// Between whom, the most first; not all of them where there are many.
+    pub peers: Vec<Peer>,
+}
+
+/// How long it took until connections and flows were closed, in nanoseconds; all zero when there were none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spread {
+    /// Half of them.
+    pub p50_ns: u64,
+    /// Nine of ten.
+    pub p90_ns: u64,
+    /// Ninety-nine of a hundred.
+    pub p99_ns: u64,
+    /// All of them.
+    pub max_ns: u64,
+}
+
+impl Spread {
+    /// Of so many durations.
+    pub fn of(mut durations: Vec<u64>) -> Self {
+        durations.sort_unstable();
+        let part = |percent: usize| {
+            let at = (durations.len() * percent).div_ceil(100).saturating_sub(1);
+            durations.get(at).copied().unwrap_or_default()
+        };
+        Self {
+            p50_ns: part(50),
+            p90_ns: part(90),
+            p99_ns: part(99),
+            max_ns: part(100),
+        }
+    }
+}
+
+/// What lives between two workloads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Peer {
+    /// The caller.
+    pub from: Name,
+    /// The callee.
+    pub to: Name,
+    /// Connections.
+    pub connections: u64,
+    /// Flows of datagrams.
+    pub flows: u64,
 }
 
 /// Enforcer to node.
@@ -385,6 +476,28 @@ pub enum ToNode {
         generation: Generation,
         /// Why.
         reason: String,
+    },
+    /// The list is in force.
+    Quarantined {
+        /// As asked.
+        id: u64,
+        /// What lived when it came into force, of those who were not quarantined before.
+        touched: Touched,
+        /// How many of these are not closed yet. They pass nothing.
+        left: u64,
+        /// From the message to the end of the last one, in nanoseconds.
+        took_ns: u64,
+        /// The same of those in between.
+        spread: Spread,
+        /// Whether the log took the event.
+        recorded: bool,
+    },
+    /// What a quarantine of the workload would cut at this moment.
+    WouldCut {
+        /// As asked.
+        id: u64,
+        /// These.
+        touched: Touched,
     },
     /// Armed compartments: comes in as many messages as it takes, right before the [`ToNode::Status`] they belong to.
     Compartments {
@@ -418,6 +531,15 @@ pub enum ToNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_spread_is_of_all_of_them() {
+        assert_eq!(Spread::of(Vec::new()), Spread::default());
+        let spread = Spread::of((1..=200).rev().collect());
+        assert_eq!((spread.p50_ns, spread.p90_ns), (100, 180));
+        assert_eq!((spread.p99_ns, spread.max_ns), (198, 200));
+        assert_eq!(Spread::of(vec![7]).p50_ns, 7);
+    }
 
     /// What a launcher of version 2 may send. A kind more, or less, is another version: raise [`LINK_VERSION`], and
     /// [`LINK_OLDEST`] with it unless the enforcer still takes the earlier kinds.

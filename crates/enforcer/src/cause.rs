@@ -64,10 +64,12 @@ pub(crate) enum Cause {
     Wall,
     /// It was reset while no enforcer was there.
     EnforcerAway,
+    /// Either end is quarantined.
+    Quarantined,
 }
 
 /// Every cause, in the order of their numbers.
-pub(crate) const CAUSES: [Cause; 28] = [
+pub(crate) const CAUSES: [Cause; 29] = [
     Cause::Other,
     Cause::Allowed,
     Cause::InitiatorWithoutPolicy,
@@ -96,6 +98,7 @@ pub(crate) const CAUSES: [Cause; 28] = [
     Cause::NotRunning,
     Cause::Wall,
     Cause::EnforcerAway,
+    Cause::Quarantined,
 ];
 
 impl Cause {
@@ -130,6 +133,7 @@ impl Cause {
             Self::NotRunning => "not-running",
             Self::Wall => "wall",
             Self::EnforcerAway => "enforcer-away",
+            Self::Quarantined => "quarantined",
         }
     }
 }
@@ -173,6 +177,6 @@ mod tests {
             let named = format!("`{}`", cause.word());
             assert!(manual.contains(&named), "{named} is not in docs/metrics.md");
         }
-        assert_eq!(Cause::EnforcerAway as usize + 1, CAUSES.len(), "the last");
+        assert_eq!(Cause::Quarantined as usize + 1, CAUSES.len(), "the last");
     }
 }

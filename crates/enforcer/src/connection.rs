@@ -11,15 +11,17 @@ use std::time::Instant;
 use ringfence_audit::LogError;
 use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::{Generation, OriginalDst, Protocol, WorkloadId};
-use ringfence_policy::{Recheck, Snapshot};
+use ringfence_policy::Recheck;
 use tokio::net::TcpStream;
 
+use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::datagrams::Place;
 use crate::endpoint::Target;
 use crate::far::{Far, Nobody, Way};
 use crate::inforce::{InForce, Stands};
 use crate::judge::{self, Admitted, Denied, Pair};
+use crate::live::Lives;
 use crate::node::Node;
 use crate::record::{Ruling, Subject};
 use crate::request::UnderWay;
@@ -43,6 +45,7 @@ pub(crate) struct Connection {
     stands: Mutex<Option<Stands>>,
     sent: AtomicU64,
     received: AtomicU64,
+    _lives: Lives,
 }
 
 /// How an attempt came to the door.
@@ -120,7 +123,7 @@ impl Connection {
         let snapshot = &force.snapshot;
         let mut subject = home.subject(&force.node, original, arrival.carrier());
         let judged = node.recorder.meters.decide.time(|| {
-            let pair = judge::pair(snapshot, &home.workload, original)?;
+            let pair = judge::pair(&force, &home.workload, original)?;
             let now = node.clock.now();
             Ok((pair, judge::may_connect(snapshot, pair, arrival, now)?))
         });
@@ -154,6 +157,7 @@ impl Connection {
         subject.protocol = pair.protocol.as_str();
         subject.connection = node.recorder.connection_id();
         subject.both = force.endpoints(&to.name).is_none();
+        let lives = node.live.enter(&home.workload.name, &to.name, arrival);
         let connection = Self {
             node: Arc::clone(node),
             home: Arc::clone(home),
@@ -170,6 +174,7 @@ impl Connection {
             stands: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            _lives: lives,
         };
         let Admitted {
             outcome, ruling, ..
@@ -249,9 +254,11 @@ impl Connection {
         recorder.before_operation(&self.subject, instance, outcome, operation, ruling)
     }
 
-    /// The two ends in `snapshot`, provided that they still are what they were when this connection opened.
-    pub(crate) fn pair(&self, snapshot: &Snapshot) -> Result<Pair, Denied> {
-        let pair = judge::pair(snapshot, &self.home.workload, self.original)?;
+    /// The two ends in what is in force, provided that they still are what they were when this connection opened, and
+    /// that neither is quarantined.
+    pub(crate) fn pair(&self, force: &InForce) -> Result<Pair, Denied> {
+        let snapshot = &force.snapshot;
+        let pair = judge::pair(force, &self.home.workload, self.original)?;
         if snapshot.workload(pair.to).id == self.to && pair.protocol == self.protocol {
             return Ok(pair);
         }
@@ -322,7 +329,7 @@ impl Connection {
         let snapshot = &force.snapshot;
         let no = |reason| io::Error::new(io::ErrorKind::PermissionDenied, reason);
         let pair = self
-            .pair(snapshot)
+            .pair(&force)
             .map_err(|denied| no(denied.ruling.reason))?;
         let callee = snapshot.workload(pair.to);
         let (_, port) = callee
@@ -425,10 +432,10 @@ impl Connection {
         let revoked = |denied: Denied| {
             let generation = snapshot.generation();
             let why = &denied.ruling.reason;
-            let reason = if passed == Some(generation) {
-                format!("its time is over: {why}")
-            } else {
-                format!("revoked by generation {generation}: {why}")
+            let reason = match denied.ruling.cause {
+                Cause::Quarantined => why.clone(),
+                _ if passed == Some(generation) => format!("its time is over: {why}"),
+                _ => format!("revoked by generation {generation}: {why}"),
             };
             Cut {
                 outcome: Outcome::Deny,
@@ -438,7 +445,7 @@ impl Connection {
                 },
             }
         };
-        let pair = self.pair(snapshot).map_err(revoked)?;
+        let pair = self.pair(&force).map_err(revoked)?;
         let now = self.node.clock.now();
         let admitted = match under_way {
             None => judge::may_connect(snapshot, pair, self.arrival, now),

@@ -4,20 +4,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use ringfence_audit::LogError;
 use ringfence_compartment::channel::Packet;
 use ringfence_compartment::figures::Facts;
-use ringfence_compartment::link::{FromNode, MESSAGE_MAX, ToNode};
+use ringfence_compartment::link::{Event, FromNode, MESSAGE_MAX, Quarantine, ToNode};
 use ringfence_compartment::memfd;
 use ringfence_model::Generation;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::Assignment;
 use crate::adopted;
-use crate::inforce::InForce;
 use crate::limits::STOP_TIMEOUT;
 use crate::link::Link;
+use crate::loads::Loads;
 use crate::node::Node;
+use crate::quarantine;
 use crate::record::event;
 
 /// Serves until the node says stop, or has gone. Both end everything.
@@ -32,10 +33,33 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
     link.send(&ToNode::Ready).await?;
     // Here, and not in a task of its own, so that nothing is served without it.
     let mut ticking = std::pin::pin!(node.clock.run(&node.current));
+    let mut loads = Loads::default();
     let mut loaded = None;
+    // What takes its time is said when it is done, and keeps nothing else waiting: a quarantine least of all.
+    let (answers, mut answered) = mpsc::unbounded_channel();
     loop {
         let packet = tokio::select! {
             packet = link.recv::<FromNode>() => packet?,
+            (generation, compiled) = loads.next() => {
+                let answer = match compiled {
+                    Ok(next) => {
+                        node.current.replace(next);
+                        loaded = Some(generation);
+                        ToNode::Loaded { generation }
+                    }
+                    Err(reason) => ToNode::Rejected {
+                        generation,
+                        reason: fitting(reason),
+                    },
+                };
+                link.send(&answer).await?;
+                continue;
+            }
+            // A sender is held here, so there is always one.
+            Some(answer) = answered.recv() => {
+                link.send(&answer).await?;
+                continue;
+            }
             never = &mut ticking => match never {},
         };
         let Some(Packet {
@@ -46,19 +70,7 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
             return Ok(());
         };
         match message {
-            FromNode::Load { generation } => {
-                let answer = match load(node, generation, one(descriptors)).await {
-                    Ok(()) => {
-                        loaded = Some(generation);
-                        ToNode::Loaded { generation }
-                    }
-                    Err(reason) => ToNode::Rejected {
-                        generation,
-                        reason: fitting(reason),
-                    },
-                };
-                link.send(&answer).await?;
-            }
+            FromNode::Load { generation } => loads.put(generation, one(descriptors)),
             FromNode::Adopt {
                 instance,
                 workload,
@@ -80,24 +92,25 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
                     )));
                 }
             },
-            FromNode::Event {
-                operation,
-                reason,
-                subject,
-                ok,
-            } => {
-                let force = node.current.load();
-                let generation = force.snapshot.generation();
-                let flow = event(
-                    &force.node,
-                    subject.as_deref(),
-                    &operation,
-                    &reason,
-                    ok,
-                    generation,
-                );
+            FromNode::Event(what) => {
                 // It has happened; the log counts what it cannot take.
-                let _counted_by_the_log = node.recorder.after(&flow);
+                let _counted_by_the_log = record(node, &what);
+            }
+            FromNode::Quarantine { id, event } => {
+                let list = one(descriptors).ok_or_else(|| io::Error::other("a list is missing"))?;
+                let list: Vec<Quarantine> = serde_json::from_slice(&memfd::read(list)?)?;
+                // In force before its event is recorded, which the log may be too full for.
+                let imposed = quarantine::impose(node, list);
+                let recorded = event.is_none_or(|what| record(node, &what).is_ok());
+                let answers = answers.clone();
+                tokio::spawn(async move {
+                    // Nobody waits for it when the node has gone.
+                    let _gone = answers.send(imposed.settled(id, recorded).await);
+                });
+            }
+            FromNode::AskCut { id, name } => {
+                let touched = node.live.touched(&[name]);
+                link.send(&ToNode::WouldCut { id, touched }).await?;
             }
             FromNode::AskStatus { id } => {
                 for compartments in packed(node.registry.all().iter().map(|home| home.facts())) {
@@ -110,6 +123,19 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
     }
 }
 
+fn record(node: &Node, what: &Event) -> Result<(), LogError> {
+    let force = node.current.load();
+    let flow = event(
+        &force.node,
+        what.subject.as_deref(),
+        &what.operation,
+        &what.reason,
+        what.ok,
+        force.snapshot.generation(),
+    );
+    node.recorder.after(&flow)
+}
+
 /// The descriptor of a message that has exactly one.
 fn one(mut descriptors: Vec<OwnedFd>) -> Option<OwnedFd> {
     if descriptors.len() == 1 {
@@ -117,36 +143,6 @@ fn one(mut descriptors: Vec<OwnedFd>) -> Option<OwnedFd> {
     } else {
         None
     }
-}
-
-async fn load(
-    node: &Arc<Node>,
-    generation: Generation,
-    memory: Option<OwnedFd>,
-) -> Result<(), String> {
-    let memory = memory.ok_or("the generation came without its content")?;
-    let (told, compiled) = oneshot::channel();
-    // Parsing and compiling take time that connections need. Not among the runtime's threads: look-ups take those, for
-    // as long as a name server is silent, and policy does not wait for one.
-    std::thread::Builder::new()
-        .name("generation".to_owned())
-        .spawn(move || {
-            // Whoever asked has gone only when all of this process ends.
-            let _nobody_waits = told.send(compile(generation, memory));
-        })
-        .map_err(|cause| format!("it could not be compiled: {cause}"))?;
-    let next = compiled
-        .await
-        .map_err(|_| "it could not be compiled: the thread that did so broke off")??;
-    node.current.replace(next);
-    Ok(())
-}
-
-fn compile(generation: Generation, memory: OwnedFd) -> Result<InForce, String> {
-    let bytes = memfd::read(memory).map_err(|cause| cause.to_string())?;
-    let assignment: Assignment =
-        serde_json::from_slice(&bytes).map_err(|cause| cause.to_string())?;
-    InForce::compile(generation, &assignment).map_err(|unfit| unfit.to_string())
 }
 
 /// A reason short enough for a message, whatever the escaping of JSON makes of it.

@@ -57,7 +57,7 @@ impl<'c> Conversation<'c> {
         let snapshot = &force.snapshot;
         let operation = || request::in_words(asked.operation());
         let judged = node.recorder.meters.decide.time(|| {
-            let pair = connection.pair(snapshot)?;
+            let pair = connection.pair(&force)?;
             request::decide(snapshot, pair, asked, node.clock.now())
         });
         let held_before = held.take();
@@ -132,7 +132,7 @@ impl Gate for Conversation<'_> {
 
     fn allowances(&self) -> Allowances {
         let force = self.connection.node().current.load();
-        match self.connection.pair(&force.snapshot) {
+        match self.connection.pair(&force) {
             Ok(pair) => force.snapshot.workload(pair.to).path_allowances,
             // It will be denied; until then nothing is accepted that is not accepted everywhere.
             Err(_) => Allowances::default(),
@@ -141,7 +141,7 @@ impl Gate for Conversation<'_> {
 
     fn authority_ok(&self, authority: &str) -> bool {
         let force = self.connection.node().current.load();
-        let pair = self.connection.pair(&force.snapshot);
+        let pair = self.connection.pair(&force);
         pair.is_ok_and(|pair| force.snapshot.authority_names(pair.to, authority))
     }
 

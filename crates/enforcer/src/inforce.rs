@@ -10,16 +10,20 @@ use tokio::sync::watch;
 
 use crate::Assignment;
 use crate::endpoint::{EndpointError, Target};
+use crate::quarantine::Quarantined;
 
-/// One generation, compiled, with what it takes to serve it.
+/// One generation, compiled, with what it takes to serve it, and who is quarantined while it is in force.
+#[derive(Clone)]
 pub(crate) struct InForce {
     /// Decides.
-    pub(crate) snapshot: Snapshot,
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// Denied before it is asked.
+    pub(crate) quarantined: Arc<Quarantined>,
     /// Name of the node, for records. Empty before the first generation.
     pub(crate) node: String,
     /// For identities; `None` before the first generation.
     pub(crate) zone: Option<HostName>,
-    endpoints: HashMap<Name, Arc<[Target]>>,
+    endpoints: Arc<HashMap<Name, Arc<[Target]>>>,
 }
 
 /// Why a generation is not taken. What was in force stays.
@@ -44,10 +48,11 @@ impl InForce {
     /// Nothing may reach anything.
     pub(crate) fn nothing() -> Self {
         Self {
-            snapshot: Snapshot::empty(),
+            snapshot: Arc::new(Snapshot::empty()),
+            quarantined: Arc::default(),
             node: String::new(),
             zone: None,
-            endpoints: HashMap::new(),
+            endpoints: Arc::default(),
         }
     }
 
@@ -84,10 +89,11 @@ impl InForce {
             endpoints.insert(service.name.clone(), targets);
         }
         Ok(Self {
-            snapshot,
+            snapshot: Arc::new(snapshot),
+            quarantined: Arc::default(),
             node: node.clone(),
             zone: Some(zone.clone()),
-            endpoints,
+            endpoints: Arc::new(endpoints),
         })
     }
 
@@ -135,9 +141,22 @@ impl Current {
         self.now.load()
     }
 
-    /// Puts a generation in force, then wakes every connection to check itself against it.
+    /// Puts a generation in force, then wakes every connection to check itself against it. Who is quarantined stays so.
     pub(crate) fn replace(&self, next: InForce) {
-        self.now.store(Arc::new(next));
+        self.now.rcu(|now| InForce {
+            quarantined: Arc::clone(&now.quarantined),
+            ..next.clone()
+        });
+        self.recheck();
+    }
+
+    /// Quarantines these and nobody else, under the generation in force and all later ones, and wakes every connection.
+    pub(crate) fn quarantine(&self, list: Quarantined) {
+        let list = Arc::new(list);
+        self.now.rcu(|now| InForce {
+            quarantined: Arc::clone(&list),
+            ..InForce::clone(now)
+        });
         self.recheck();
     }
 

@@ -11,6 +11,7 @@ use ringfence_policy::{
 
 use crate::cause::Cause;
 use crate::connection::Arrival;
+use crate::inforce::InForce;
 use crate::record::Ruling;
 
 /// Who talks to whom, within one snapshot.
@@ -54,9 +55,10 @@ impl Denied {
     }
 }
 
-/// *Who*: the workload of a compartment, as the snapshot knows it.
-pub(crate) fn who(snapshot: &Snapshot, source: &WorkloadId) -> Result<WorkloadIx, Denied> {
-    snapshot
+/// *Who*: the workload of a compartment, as the snapshot knows it. Nobody who is quarantined.
+pub(crate) fn who(force: &InForce, source: &WorkloadId) -> Result<WorkloadIx, Denied> {
+    let snapshot = &force.snapshot;
+    let from = snapshot
         .find(source.name.as_str())
         .filter(|&ix| snapshot.workload(ix).id == *source)
         .ok_or_else(|| {
@@ -66,16 +68,41 @@ pub(crate) fn who(snapshot: &Snapshot, source: &WorkloadId) -> Result<WorkloadIx
                 Cause::NotInEstate,
                 format!("{source} is not in the estate"),
             )
-        })
+        });
+    free(force, source, None)?;
+    from
 }
 
-/// *Where*: the workload at an original destination, and what it speaks.
+/// No to one that is quarantined, before any rule is asked. `to`: for the record.
+pub(crate) fn free(
+    force: &InForce,
+    workload: &WorkloadId,
+    to: Option<WorkloadIx>,
+) -> Result<(), Denied> {
+    let Some(why) = force.quarantined.why(&workload.name) else {
+        return Ok(());
+    };
+    let reason = format!("{workload} is quarantined {why}");
+    Err(Denied::here(
+        &force.snapshot,
+        to,
+        Cause::Quarantined,
+        reason,
+    ))
+}
+
+/// *Where*: the workload at an original destination, and what it speaks. Whoever may go on has asked this, so a
+/// quarantine of either end is found here, whatever else is asked of the two.
 pub(crate) fn pair(
-    snapshot: &Snapshot,
+    force: &InForce,
     source: &WorkloadId,
     original: OriginalDst,
 ) -> Result<Pair, Denied> {
-    let from = who(snapshot, source)?;
+    let snapshot = &force.snapshot;
+    let from = who(force, source).map_err(|denied| Denied {
+        to: snapshot.route(original),
+        ..denied
+    })?;
     if is_door(original) {
         return Err(Denied::here(
             snapshot,
@@ -98,6 +125,7 @@ pub(crate) fn pair(
         };
         return Err(Denied::here(snapshot, to, cause, reason));
     };
+    free(force, &snapshot.workload(to).id, Some(to))?;
     match snapshot.workload(to).serves {
         Some((protocol, _)) => Ok(Pair { from, to, protocol }),
         None => {

@@ -132,6 +132,12 @@ pub(crate) const RECORD_OPERATION: usize = 12 * 1024;
 /// clock counts as set: then every live connection is checked again. Whatever ends by date is cut within a second of it.
 pub(crate) const CLOCK_STEP: Duration = Duration::from_secs(1);
 
+/// Time that connections and flows get to close once they are cut by a quarantine, before the operator is told that some
+/// have not. They pass nothing meanwhile.
+pub(crate) const CUT_WITHIN: Duration = Duration::from_secs(2);
+/// Pairs of workloads named in the answer to a quarantine. Further ones are counted with the rest.
+pub(crate) const PEERS_TOLD: usize = 32;
+
 /// Time that closes get to be recorded when the node stops.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 

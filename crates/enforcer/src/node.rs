@@ -11,6 +11,7 @@ use crate::limits::{
     CONNECTIONS_PER_COMPARTMENT, DESCRIPTORS_PER_CONNECTION, DESCRIPTORS_RESERVED, FLOWS,
     SHARE_OF_ONE,
 };
+use crate::live::Live;
 use crate::record::Recorder;
 use crate::registry::Registry;
 use crate::slots::Slots;
@@ -25,6 +26,8 @@ pub(crate) struct Node {
     pub(crate) clock: Clock,
     /// Who is armed.
     pub(crate) registry: Registry,
+    /// What lives between whom.
+    pub(crate) live: Arc<Live>,
     /// All connections, flows of datagrams among them.
     pub(crate) slots: Arc<Slots>,
     /// All flows of datagrams.
@@ -45,6 +48,7 @@ impl Node {
             current: Current::new(),
             clock: Clock::default(),
             registry: Registry::default(),
+            live: Arc::default(),
             slots: Slots::new(connections),
             flow_slots: Slots::new(FLOWS),
             host,

@@ -94,6 +94,12 @@ fn live(request: &LaunchRequest) -> Result<u8, Refusal> {
     let streams = streams::Streams::examine()?;
     let environment = environment::build(request)?;
     let claimed = node::claim(request, &environment.path, &signals)?;
+    if claimed.grant.quarantined {
+        say(&format!(
+            "{} is in quarantine: it runs, and reaches nobody, and nobody reaches it, until an operator releases it",
+            claimed.grant.workload
+        ));
+    }
     let given = start::Given {
         streams,
         environment,

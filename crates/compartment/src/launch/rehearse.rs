@@ -128,6 +128,7 @@ fn imagined(claim: &Rehearsal) -> Grant {
         generation: claim.generation,
         pinned: false,
         bounds: Bounds::default(),
+        quarantined: claim.quarantined,
         encloses: false,
     }
 }

@@ -45,6 +45,7 @@ pub(crate) fn grant(outer_id: Option<u32>) -> Grant {
         generation: Generation(0),
         pinned: false,
         bounds: Bounds::default(),
+        quarantined: false,
         encloses: false,
     }
 }

@@ -497,6 +497,7 @@ fn serve_node(shared: &Arc<Shared>, listener: &OwnedFd) {
                 .then_some(2_000_000_000 + (number as u32 + std::process::id() * 64) % 100_000_000),
             filesystem: shared.filesystem.lock().unwrap().clone(),
             forbidden: shared.forbidden.lock().unwrap().clone(),
+            quarantined: false,
             pinned: shared
                 .before_grant
                 .lock()

@@ -153,12 +153,12 @@ async fn an_unsealed_or_missing_generation_is_rejected() {
 async fn records_events_and_tells_how_the_log_stands() {
     let fixture = Fixture::new().await;
     fixture.load(5, &content()).await;
-    let event = FromNode::Event {
+    let event = FromNode::Event(Event {
         operation: "reload rejected".to_owned(),
         reason: "line 3".to_owned(),
         subject: Some("agent".to_owned()),
         ok: false,
-    };
+    });
     fixture.say(&event, &[]).await;
     assert_eq!(fixture.status().await, (Some(Generation(5)), 1, None));
     let flows = fixture.world.flows();
@@ -441,4 +441,81 @@ fn facts_of_many_compartments_fit_into_messages_and_none_is_left_out() {
         assert!(serde_json::to_vec(&message).unwrap().len() <= MESSAGE_MAX);
     }
     assert!(super::packed(std::iter::empty()).is_empty());
+}
+
+#[tokio::test]
+async fn a_quarantine_is_in_force_before_it_is_answered_and_outlives_generations() {
+    let fixture = Fixture::new().await;
+    let agent = Name::new("agent").unwrap();
+    let impose = async |id, names: &[&Name]| {
+        let list: Vec<_> = names
+            .iter()
+            .map(|name| Quarantine {
+                name: (*name).clone(),
+                why: "by a test".to_owned(),
+            })
+            .collect();
+        let list = memfd::sealed("list", &serde_json::to_vec(&list).unwrap()).unwrap();
+        let event = Some(Event {
+            operation: "quarantine".to_owned(),
+            reason: "odd".to_owned(),
+            subject: Some("agent".to_owned()),
+            ok: true,
+        });
+        fixture
+            .say(&FromNode::Quarantine { id, event }, &[list])
+            .await;
+        fixture.hear().await
+    };
+    let in_force = || {
+        let force = fixture.world.node.current.load();
+        force.quarantined.why(&agent).map(str::to_owned)
+    };
+    // Before the first generation, as after every restart.
+    let answer = impose(3, &[&agent]).await;
+    assert!(
+        matches!(
+            answer,
+            ToNode::Quarantined {
+                id: 3,
+                left: 0,
+                recorded: true,
+                ..
+            }
+        ),
+        "{answer:?}"
+    );
+    assert_eq!(in_force().as_deref(), Some("by a test"));
+    fixture.load(5, &content()).await;
+    assert!(in_force().is_some());
+    fixture
+        .say(
+            &FromNode::AskCut {
+                id: 4,
+                name: agent.clone(),
+            },
+            &[],
+        )
+        .await;
+    assert!(matches!(
+        fixture.hear().await,
+        ToNode::WouldCut { id: 4, .. }
+    ));
+    impose(5, &[]).await;
+    assert_eq!(in_force(), None);
+    let events: Vec<_> = fixture.world.flows();
+    assert_eq!(events.len(), 2);
+    fixture.world.break_log().await;
+    let answer = impose(6, &[&agent]).await;
+    assert!(
+        matches!(
+            answer,
+            ToNode::Quarantined {
+                recorded: false,
+                ..
+            }
+        ),
+        "{answer:?}"
+    );
+    assert!(in_force().is_some());
 }

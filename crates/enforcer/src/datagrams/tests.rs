@@ -447,6 +447,37 @@ async fn a_change_of_policy_cuts_a_live_flow_at_once() {
 }
 
 #[tokio::test]
+async fn a_quarantine_of_either_end_cuts_a_live_flow_and_lets_none_begin() {
+    use ringfence_compartment::link::Quarantine;
+    for name in ["agent", "echo"] {
+        let (port, callers) = echo_on("127.0.0.1:0").await;
+        let Some(client) = Client::new(&estate(port, "")).await else {
+            return;
+        };
+        let _service = client.world.running("echo");
+        let to = client.world.at(2, port);
+        client.send(to, b"before");
+        client.hear().await;
+        let one = Quarantine {
+            name: ringfence_model::Name::new(name).unwrap(),
+            why: "now".to_owned(),
+        };
+        client
+            .world
+            .node
+            .current
+            .quarantine([one].into_iter().collect());
+        client.send(to, b"after");
+        let close = client.closed().await;
+        assert_eq!(close.outcome(), Outcome::Deny, "{name}");
+        assert!(close.reason.ends_with("is quarantined now"), "{close:?}");
+        client.send(to, b"later");
+        client.hears_nothing().await;
+        assert_eq!(callers.borrow().len(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_flow_ends_with_its_rule() {
     let (port, _callers) = echo_on("127.0.0.1:0").await;
     let day = jiff::Timestamp::now()

@@ -68,7 +68,7 @@ pub(crate) fn answer(
     };
     let workload = force.snapshot.workload(to);
     subject.destination = workload.id.name.to_string();
-    if let Ok(from) = judge::who(&force.snapshot, &home.workload) {
+    if let Ok(from) = judge::who(&force, &home.workload) {
         let purpose = &force.snapshot.workload(from).purpose;
         subject.purpose = purpose.clone().unwrap_or_default();
     }
@@ -107,7 +107,7 @@ fn find(
     now: Timestamp,
 ) -> Result<(WorkloadIx, Admitted), Denied> {
     let snapshot = &force.snapshot;
-    let from = judge::who(snapshot, &home.workload)?;
+    let from = judge::who(force, &home.workload)?;
     let to = match query.reverse() {
         Some(address) => snapshot.resolve_address(address),
         None => snapshot.resolve(query.name()),
@@ -126,6 +126,7 @@ fn find(
         };
         return Ok((to, itself));
     }
+    judge::free(force, &snapshot.workload(to).id, Some(to))?;
     judge::may_meet(snapshot, from, to, now).map(|admitted| (to, admitted))
 }
 

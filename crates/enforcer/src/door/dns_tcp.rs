@@ -14,6 +14,7 @@ use crate::cause::Cause;
 use crate::compartment::Compartment;
 use crate::connection::reset;
 use crate::door::dns;
+use crate::judge::{self, Denied};
 use crate::limits::DNS_TCP_IDLE;
 use crate::node::Node;
 use crate::record::Ruling;
@@ -35,6 +36,10 @@ pub(crate) async fn serve(
     };
     subject.connection = node.recorder.connection_id();
     let ruling = |reason: &str| Ruling::without_rule(reason.to_owned(), generation);
+    if let Err(denied) = judge::free(&node.current.load(), &home.workload, None) {
+        home.refused(&subject, Kind::Connection, "connect", &denied.ruling, 0);
+        return reset(client);
+    }
     let Some(_held) = home.dns_slots.take() else {
         let reason = format!("{} dns connections already", home.dns_slots.limit());
         let ruling = ruling(&reason).because(Cause::Limit);
@@ -50,16 +55,24 @@ pub(crate) async fn serve(
     let ended = tokio::select! {
         biased;
         () = home.gone() => Ended::Cut("its compartment has gone"),
+        denied = no_longer(node, home) => {
+            let Ruling { reason, cause, .. } = denied.ruling;
+            Ended::Denied(reason, cause)
+        }
         ended = converse(node, home, &mut client, server, &subject.connection, (&mut sent, &mut received)) => ended,
     };
-    let (outcome, reason) = match ended {
-        Ended::Orderly(reason) => (Outcome::Allow, reason),
+    let (outcome, ruling) = match ended {
+        Ended::Orderly(reason) => (Outcome::Allow, ruling(reason)),
         Ended::Cut(reason) => {
             reset(client);
-            (Outcome::Allow, reason)
+            (Outcome::Allow, ruling(reason))
+        }
+        Ended::Denied(reason, cause) => {
+            reset(client);
+            (Outcome::Deny, ruling(&reason).because(cause))
         }
     };
-    let mut flow = subject.flow(Kind::Close, outcome, "close", &ruling(reason));
+    let mut flow = subject.flow(Kind::Close, outcome, "close", &ruling);
     (flow.bytes_sent, flow.bytes_received) = (sent, received);
     flow.duration_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
     // It is over, recorded or not; the log counts what it cannot take.
@@ -69,6 +82,20 @@ pub(crate) async fn serve(
 enum Ended {
     Orderly(&'static str),
     Cut(&'static str),
+    Denied(String, Cause),
+}
+
+/// Resolves, at once or later, when the workload may ask nothing at all.
+async fn no_longer(node: &Node, home: &Compartment) -> Denied {
+    let mut news = node.current.subscribe();
+    loop {
+        let asks = judge::free(&node.current.load(), &home.workload, None);
+        if let Err(denied) = asks {
+            return denied;
+        }
+        // The sender is part of the node.
+        let _never_gone = news.changed().await;
+    }
 }
 
 async fn converse(

@@ -135,6 +135,30 @@ async fn stops_in_the_middle() {
 }
 
 #[tokio::test]
+async fn what_was_read_and_not_sent_yet_does_not_go_on_once_it_is_stopped() {
+    let (mut caller, mut caller_end) = tokio::io::duplex(1000);
+    let (mut service, mut service_end) = tokio::io::duplex(8);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let relaying =
+        tokio::spawn(async move { relay(&mut caller_end, &mut service_end, stopped).await });
+    caller.write_all(&[7; 100]).await.unwrap();
+    let mut first = [0; 8];
+    service.read_exact(&mut first[..1]).await.unwrap();
+    // It has 91 bytes more in its hands. Room for them, and the word to stop, come in one moment.
+    tokio::task::yield_now().await;
+    stop.send(()).unwrap();
+    let mut rest = Vec::new();
+    service.read_to_end(&mut rest).await.unwrap();
+    let (end, moved) = relaying.await.unwrap();
+    assert!(matches!(end, End::Stopped(_)), "{end:?}");
+    assert!(
+        moved.sent <= 9 && rest.len() <= 8,
+        "{moved:?} {}",
+        rest.len()
+    );
+}
+
+#[tokio::test]
 async fn holds_back_a_caller_whose_service_does_not_read() {
     let ((caller, mut left), (mut right, service)) = (pair().await, pair().await);
     let relaying =

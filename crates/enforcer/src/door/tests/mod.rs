@@ -6,6 +6,8 @@ mod edges;
 mod explain;
 mod http;
 mod http2;
+mod quarantine;
+mod reload;
 mod scene;
 mod tcp;
 mod time;
