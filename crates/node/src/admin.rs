@@ -9,16 +9,22 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringfence_compartment::{channel, memfd, sockets};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use self::places::{Place, Places};
-use crate::limits::ADMIN_WITHIN;
+use crate::containment::{Outcome, Unmet, Wish};
+use crate::drill::Pair;
+use crate::limits::{ADMIN_WITHIN, DRILL_BEGINS_WITHIN, DRILL_WITHIN, QUARANTINE_WITHIN};
 use crate::packets::{Channel, Listener};
+use crate::quarantine::Asker;
 use crate::status::Status;
 use crate::supervisor::{Input, Inputs};
 
+/// Longest conversation with an operator: the request, and the answer that takes longest.
+const CONVERSATION: Duration = ADMIN_WITHIN.saturating_add(QUARANTINE_WITHIN.saturating_mul(2));
 /// How the refusal of a request begins that the node does not know. Later versions go by it.
 const NOT_ONE: &str = "the request is not one";
 /// Between two tries of an operator whom the node had no place for.
@@ -32,6 +38,10 @@ const VERSION_MAX: usize = 40;
 pub enum Request {
     /// How it stands.
     Status,
+    /// A workload is to be quarantined, or released.
+    Contain(Wish),
+    /// The workloads of a drill, for as long as this conversation lasts.
+    Drill,
     /// Stop: the process `pid`, of version `version`, serves this state from now on. For records; who asks is known.
     HandOver {
         /// Process that takes over.
@@ -48,7 +58,41 @@ enum Answer {
     /// To `Status`, one descriptor beside: a sealed memory file with the answer as one line of JSON.
     Done,
     /// No, and why.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fix: Option<String>,
+    },
+}
+
+/// Why the node says no.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) reason: String,
+    pub(crate) fix: Option<String>,
+}
+
+impl Refused {
+    /// With what to do about it.
+    pub(crate) fn new(reason: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            fix: Some(fix.into()),
+        }
+    }
+
+    fn plain(reason: impl Into<String>) -> Self {
+        Self {
+            reason: reason.into(),
+            fix: None,
+        }
+    }
+}
+
+impl From<Refused> for Answer {
+    fn from(Refused { reason, fix }: Refused) -> Self {
+        Self::Refused { reason, fix }
+    }
 }
 
 /// Accepts operators until the node ends.
@@ -62,12 +106,18 @@ pub(crate) async fn serve(listener: Listener, owner: u32, inputs: Inputs) {
                 };
                 let inputs = inputs.clone();
                 tokio::spawn(async move {
-                    let conversation = converse(socket, owner, inputs, place);
-                    let conversation = timeout(2 * ADMIN_WITHIN, conversation);
+                    let conversation = async move {
+                        let mut place = place;
+                        let conversed = converse(socket, owner, &inputs, &mut place);
+                        let conversed = timeout(CONVERSATION, conversed).await;
+                        if let Ok(Ok(Some(channel))) = conversed {
+                            drill(channel, &inputs).await;
+                        }
+                    };
                     tokio::select! {
                         biased;
                         // An operator who hangs up is nobody's loss.
-                        _ = conversation => {}
+                        () = conversation => {}
                         Ok(()) = displaced => {}
                     }
                 });
@@ -82,57 +132,140 @@ pub(crate) async fn serve(listener: Listener, owner: u32, inputs: Inputs) {
     }
 }
 
-async fn converse(socket: OwnedFd, owner: u32, inputs: Inputs, mut place: Place) -> io::Result<()> {
+/// Gives the channel of a conversation that goes on.
+async fn converse(
+    socket: OwnedFd,
+    owner: u32,
+    inputs: &Inputs,
+    place: &mut Place,
+) -> io::Result<Option<Channel>> {
     let peer = sockets::peer(&socket)?;
     let channel = Channel::new(socket)?;
-    let asked = channel.recv::<Request>().await;
+    let Ok(asked) = timeout(2 * ADMIN_WITHIN, channel.recv::<Request>()).await else {
+        return Ok(None);
+    };
     place.asked();
     // Not before: closing a socket with something unread takes back what was said on it.
     if peer.uid != owner && peer.uid != 0 {
-        let reason = "only root and the owner of the node may ask".to_owned();
-        return channel.send(&Answer::Refused { reason }, &[]).await;
+        let reason = "only root and the owner of the node may ask";
+        refuse(&channel, Refused::plain(reason)).await?;
+        return Ok(None);
     }
     let request = match asked {
         Ok(Some(packet)) => packet.message,
-        Ok(None) => return Ok(()),
+        Ok(None) => return Ok(None),
         Err(error) => {
-            return channel
-                .send(
-                    &Answer::Refused {
-                        reason: format!("{NOT_ONE}: {error}"),
-                    },
-                    &[],
-                )
-                .await;
+            refuse(&channel, Refused::plain(format!("{NOT_ONE}: {error}"))).await?;
+            return Ok(None);
         }
     };
     match request {
         Request::Status => {
             let (answer, answered) = oneshot::channel();
             inputs.send(Input::Status(answer)).await;
-            let Ok(status) = answered.await else {
-                return channel
-                    .send(
-                        &Answer::Refused {
-                            reason: "the node is stopping".to_owned(),
-                        },
-                        &[],
-                    )
-                    .await;
-            };
-            let mut line = serde_json::to_vec(&status)?;
-            line.push(b'\n');
-            let file = memfd::sealed("ringfence-answer", &line)?;
-            channel.send(&Answer::Done, &[file.as_fd()]).await
+            say(&channel, answered.await.map_err(|_| stopping())).await?;
         }
+        Request::Contain(wish) => {
+            let (answer, answered) = oneshot::channel();
+            let by = Asker::of(peer.uid, peer.pid);
+            inputs.send(Input::Contain(wish, by, answer)).await;
+            let answered = answered.await.unwrap_or_else(|_| Err(stopping()));
+            say(&channel, answered).await?;
+        }
+        Request::Drill => return Ok(Some(channel)),
         Request::HandOver { pid, version } => {
             // Said to somebody who is still there: a node that was stopped when it was asked does not end later for nobody.
             channel.send(&Answer::Done, &[]).await?;
             let version: String = version.chars().take(VERSION_MAX).collect();
             let why = format!("to hand over to process {pid} (version {version})");
             inputs.send(Input::Stop(why)).await;
-            Ok(())
         }
+    }
+    Ok(None)
+}
+
+/// Holds a drill's workloads in policy until the operator hangs up.
+async fn drill(channel: Channel, inputs: &Inputs) {
+    let (answer, answered) = oneshot::channel();
+    inputs.send(Input::Drill(answer)).await;
+    let answered = match timeout(DRILL_BEGINS_WITHIN, answered).await {
+        Ok(answered) => answered.unwrap_or_else(|_| Err(stopping())),
+        Err(_) => {
+            // It is still wanted.
+            inputs.send(Input::DrillOver).await;
+            Err(Refused::new(
+                "the drill's workloads did not come into force in time",
+                "`ringfence status` says what the configuration waits for",
+            ))
+        }
+    };
+    let goes_on = answered.is_ok();
+    let said = say(&channel, answered).await;
+    if !goes_on {
+        // One that was refused because another is under way must not end that.
+        return;
+    }
+    if said.is_ok() {
+        // Whatever comes, or nothing for too long, ends it.
+        let _ended = timeout(DRILL_WITHIN, channel.recv::<Request>()).await;
+    }
+    inputs.send(Input::DrillOver).await;
+}
+
+async fn refuse(channel: &Channel, refused: Refused) -> io::Result<()> {
+    channel.send(&Answer::from(refused), &[]).await
+}
+
+fn stopping() -> Refused {
+    Refused::plain("the node is stopping")
+}
+
+/// Gives an answer of any length, or says no.
+async fn say(channel: &Channel, answer: Result<impl Serialize, Refused>) -> io::Result<()> {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(refused) => return refuse(channel, refused).await,
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    let file = memfd::sealed("ringfence-answer", &line)?;
+    channel.send(&Answer::Done, &[file.as_fd()]).await
+}
+
+/// Asks for what becomes of a workload.
+pub(crate) fn ask_containment(state: &Path, request: &Request) -> Result<Outcome, Unmet> {
+    let (_, packet) = ask(state, request)?.ok_or(Unmet::Absent)?;
+    match packet.message {
+        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
+        Answer::Done => Ok(answer_of(packet.descriptors)?),
+    }
+}
+
+fn answer_of<T: DeserializeOwned>(descriptors: Vec<OwnedFd>) -> io::Result<T> {
+    let file = descriptors
+        .into_iter()
+        .next()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is missing"))?;
+    Ok(serde_json::from_slice(&memfd::read(file)?)?)
+}
+
+/// A drill that is under way, as long as this lives.
+#[derive(Debug)]
+pub struct Drill {
+    /// Who takes part.
+    pub pair: Pair,
+    _conversation: OwnedFd,
+}
+
+/// Asks the node that serves `state` for the workloads of a drill.
+pub fn begin_drill(state: &Path) -> Result<Drill, Unmet> {
+    let (node, packet) = ask(state, &Request::Drill)?.ok_or(Unmet::Absent)?;
+    match packet.message {
+        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
+        Answer::Done => Ok(Drill {
+            pair: answer_of(packet.descriptors)?,
+            _conversation: node,
+        }),
     }
 }
 
@@ -142,14 +275,10 @@ pub fn ask_status(state: &Path) -> io::Result<Option<Status>> {
         return Ok(None);
     };
     match packet.message {
-        Answer::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
-        Answer::Done => {
-            let file = packet.descriptors.into_iter().next();
-            let file = file.ok_or_else(|| {
-                io::Error::new(io::ErrorKind::InvalidData, "the answer is missing")
-            })?;
-            Ok(Some(serde_json::from_slice(&memfd::read(file)?)?))
+        Answer::Refused { reason, .. } => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
         }
+        Answer::Done => answer_of(packet.descriptors).map(Some),
     }
 }
 
@@ -175,12 +304,14 @@ pub(crate) fn hand_over(state: &Path) -> io::Result<HandOver> {
     let pid = sockets::peer(&node)?.pid;
     match packet.message {
         Answer::Done => Ok(HandOver::Agreed(pid)),
-        Answer::Refused { reason } if reason.starts_with(NOT_ONE) => {
+        Answer::Refused { reason, .. } if reason.starts_with(NOT_ONE) => {
             let process = sockets::peer_process(&node)?.descriptor;
             rustix::process::pidfd_send_signal(&process, rustix::process::Signal::TERM)?;
             Ok(HandOver::Signalled(pid))
         }
-        Answer::Refused { reason } => Err(io::Error::new(io::ErrorKind::PermissionDenied, reason)),
+        Answer::Refused { reason, .. } => {
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, reason))
+        }
     }
 }
 
@@ -225,7 +356,11 @@ fn is_hang_up(error: &io::Error) -> bool {
 
 fn ask_once(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};
-    let patience = Some(3 * ADMIN_WITHIN);
+    let patience = Some(match request {
+        Request::Contain(_) => CONVERSATION,
+        Request::Drill => DRILL_BEGINS_WITHIN + ADMIN_WITHIN,
+        Request::Status | Request::HandOver { .. } => 3 * ADMIN_WITHIN,
+    });
     set_socket_timeout(node, Timeout::Recv, patience)?;
     set_socket_timeout(node, Timeout::Send, patience)?;
     channel::send(node, request, &[])?;

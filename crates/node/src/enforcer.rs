@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ringfence_compartment::channel;
-use ringfence_compartment::link::{FromNode, ToNode};
+use ringfence_compartment::link::{Event, FromNode, Quarantine, ToNode};
 use ringfence_compartment::memfd;
 use ringfence_compartment::spawn::{EnforcerProcess, spawn_enforcer};
 use ringfence_model::{Generation, InstanceId, WorkloadId};
@@ -41,6 +41,7 @@ enum Outgoing {
     Plain(FromNode),
     With(FromNode, OwnedFd),
     Load(Arc<Serving>),
+    Quarantine(FromNode, Vec<Quarantine>),
 }
 
 /// A living enforcer.
@@ -80,6 +81,14 @@ impl Enforcer {
 
     pub(crate) fn load(&self, serving: Arc<Serving>) {
         self.put(Outgoing::Load(serving));
+    }
+
+    /// Gives it all who are quarantined from now on; answered under `id`.
+    pub(crate) fn quarantine(&self, id: u64, event: Option<Event>, list: Vec<Quarantine>) {
+        self.put(Outgoing::Quarantine(
+            FromNode::Quarantine { id, event },
+            list,
+        ));
     }
 
     pub(crate) fn adopt(
@@ -193,6 +202,10 @@ async fn deliver(channel: &Channel, message: Outgoing) -> io::Result<()> {
     match message {
         Outgoing::Plain(message) => channel.send(&message, &[]).await,
         Outgoing::With(message, descriptor) => channel.send(&message, &[descriptor.as_fd()]).await,
+        Outgoing::Quarantine(message, list) => {
+            let file = memfd::sealed("ringfence-quarantine", &serde_json::to_vec(&list)?)?;
+            channel.send(&message, &[file.as_fd()]).await
+        }
         Outgoing::Load(serving) => {
             let Generation(number) = serving.generation;
             let file = memfd::sealed(

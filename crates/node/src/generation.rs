@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::addresses::Addresses;
 use crate::counters::Counters;
+use crate::drill;
 use crate::persist::{self, Durability};
 use crate::scan::Fingerprint;
 use crate::unrest::{self, Spotted, Unrest};
@@ -41,6 +42,8 @@ pub(crate) struct Serving {
     pub(crate) origin: Origin,
     pub(crate) digest: String,
     pub(crate) estate: Estate,
+    /// With the workloads of a drill.
+    pub(crate) drill: bool,
     pub(crate) addresses: BTreeMap<Name, VirtualAddr>,
     /// Files that end with a line end, and that will look cut off without it.
     whole: BTreeSet<String>,
@@ -129,6 +132,8 @@ pub(crate) struct Desk {
     pub(crate) watched: Vec<PathBuf>,
     /// Files that were seen being written.
     pub(crate) spotted: Spotted,
+    /// Whether the workloads of a drill stand beside those of the files.
+    pub(crate) drill: bool,
     good: Option<Good>,
     /// Of the last configuration that was acceptable.
     whole: BTreeSet<String>,
@@ -165,6 +170,7 @@ impl Desk {
             counters,
             watched: Vec::new(),
             spotted: Spotted::default(),
+            drill: false,
         })
     }
 
@@ -231,6 +237,10 @@ impl Desk {
             return Err(Diagnostics(cut));
         }
         let estate = sources.load()?;
+        let estate = match self.drill {
+            true => drill::joined(estate)?,
+            false => estate,
+        };
         let (files, mut errors) = pem::read(&self.config, &estate);
         self.watched.clone_from(&files.watched);
         let digest = digest(&self.zone, &estate, &files.contents)?;
@@ -262,6 +272,7 @@ impl Desk {
             .filter(|(_, text)| text.ends_with('\n'))
             .map(|(name, _)| name.to_owned())
             .collect();
+        serving.drill = self.drill;
         self.addresses = addresses;
         Ok(Some(serving))
     }
@@ -317,6 +328,7 @@ impl Desk {
             origin,
             digest,
             estate,
+            drill: false,
             addresses,
             whole: BTreeSet::new(),
             assignment: json,

@@ -128,6 +128,21 @@ pub const OUTER_IDS: u32 = 1_000_000;
 /// Uid and gid of the enforcer of a root node.
 pub const ENFORCER_ID: u32 = 1_999_999_999;
 
+/// Workloads in quarantine at a time. One more is refused.
+pub const QUARANTINES_MAX: usize = 1024;
+/// Bytes of the reason for a quarantine or a release. A longer one is refused.
+pub const QUARANTINE_REASON_MAX: usize = 512;
+/// Seconds after which a quarantine may end by itself, at most. A longer time is refused.
+pub const QUARANTINE_TTL_MAX: u64 = 366 * 86_400;
+/// From a list of quarantines to the enforcer's word that it is in force and all is cut. One that does not say so is
+/// killed: what it serves ends with it.
+pub const QUARANTINE_WITHIN: Duration = Duration::from_secs(5);
+
+/// From the wish for a drill until its workloads are in force. Then it is refused.
+pub const DRILL_BEGINS_WITHIN: Duration = Duration::from_secs(20);
+/// Length of a drill. After it its workloads leave policy, whatever the operator does.
+pub const DRILL_WITHIN: Duration = Duration::from_secs(300);
+
 /// Time an operator's connection may take for its request, and the enforcer for its part of the answer.
 pub const ADMIN_WITHIN: Duration = Duration::from_secs(2);
 /// Operators' connections at a time. For the next one, the one that has been silent for longest is closed; where all have

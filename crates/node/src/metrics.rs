@@ -22,6 +22,9 @@ pub(crate) struct Counts {
     pub(crate) reloads_rejected: u64,
     pub(crate) claims_granted: u64,
     pub(crate) claims_refused: u64,
+    pub(crate) quarantines: u64,
+    pub(crate) releases: u64,
+    pub(crate) quarantines_ended: u64,
 }
 
 /// All that is shown, as it was at one moment.
@@ -147,6 +150,21 @@ impl Page {
             &[
                 ("granted", counts.claims_granted),
                 ("refused", counts.claims_refused),
+            ],
+        )?;
+        out.gauge(
+            "ringfence_quarantined",
+            "Workloads in quarantine: both directions denied, whatever policy says",
+            status.quarantined.len() as f64,
+        )?;
+        out.counters(
+            "ringfence_quarantines",
+            "Quarantines that operators asked for, ended by release, and that ended by themselves",
+            "action",
+            &[
+                ("quarantine", counts.quarantines),
+                ("release", counts.releases),
+                ("ended", counts.quarantines_ended),
             ],
         )?;
         let policies = |mode: ModeKind| {

@@ -23,6 +23,7 @@ use crate::ids::IdMap;
 use crate::instances::Instances;
 use crate::limits::{ASK_EVERY, ENFORCER_ID};
 use crate::packets::Listener;
+use crate::quarantine::{Moment, Quarantines};
 use crate::scrape::{Loopback, Scrapes};
 use crate::state::{State, config_path, default_dir, keep_apart};
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
@@ -93,6 +94,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         Err(NodeError::Locked { dir, pid }) if options.takeover => {
             let rehearsal = || {
                 format::check(&dir)?;
+                Quarantines::open(&dir, &Moment::now())?;
                 takeover::rehearse_port(&dir, options.metrics)?;
                 let (config, zone) = (config.clone(), options.zone.clone());
                 let counters = Counters::read(&dir)?;
@@ -103,7 +105,9 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         }
         other => (other?, None),
     };
-    format::claim(state.dir())?;
+    format::check(state.dir())?;
+    let quarantines = Quarantines::open(state.dir(), &Moment::now())?;
+    format::claim(state.dir(), quarantines.format())?;
     // Once more, now that every symbolic link in it can be followed.
     keep_apart(state.dir(), &config)?;
 
@@ -208,7 +212,14 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         ));
         tokio::spawn(crate::admin::serve(admin, owner.0, inputs.clone()));
         tokio::spawn(tick(inputs.clone()));
-        let mut supervisor = Supervisor::new(fixed, inputs, desk, nothing, instances, watched);
+        let mut supervisor = Supervisor::new(
+            fixed,
+            inputs,
+            desk,
+            nothing,
+            (instances, quarantines),
+            watched,
+        );
         supervisor.record_stopped(gone);
         supervisor.sweep_groups();
         supervisor.run(queue).await;

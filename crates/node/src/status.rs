@@ -8,6 +8,7 @@ use ringfence_model::{Generation, HostName, InstanceId, Kind, Name};
 use serde::{Deserialize, Serialize};
 
 use crate::generation::Origin;
+use crate::quarantine::Quarantine;
 
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct Status {
     /// Who is declared in the policy in force, by name.
     #[serde(default)]
     pub estate: Vec<Declared>,
+    /// Who is in quarantine: both directions denied, whatever policy says.
+    #[serde(default)]
+    pub quarantined: Vec<Quarantine>,
     /// Who runs.
     pub workloads: Vec<Workload>,
     /// Facts about this installation that limit what its records prove.
@@ -175,6 +179,9 @@ pub struct Declared {
     pub review_by: Option<Date>,
     /// That day is over.
     pub review_overdue: bool,
+    /// It is in quarantine.
+    #[serde(default)]
+    pub quarantined: bool,
 }
 
 /// One running compartment.

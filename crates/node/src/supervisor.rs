@@ -4,9 +4,11 @@
 
 mod attest;
 mod child;
+mod drill;
 mod groups;
 mod launchers;
 mod policy;
+mod quarantine;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -20,13 +22,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_compartment::link::FromNode;
-use ringfence_model::{HostName, InstanceId};
+use ringfence_compartment::link::{Event, FromNode};
+use ringfence_model::{HostName, InstanceId, Name};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::cgroup::Prefix;
 use crate::claim::Owner;
+use crate::containment::Wish;
 use crate::enclosing::Enclosed;
 use crate::enforcer::{EnforcerNews, Epoch};
 use crate::generation::{Attempt, Desk, Serving};
@@ -38,6 +41,7 @@ use crate::limits::{
 use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
 use crate::porter::Porters;
+use crate::quarantine::{Asker, Quarantines};
 use crate::refusals::Refusals;
 use crate::run_socket::{Claim, Departure, Stranger};
 use crate::status::{Rejected, Status};
@@ -69,6 +73,12 @@ pub(crate) enum Input {
     Enclosed(Enclosed),
     /// A launcher's connection has ended.
     Departed(Departure),
+    /// An operator wants a workload out, or back.
+    Contain(Wish, Asker, quarantine::Answer),
+    /// An operator wants the workloads of a drill.
+    Drill(drill::Answer),
+    /// That operator is done, or gone.
+    DrillOver,
     /// An operator asks.
     Status(oneshot::Sender<Status>),
     /// A monitor asks.
@@ -155,6 +165,12 @@ pub(crate) struct Supervisor {
     unkept: Option<String>,
     child: child::Child,
     instances: Instances,
+    quarantines: Quarantines,
+    drill: Option<drill::Drill>,
+    /// What the enforcer has not confirmed yet.
+    imposing: Vec<quarantine::Imposing>,
+    /// In quarantine, and not named by policy in force.
+    strays: BTreeSet<Name>,
     links: BTreeMap<InstanceId, launchers::Link>,
     porters: Porters,
     waiting: Vec<launchers::Waiting>,
@@ -183,7 +199,7 @@ impl Supervisor {
         inputs: Inputs,
         desk: Desk,
         nothing: Serving,
-        instances: Instances,
+        (instances, quarantines): (Instances, Quarantines),
         watched: tokio::sync::watch::Sender<Vec<PathBuf>>,
     ) -> Self {
         Self {
@@ -202,6 +218,10 @@ impl Supervisor {
             unkept: None,
             child: child::Child::default(),
             instances,
+            quarantines,
+            drill: None,
+            imposing: Vec::new(),
+            strays: BTreeSet::new(),
             links: BTreeMap::new(),
             waiting: Vec::new(),
             ending: Vec::new(),
@@ -257,6 +277,9 @@ impl Supervisor {
             Input::Stranger(stranger) => self.stranger(&stranger),
             Input::Enclosed(enclosed) => self.enclosed(enclosed),
             Input::Departed(departure) => self.departed(&departure),
+            Input::Contain(wish, by, answer) => self.contain(&wish, by, answer),
+            Input::Drill(answer) => self.begin_drill(answer),
+            Input::DrillOver => self.end_drill(),
             Input::Status(answer) => self.status_asked(answer),
             // Who asked may have hung up.
             Input::Metrics(answer) => drop(answer.send(self.readings())),
@@ -268,7 +291,10 @@ impl Supervisor {
     fn tick(&mut self) {
         let now = Instant::now();
         self.check_state();
+        self.end_quarantines();
+        self.check_imposing();
         self.keep_again();
+        self.keep_quarantines_again();
         self.steady();
         self.note_unarmed();
         self.check_deadlines(now);
@@ -315,12 +341,7 @@ impl Supervisor {
 
     /// Records something the node did. Kept until an enforcer can write it.
     fn record(&mut self, operation: &str, reason: String, subject: Option<String>, ok: bool) {
-        let event = FromNode::Event {
-            operation: operation.to_owned(),
-            reason: bounded(reason),
-            subject: subject.map(bounded),
-            ok,
-        };
+        let event = FromNode::Event(event(operation, reason, subject, ok));
         if let Some(enforcer) = self.child.serving() {
             enforcer.say(event);
             return;
@@ -386,6 +407,16 @@ impl Supervisor {
 pub(crate) fn outer_ids_exist(uids: &IdMap, gids: &IdMap) -> bool {
     use crate::limits::{OUTER_ID_FIRST, OUTER_IDS};
     uids.covers(OUTER_ID_FIRST, OUTER_IDS) && gids.covers(OUTER_ID_FIRST, OUTER_IDS)
+}
+
+/// Something the node did, fit for a message.
+fn event(operation: &str, reason: String, subject: Option<String>, ok: bool) -> Event {
+    Event {
+        operation: operation.to_owned(),
+        reason: bounded(reason),
+        subject: subject.map(bounded),
+        ok,
+    }
 }
 
 /// A text of others that goes into a message, whatever the escaping of JSON makes of it: one that does not fit would

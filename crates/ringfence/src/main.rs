@@ -11,7 +11,8 @@ use std::sync::Once;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ringfence_model::text;
 use verbs::{
-    check, completion, enforcer, init, man, names, observe, policy, porter, run, status, up,
+    check, completion, drill, enforcer, init, man, names, observe, policy, porter, quarantine, run,
+    status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -56,11 +57,16 @@ enum Verb {
     Run(run::RunArgs),
     Observe(observe::ObserveArgs),
     Status(status::StatusArgs),
+    Quarantine(quarantine::QuarantineArgs),
+    Release(quarantine::ReleaseArgs),
+    Drill(drill::DrillArgs),
     Policy(policy::PolicyArgs),
     Completion(completion::CompletionArgs),
     Man(man::ManArgs),
     #[command(hide = true)]
     Names(names::NamesArgs),
+    #[command(hide = true)]
+    DrillPeer(drill::peer::PeerArgs),
     #[command(hide = true)]
     Enforcer(enforcer::EnforcerArgs),
     #[command(hide = true)]
@@ -94,6 +100,10 @@ fn main() -> ExitCode {
         Verb::Run(args) => run::run(args),
         Verb::Observe(args) => observe::run(args),
         Verb::Status(args) => status::run(args),
+        Verb::Quarantine(args) => quarantine::quarantine(args),
+        Verb::Release(args) => quarantine::release(args),
+        Verb::Drill(args) => drill::run(args),
+        Verb::DrillPeer(args) => drill::peer::run(args),
         Verb::Policy(args) => policy::run(args),
         Verb::Completion(args) => completion::run(args, &Cli::command()),
         Verb::Man(args) => man::run(args, Cli::command()),

@@ -90,6 +90,11 @@ impl Child {
         self.current.as_ref().filter(|_| self.loaded.is_some())
     }
 
+    /// The enforcer, as soon as it can be told anything.
+    pub(super) fn listening(&self) -> Option<&Enforcer> {
+        self.current.as_ref().filter(|_| self.ready)
+    }
+
     pub(super) fn is_loaded(&self) -> bool {
         self.loaded.is_some()
     }
@@ -141,6 +146,8 @@ impl Supervisor {
             EnforcerNews::Said(ToNode::Ready) => {
                 self.child.ready = true;
                 self.child.ready_by = None;
+                // Before any policy: nobody is free for the moment between the two.
+                self.hand_quarantines();
                 self.send_target();
             }
             EnforcerNews::Said(ToNode::Loaded { generation }) => {
@@ -168,6 +175,9 @@ impl Supervisor {
                 self.answered(generation);
                 self.not_taken(generation, &reason);
             }
+            EnforcerNews::Said(
+                answered @ (ToNode::Quarantined { .. } | ToNode::WouldCut { .. }),
+            ) => self.imposed(answered),
             EnforcerNews::Said(ToNode::Compartments { compartments }) => {
                 for mut facts in compartments {
                     if let Some(said) = facts.said.take() {
@@ -343,6 +353,7 @@ impl Supervisor {
         }
         self.record("enforcer ended", how.to_owned(), None, false);
         self.note_log(None);
+        self.none_imposed();
         self.answer_all_questions();
         if let Some(generation) = taking {
             self.died_taking(generation, how);

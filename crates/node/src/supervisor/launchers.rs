@@ -227,6 +227,7 @@ impl Supervisor {
                 (id, outer_id, true)
             }
         };
+        let quarantined = self.quarantines.get(&claimed.workload.name).is_some();
         let grant = Grant {
             instance,
             fqdn: format!("{}.{}", claimed.workload.name, self.fixed.zone),
@@ -238,6 +239,7 @@ impl Supervisor {
             generation: self.serving.generation,
             pinned,
             bounds: bounds::of(claimed.limits),
+            quarantined,
             encloses: fresh,
         };
         Ok(Admission::Granted { grant, fresh })
@@ -256,7 +258,9 @@ impl Supervisor {
         }
         let kept = self.kept_instances(claim.claimant.uid);
         self.instances.room_for(&claimed.workload, kept)?;
+        let quarantined = self.quarantines.get(&claimed.workload.name).is_some();
         Ok(Admission::Rehearsed(Rehearsal {
+            quarantined,
             fqdn: format!("{}.{}", claimed.workload.name, self.fixed.zone),
             workload: claimed.workload,
             address: claimed.address,

@@ -45,6 +45,7 @@ impl Supervisor {
         };
         let watched = self.watched.borrow().clone();
         let inputs = self.inputs.clone();
+        desk.drill = self.drill.is_some();
         tokio::spawn(async move {
             let read = tokio::task::spawn_blocking(move || {
                 let attempt = desk.read(&current, &watched);
@@ -80,6 +81,7 @@ impl Supervisor {
             }
             Attempt::Rejected(errors) => {
                 self.settled();
+                self.drill_refused(&errors.to_string());
                 self.reject(&errors);
             }
             Attempt::Offer(serving) => {
@@ -258,7 +260,8 @@ impl Supervisor {
         self.flush_events();
         if let Some(offer) = self.offer.take_if(|offer| offer.generation == generation) {
             self.fallback = None;
-            if offer.origin == Origin::Config {
+            // The pair of a drill is not for a later start; what is kept says the same otherwise.
+            if offer.origin == Origin::Config && !offer.drill {
                 self.keep(&offer);
             }
             self.serving = offer;
@@ -266,6 +269,8 @@ impl Supervisor {
             self.in_force_since = Some(Timestamp::now());
             self.say_taken();
         }
+        self.note_strays();
+        self.drill_taken();
         self.links_due();
         self.announce();
         self.claims_due();

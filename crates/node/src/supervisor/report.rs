@@ -13,6 +13,7 @@ use super::{Supervisor, attest};
 use crate::generation::Origin;
 use crate::limits::{ADMIN_WITHIN, KILLED_AFTER, NOTES_UNBOUNDED, UNARMED_SAID};
 use crate::metrics::Readings;
+use crate::quarantine::Moment;
 use crate::status::{
     Declared, Degraded, EnforcerState, EnforcerStatus, LogStatus, Policy, Status, Workload,
 };
@@ -169,6 +170,7 @@ impl Supervisor {
                 trouble: self.log_trouble.clone(),
             },
             estate: self.estate(),
+            quarantined: self.quarantines.shown(&Moment::now()),
             workloads: self.workloads(),
             notes: self.notes(),
             degraded: self.degraded(),
@@ -230,6 +232,7 @@ impl Supervisor {
                     }),
                     mode_until: policy.and_then(|policy| policy.mode.until),
                     review_by: policy.and_then(|policy| policy.review_by),
+                    quarantined: self.quarantines.get(name).is_some(),
                     review_overdue: policy.is_some_and(|policy| policy.overdue(today).is_some()),
                 }
             })
@@ -411,6 +414,12 @@ impl Supervisor {
                     "generation {} is not kept for a later start: {trouble}",
                     self.serving.generation
                 ),
+                format!("make room in {}", self.fixed.state.display()),
+            ));
+        }
+        if let Some(trouble) = &self.quarantines.unkept {
+            reasons.push(Degraded::new(
+                format!("who is in quarantine is not written down: {trouble}; it is in force, and a restart would go by what was written before"),
                 format!("make room in {}", self.fixed.state.display()),
             ));
         }

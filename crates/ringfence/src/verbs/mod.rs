@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod completion;
 pub(crate) mod configuration;
+pub(crate) mod drill;
 pub(crate) mod enforcer;
 pub(crate) mod init;
 pub(crate) mod man;
@@ -10,6 +11,7 @@ pub(crate) mod names;
 pub(crate) mod observe;
 pub(crate) mod policy;
 pub(crate) mod porter;
+pub(crate) mod quarantine;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod up;

@@ -95,7 +95,11 @@ fn is_name(command: &Command, words: &[String]) -> bool {
         (None, Some((long, _))) => {
             option(command, verb, |arg| arg.get_long() == Some(long)).is_some_and(takes_name)
         }
-        (None, None) => verb.get_name() == "run" && positional == 0 && !current.starts_with('-'),
+        (None, None) => {
+            matches!(verb.get_name(), "run" | "quarantine" | "release")
+                && positional == 0
+                && !current.starts_with('-')
+        }
     }
 }
 
@@ -168,6 +172,8 @@ mod tests {
             "run ",
             "run as",
             "run --state /x as",
+            "quarantine ",
+            "release --state /x as",
             "run --workdir=/x --dry-run ",
             "--color never run ",
             "observe --from ",

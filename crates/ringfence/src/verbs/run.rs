@@ -159,6 +159,12 @@ fn tell(it: &Rehearsed) -> io::Result<()> {
     for words in &it.unbounded {
         line("unbounded", words)?;
     }
+    if it.claim.quarantined {
+        line(
+            "note",
+            "it is in quarantine: it would run, and reach nobody",
+        )?;
+    }
     if let Some(doubt) = it.doubt {
         line("doubt", doubt)?;
     }

@@ -136,6 +136,24 @@ fn table(out: &mut impl Write, status: &Status) -> io::Result<()> {
     ] {
         writeln!(out, "{name:<9} {}", safe(&text))?;
     }
+    for one in &status.quarantined {
+        let until = match one.until {
+            Some(until) => format!("until {until:.0}"),
+            None => "until it is released".to_owned(),
+        };
+        let stray = match status.estate.iter().any(|known| known.name == one.name) {
+            true => "",
+            false => " (policy in force does not name it)",
+        };
+        let word = Paint::stdout()
+            .paint(Colour::Red, "quarantine")
+            .into_owned();
+        let text = format!(
+            "{}{stray} since {:.0}, {until}, by {}: {}",
+            one.name, one.since, one.by, one.reason
+        );
+        writeln!(out, "{word} {}", safe(&text))?;
+    }
     for note in &status.notes {
         writeln!(out, "{:<9} {}", "note", safe(note))?;
     }
@@ -254,6 +272,10 @@ fn estate(estate: &[Declared]) -> String {
                 format!("{} until {until}", mode.as_str())
             }
             (Some(mode), _) => mode.as_str().to_owned(),
+        };
+        let mode = match declared.quarantined {
+            true => format!("{mode}, in quarantine"),
+            false => mode,
         };
         let review = match (declared.review_by, declared.review_overdue) {
             (None, _) => "-".to_owned(),

@@ -209,6 +209,38 @@ def udp(host, port, times=1):
                 return {"error": str(refused)}
     return {"sent": times}
 
+def open_udp(name, host, port):
+    try:
+        kept[name] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        kept[name].settimeout(1)
+        kept[name].connect((host, port))
+        return {"open": name}
+    except OSError as error:
+        return {"error": str(error)}
+
+def say_in_datagrams(name, text, tries=3):
+    # A datagram may be lost on a busy machine.
+    for _ in range(tries):
+        try:
+            kept[name].send(text.encode())
+            return {"heard": kept[name].recv(4096).decode()}
+        except OSError as error:
+            told = {"error": str(error)}
+    return told
+
+def remember(name, host):
+    kept[name] = socket.gethostbyname(host)
+    return {"address": kept[name]}
+
+def tcp_to(name, port):
+    return tcp(kept[name], port)
+
+def resolves(host):
+    try:
+        return {"address": socket.gethostbyname(host)}
+    except OSError as error:
+        return {"error": str(error)}
+
 def until_refused(path, limit):
     conn = http.client.HTTPConnection("web", 8080, timeout=5)
     for number in range(limit):

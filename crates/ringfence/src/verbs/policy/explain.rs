@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use ringfence_model::resource::With;
 use ringfence_model::suggest::nearest;
 use ringfence_model::{HostName, Position};
-use ringfence_node::Configuration;
+use ringfence_node::{Configuration, ask_status, default_dir};
 use ringfence_policy::{Answer, Explanation, Moment, Ruled, Snapshot, batch, read_with};
 
 use super::{compile, counted, json, unloadable, zone};
@@ -40,7 +40,8 @@ An answer is one line: {\"outcome\":\"deny\",\"reason\":\"…\",\"rule\":null}; 
 \"conditional\":true and \"needs\":[…] as well.
 A flow record asks about its source, destination and operation; its answer says seq, from, to, op and `was` as well.
 
-Without --config, RINGFENCE_CONFIG names the directory, or else the node is asked which one it reads.
+Without --config, RINGFENCE_CONFIG names the directory, or else the node is asked which one it reads; then the node's \
+quarantines count too (not with --batch). Files that are named are judged by themselves.
 
 Exit code: 0 allow, 3 deny; with --batch 0 when every line was answered; 1 when the configuration does not load.
 docs/policy.md says how it is decided.";
@@ -145,6 +146,10 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
                 Some(op) => snapshot.explain_text(from, to, op, &moment),
                 None => snapshot.explain_meeting(from, to, moment.now),
             };
+            let explanation = match on_the_node(args, &snapshot, [from, to]) {
+                Some(quarantined) => taken_out(explanation, &quarantined),
+                None => explanation,
+            };
             let mut out = io::stdout().lock();
             match args.output {
                 Format::Json => writeln!(out, "{}", json(&Answer::from(&explanation))?)?,
@@ -174,6 +179,42 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<ExitCode, Failure> {
             "--from and --to are needed",
             "or give questions with --batch FILE",
         )),
+    }
+}
+
+/// Whoever of the two is in quarantine on the node whose files these are, in words. Files that are named by the user are
+/// those of no node.
+fn on_the_node(args: &ExplainArgs, snapshot: &Snapshot, names: [&str; 2]) -> Option<String> {
+    if args.config.is_some() {
+        return None;
+    }
+    let state = args.state.clone().or_else(|| default_dir().ok())?;
+    let status = ask_status(&state).ok()??;
+    names.iter().find_map(|name| {
+        let workload = snapshot.find(name).or_else(|| snapshot.resolve(name))?;
+        let id = &snapshot.workload(workload).id;
+        let one = status.quarantined.iter().find(|one| one.name == id.name)?;
+        Some(format!(
+            "{id} is in quarantine since {:.0}, by {}: {}",
+            one.since, one.by, one.reason
+        ))
+    })
+}
+
+/// What a quarantine leaves of a verdict.
+fn taken_out(explanation: Explanation, quarantined: &str) -> Explanation {
+    let policy = format!(
+        "policy alone says {}: {}",
+        explanation.ruled.as_str(),
+        explanation.reason
+    );
+    Explanation {
+        allowed: false,
+        ruled: Ruled::Deny,
+        reason: format!("{quarantined}; {policy}"),
+        conditional: false,
+        needs: Vec::new(),
+        ..explanation
     }
 }
 
