@@ -334,6 +334,41 @@ fn a_workload_is_cut_off_both_ways_at_once_and_its_neighbours_are_not() {
     }
 }
 
+#[test]
+fn an_end_is_near_enough_or_refused() {
+    let node = options().start().unwrap();
+    for (ttl, code, words) in [
+        ("367d", 1, "366 days at most"),
+        ("0s", 2, "a second is the shortest"),
+        ("soon", 2, "write a length of time"),
+        ("366d", 0, ""),
+    ] {
+        let said = node
+            .verb("quarantine", &["agent", "--reason", "x", "--ttl", ttl])
+            .unwrap();
+        assert_eq!(said.code, Some(code), "{ttl}: {}", said.stderr);
+        assert!(said.stderr.contains(words), "{}", said.stderr);
+    }
+}
+
+#[test]
+fn an_enforcer_that_does_not_confirm_a_quarantine_is_ended() {
+    let mut scene = Scene::new(options());
+    let enforcer = scene.node.enforcer().unwrap();
+    scene.node.host().signal("STOP", enforcer).unwrap();
+    let done = scene.quarantine(5, &["agent", "--reason", "odd"]);
+    assert!(
+        done["away"].as_str().unwrap().contains("does not answer"),
+        "{done}"
+    );
+    assert_eq!(done["unkept"], Value::Null);
+    scene.node.await_enforcer_after(enforcer).unwrap();
+    assert_eq!(reach(&mut scene.agent), NOTHING);
+    assert!(reach(&mut scene.other).http);
+    let said = scene.node.messages();
+    assert!(said.contains("has not confirmed a quarantine"), "{said}");
+}
+
 fn rustix_uid() -> u32 {
     std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap())
 }
