@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_compartment::link::{FromNode, ToNode};
+use ringfence_compartment::link::{Event, FromNode, ToNode};
 use ringfence_model::{Generation, HostName, InstanceId, UnitName};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -18,6 +18,7 @@ use crate::enforcer::{EnforcerNews, Epoch};
 use crate::generation::Desk;
 use crate::instances::{Instances, ProcessId};
 use crate::limits::LAUNCHER_BACKLOG;
+use crate::quarantine::{Moment, Quarantines};
 use crate::run_socket::{Answer, Claim, ConnectionId};
 use crate::status::Status;
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor};
@@ -97,12 +98,20 @@ impl Ground {
             predecessor: None,
         };
         let (instances, _, _) = Instances::open(&state, 1);
+        let quarantines = Quarantines::open(&state, &Moment::now()).unwrap();
         let (inputs, queue) = mpsc::channel(1024);
         let (watched, _) = watch::channel(Vec::new());
         let nothing = desk.nothing().unwrap();
         Self {
             temp,
-            supervisor: Supervisor::new(fixed, Inputs(inputs), desk, nothing, instances, watched),
+            supervisor: Supervisor::new(
+                fixed,
+                Inputs(inputs),
+                desk,
+                nothing,
+                (instances, quarantines),
+                watched,
+            ),
             inputs: queue,
             links: Vec::new(),
             claims: 0,
@@ -274,9 +283,9 @@ impl Ground {
 /// What an event says.
 pub(super) fn event(said: &FromNode) -> Option<(String, String)> {
     match said {
-        FromNode::Event {
+        FromNode::Event(Event {
             operation, reason, ..
-        } => Some((operation.clone(), reason.clone())),
+        }) => Some((operation.clone(), reason.clone())),
         _ => None,
     }
 }
