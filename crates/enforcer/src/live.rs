@@ -177,6 +177,26 @@ mod tests {
         Name::new(text).unwrap()
     }
 
+    #[test]
+    fn so_many_pairs_are_told_of_and_all_are_counted() {
+        let live = Arc::new(Live::default());
+        let hub = name("hub");
+        let peers: Vec<Name> = (0..=PEERS_TOLD).map(|n| name(&format!("p{n}"))).collect();
+        let mut held: Vec<Lives> = Vec::new();
+        for peer in &peers {
+            held.push(live.enter(peer, &hub, Arrival::Connection));
+        }
+        held.push(live.enter(&peers[PEERS_TOLD], &hub, Arrival::Connection));
+        let touched = live.touched(std::slice::from_ref(&hub));
+        assert_eq!(touched.peers.len(), PEERS_TOLD);
+        assert_eq!(touched.connections, PEERS_TOLD as u64 + 2);
+        // The most first: nobody who matters is among the rest.
+        assert_eq!(
+            (&touched.peers[0].from, touched.peers[0].connections),
+            (&peers[PEERS_TOLD], 2)
+        );
+    }
+
     #[tokio::test]
     async fn tells_who_talks_to_whom_and_when_the_last_has_ended() {
         let live = Arc::new(Live::default());

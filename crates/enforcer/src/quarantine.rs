@@ -93,3 +93,34 @@ impl Imposed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::Arrival;
+    use crate::testing::World;
+
+    const ESTATE: &str =
+        "apiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: { name: agent }\nspec: {}\n";
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_close_in_time_is_told_of() {
+        let world = World::new(ESTATE);
+        let (agent, other) = (Name::new("agent").unwrap(), Name::new("other").unwrap());
+        let _stuck = world.node.live.enter(&agent, &other, Arrival::Connection);
+        let list = vec![Quarantine {
+            name: agent.clone(),
+            why: "now".to_owned(),
+        }];
+        let began = tokio::time::Instant::now();
+        let answer = impose(&world.node, list).settled(7, true).await;
+        assert_eq!(began.elapsed(), CUT_WITHIN);
+        assert!(
+            matches!(&answer, ToNode::Quarantined { id: 7, left: 1, touched, .. } if touched.connections == 1),
+            "{answer:?}"
+        );
+        // It is in force all the same.
+        let force = world.node.current.load();
+        assert_eq!(force.quarantined.why(&agent), Some("now"));
+    }
+}
