@@ -114,7 +114,7 @@ mod tests {
         }];
         let began = tokio::time::Instant::now();
         let answer = impose(&world.node, list).settled(7, true).await;
-        assert_eq!(began.elapsed(), CUT_WITHIN);
+        assert!(began.elapsed() >= CUT_WITHIN);
         assert!(
             matches!(&answer, ToNode::Quarantined { id: 7, left: 1, touched, .. } if touched.connections == 1),
             "{answer:?}"

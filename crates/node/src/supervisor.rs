@@ -374,6 +374,7 @@ impl Supervisor {
         crate::say::warn(&format!("stopping {why}"));
         self.manager.stopping();
         self.record_refusals(None);
+        self.keep_quarantines_again();
         self.record("node stopped", why.to_owned(), None, true);
         if let Err(error) = self.instances.store() {
             crate::say::warn(&format!(
