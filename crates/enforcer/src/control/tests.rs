@@ -519,3 +519,47 @@ async fn a_quarantine_is_in_force_before_it_is_answered_and_outlives_generations
     );
     assert!(in_force().is_some());
 }
+
+#[tokio::test]
+async fn a_quarantine_does_not_wait_for_a_large_generation() {
+    use std::fmt::Write;
+    let fixture = Fixture::new().await;
+    let mut estate = format!(
+        "{ESTATE}---\napiVersion: ringfence.dev/v1alpha1\nkind: Service\nmetadata: {{ name: web }}\nspec: {{ protocol: http, port: 80 }}\n"
+    );
+    for number in 0..300 {
+        let operations: Vec<String> = (0..40)
+            .map(|n| format!("\"GET /{number}/{n}/*\""))
+            .collect();
+        write!(
+            estate,
+            "---\napiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: {{ name: a{number} }}\nspec: {{}}\n---\n\
+             apiVersion: ringfence.dev/v1alpha1\nkind: Policy\nmetadata: {{ name: a{number} }}\nspec:\n  agent: a{number}\n  \
+             initiate: [{{ service: web, operations: [{}] }}]\n",
+            operations.join(", ")
+        )
+        .unwrap();
+    }
+    let content = serde_json::to_vec(&assignment(&estate, BTreeMap::new())).unwrap();
+    let generation = Generation(6);
+    let memory = memfd::sealed("assignment", &content).unwrap();
+    fixture.say(&FromNode::Load { generation }, &[memory]).await;
+    let list = memfd::sealed("list", b"[{\"name\":\"agent\",\"why\":\"now\"}]").unwrap();
+    let event = None;
+    fixture
+        .say(&FromNode::Quarantine { id: 1, event }, &[list])
+        .await;
+    let first = fixture.hear().await;
+    assert!(
+        matches!(first, ToNode::Quarantined { id: 1, .. }),
+        "{first:?}"
+    );
+    assert_eq!(fixture.hear().await, ToNode::Loaded { generation });
+    let force = fixture.world.node.current.load();
+    assert!(
+        force
+            .quarantined
+            .why(&Name::new("agent").unwrap())
+            .is_some()
+    );
+}
