@@ -527,7 +527,7 @@ async fn a_quarantine_does_not_wait_for_a_large_generation() {
     let mut estate = format!(
         "{ESTATE}---\napiVersion: ringfence.dev/v1alpha1\nkind: Service\nmetadata: {{ name: web }}\nspec: {{ protocol: http, port: 80 }}\n"
     );
-    for number in 0..300 {
+    for number in 0..200 {
         let operations: Vec<String> = (0..40)
             .map(|n| format!("\"GET /{number}/{n}/*\""))
             .collect();
