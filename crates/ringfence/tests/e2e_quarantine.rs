@@ -415,19 +415,6 @@ fn neither_a_crash_nor_a_restart_nor_a_reload_sets_it_free() {
     scene.release("other");
     scene.node.write("agent.yaml", &agent("agent")).unwrap();
 
-    // A damaged list frees nobody: the node says what to do, and does not start.
-    scene.node.stop().unwrap();
-    let file = scene.node.state().join("quarantine.json");
-    let whole = std::fs::read(&file).unwrap();
-    std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
-    let refused = scene.node.up().unwrap_err().to_string();
-    assert!(
-        refused.contains("quarantine.json is damaged") && refused.contains("put it right"),
-        "{refused}"
-    );
-    std::fs::write(&file, &whole).unwrap();
-    scene.node.up().unwrap();
-    assert_eq!(scene.quarantined(), ["agent"]);
     scene.release("agent");
     until("the release", || reach(&mut scene.agent).fresh);
 }
@@ -459,41 +446,4 @@ fn its_time_ends_it_also_while_the_node_is_down() {
             assert!(!reach(&mut scene.agent).http);
         }
     }
-}
-
-#[test]
-fn it_is_cut_off_also_when_nothing_can_be_written_and_that_is_said() {
-    let mut scene = Scene::new(options().state_size("6m"));
-    let filler = scene.node.state().join("filler");
-    let mut file = std::fs::File::create(&filler).unwrap();
-    while std::io::Write::write(&mut file, &[0; 65_536]).is_ok() {}
-    // What was set aside beforehand is used up first.
-    scene.other.tell(json!(["until_refused", "/x", 40_000]));
-    assert!(scene.node.status().unwrap().1["log"]["trouble"].is_string());
-    let done = scene.quarantine(5, &["agent", "--reason", "odd"]);
-    assert_eq!(
-        (&done["recorded"], &done["left"]),
-        (&json!(false), &json!(0)),
-        "{done}"
-    );
-    assert!(done["unkept"].is_string(), "{done}");
-    assert!(!reach(&mut scene.agent).kept);
-    assert_eq!(scene.quarantined(), ["agent"]);
-    let (code, status) = scene.node.status().unwrap();
-    assert_eq!(code, 5);
-    assert!(
-        status["degraded"]
-            .to_string()
-            .contains("is not written down"),
-        "{status}"
-    );
-    drop(file);
-    std::fs::remove_file(&filler).unwrap();
-    scene
-        .node
-        .await_that("it is written down", |node| {
-            let kept = std::fs::read_to_string(node.state().join("quarantine.json"));
-            Ok(kept.is_ok_and(|text| text.contains("odd")).then_some(()))
-        })
-        .unwrap();
 }
