@@ -134,6 +134,12 @@ async fn stops_in_the_middle() {
     assert_eq!(moved.sent, 1);
 }
 
+impl Side for tokio::io::DuplexStream {
+    fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
 #[tokio::test]
 async fn what_was_read_and_not_sent_yet_does_not_go_on_once_it_is_stopped() {
     let (mut caller, mut caller_end) = tokio::io::duplex(1000);
