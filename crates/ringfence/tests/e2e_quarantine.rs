@@ -415,6 +415,22 @@ fn neither_a_crash_nor_a_restart_nor_a_reload_sets_it_free() {
     scene.release("other");
     scene.node.write("agent.yaml", &agent("agent")).unwrap();
 
+    // A damaged list frees nobody: the node says what to do, and does not start.
+    scene.node.stop().unwrap();
+    let file = scene.node.state().join("quarantine.json");
+    let whole = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &whole[..whole.len() - 9]).unwrap();
+    let (mut process, _) = scene.node.start_up(&[]).unwrap();
+    let refused = process.wait(Duration::from_secs(60)).unwrap();
+    assert_eq!(refused.code, Some(1), "{}", refused.stdout);
+    let refused = refused.stderr;
+    assert!(
+        refused.contains("quarantine.json is damaged") && refused.contains("put it right"),
+        "{refused}"
+    );
+    std::fs::write(&file, &whole).unwrap();
+    scene.node.up().unwrap();
+    assert_eq!(scene.quarantined(), ["agent"]);
     scene.release("agent");
     until("the release", || reach(&mut scene.agent).fresh);
 }
@@ -446,4 +462,40 @@ fn its_time_ends_it_also_while_the_node_is_down() {
             assert!(!reach(&mut scene.agent).http);
         }
     }
+}
+
+#[test]
+fn it_is_cut_off_also_when_nothing_can_be_written_and_that_is_said() {
+    let mut scene = Scene::new(options().state_size("6m"));
+    // The small file system is the node's alone: it is filled, and looked at, from where the node is.
+    let at = |name: &str| scene.node.state().join(name).display().to_string();
+    let (filler, list) = (at("filler"), at("quarantine.json"));
+    let fill = ["dd", "if=/dev/zero", &format!("of={filler}"), "bs=4k"];
+    let filled = scene.node.host().run(fill).unwrap();
+    assert!(filled.stderr.contains("No space left"), "{filled:?}");
+    // What was set aside beforehand is used up first.
+    scene.other.tell(json!(["until_refused", "/x", 40_000]));
+    assert!(scene.node.status().unwrap().1["log"]["trouble"].is_string());
+    let done = scene.quarantine(5, &["agent", "--reason", "odd"]);
+    // What the log keeps for what has happened already may have room for the event; the list has none.
+    assert_eq!(done["left"], 0, "{done}");
+    assert!(done["unkept"].is_string(), "{done}");
+    assert!(!reach(&mut scene.agent).kept);
+    assert_eq!(scene.quarantined(), ["agent"]);
+    let (code, status) = scene.node.status().unwrap();
+    assert_eq!(code, 5);
+    assert!(
+        status["degraded"]
+            .to_string()
+            .contains("is not written down"),
+        "{status}"
+    );
+    scene.node.host().run(["rm", &filler]).unwrap().ok();
+    scene
+        .node
+        .await_that("it is written down", |node| {
+            let kept = node.host().run(["cat", &list])?.stdout;
+            Ok(kept.contains("odd").then_some(()))
+        })
+        .unwrap();
 }
