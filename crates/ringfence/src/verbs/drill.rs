@@ -39,10 +39,19 @@ released, in each round. Nobody else is touched. With NAME the workload is quara
 what is told then is when the enforcer had closed its connections, which is no earlier than their last byte. Whatever ends \
 the drill, Ctrl-C too, ends what it began: the node sees to that.
 
-Exit code 0; 4 when the last byte came later than a second after the command, or one was not cut; 1 when it could not be tried.";
+Exit code 0; 4 when the last byte came later than a second after the command, or one was not cut; 1 when it could not be tried. docs/quarantine.md has a \
+section about it.";
+
+const DRILLS: &str = "\
+Examples:
+  ringfence drill quarantine --rounds 10
+  ringfence drill quarantine --help              what it does, and to whom
+
+Exit code 0 when it went as it should, 4 when it did not, 1 when it could not be tried. docs/quarantine.md tells of it.";
 
 /// Rehearses an emergency on the running node, and measures it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = DRILLS)]
 pub(crate) struct DrillArgs {
     #[command(subcommand)]
     what: Drill,

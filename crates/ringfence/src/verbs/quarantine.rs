@@ -38,7 +38,7 @@ Examples:
   ringfence release billing-agent --reason test --dry-run        what is in force
 
 Policy alone decides again. What was cut is not opened again by itself. Exit code 0 when it is done; 5 when it is done and \
-not on record or not kept for a restart; 1 when it is not done.";
+not on record or not kept for a restart; 1 when it is not done. docs/quarantine.md has all of it.";
 
 /// Cuts an agent or a service off: both directions, at once, until it is released.
 #[derive(Debug, clap::Args)]
