@@ -499,6 +499,34 @@ fn a_difference_without_end_is_told_as_one_that_may_be() {
     }
 }
 
+/// 33 patterns of one side, each with a part in common with each of the other's 33.
+#[test]
+fn beyond_the_bound_of_sets_it_is_said_that_nothing_is_known() {
+    let (ours, theirs): (Vec<String>, Vec<String>) = (0..33)
+        .map(|n| (format!("GET /a{n}/*"), format!("'* /*/b{n}'")))
+        .unzip();
+    let text = |ours: &[String]| {
+        let receive = format!(
+            "port: 80, receive: [{{agent: a, operations: [{}]}}]}}",
+            theirs.join(", ")
+        );
+        with("port: 80}", &receive).replace("GET /a/*", &ours.join(", "))
+    };
+    let (old, new) = (compile(&text(&ours)), compile(&text(&ours[..32])));
+    let unknown = |it: &Change| it.effect == Effect::Unknown;
+    for (old, new) in [(&old, &new), (&new, &old)] {
+        let found = changes(old, new);
+        assert_eq!(found.iter().filter(|it| unknown(it)).count(), 1);
+        assert!(
+            found
+                .iter()
+                .filter(|it| unknown(it))
+                .all(|it| !it.certain && it.effect.widens())
+        );
+    }
+    assert!(!changes(&new, &new).iter().any(unknown));
+}
+
 #[test]
 fn too_many_pairs_of_soft_policies_are_counted_and_not_forgotten() {
     let old = compile(ESTATE);

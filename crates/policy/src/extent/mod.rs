@@ -31,7 +31,7 @@ use crate::snapshot::{Facts, List, Others, Snapshot, WorkloadIx, pair_key};
 use crate::verdict::{Operation, RuleRef};
 
 /// Most regions between two workloads. What is beyond is not looked at, and is said to be unknown.
-pub(crate) const REGIONS_MAX: usize = 4_096;
+pub(crate) const REGIONS_MAX: usize = 1_024;
 /// Most spellings of one operation of a guardrail that are told apart.
 const SPELLINGS_MAX: usize = 64;
 
