@@ -213,7 +213,7 @@ fn holds(change: &Change, request: &Pattern) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// Request by request, in each context, on each day.
     #[test]
@@ -368,6 +368,9 @@ fn modes_receivers_and_guardrails_change_what_is_possible() {
     assert_eq!(direction(&wall, ESTATE), (1, "resource", Direction::Widens));
     let asks = wall.replace("deny:", "when: task == 'z', deny:");
     assert_eq!(rows(&of(ESTATE, &asks)), ["tightened a → s : GET /a/b"]);
+    // Under another name it says the same.
+    let renamed = asks.replace("name: g}", "name: h}");
+    assert_eq!(rows(&of(&asks, &renamed)), Vec::<String>::new());
 }
 
 /// A guardrail is about all spellings that a server reads alike.

@@ -1,5 +1,6 @@
 //! On what it depends that an operation is possible, beside being named.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -16,14 +17,40 @@ pub(crate) struct Term {
     pub(crate) soft: Option<ModeKind>,
 }
 
-/// One condition, told apart by what it says and by what it says it about.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// One condition, told apart by what it says and by what it says it about. Which guardrail says it is for words alone.
+#[derive(Clone, Debug)]
 pub(crate) struct Clause {
     pub(crate) text: Box<str>,
     /// It must not hold, because this guardrail forbids while it does.
     pub(crate) guardrail: Option<Box<str>>,
     /// What it reads that the resources say: equal texts about different labels are different conditions.
     pub(crate) basis: Box<str>,
+}
+
+impl Clause {
+    fn key(&self) -> (&str, bool, &str) {
+        (&self.text, self.guardrail.is_some(), &self.basis)
+    }
+}
+
+impl PartialEq for Clause {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Clause {}
+
+impl PartialOrd for Clause {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Clause {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
 
 impl Term {
