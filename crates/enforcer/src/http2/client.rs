@@ -158,22 +158,31 @@ impl<G: Gate> Session<'_, G> {
             }
             Frame::Window { stream, more } => {
                 self.client.spend()?;
-                match self.streams.by_id(stream) {
-                    Some(place) => {
-                        self.backlog = true;
-                        let stream = self.streams.get_mut(place);
-                        stream.map_or(Ok(()), |stream| {
-                            stream.back.window += i64::from(more);
-                            within(stream.back.window)
-                        })
-                    }
-                    None => self.must_have_begun(stream),
-                }
+                self.client_opens(stream, more)
             }
             Frame::Priority | Frame::SettingsAck | Frame::Pong | Frame::Unknown => {
                 self.client.spend()
             }
         }
+    }
+
+    /// The window of one stream; too far open, it costs that stream alone (RFC 9113, 6.9.1).
+    fn client_opens(&mut self, id: u32, more: u32) -> Result<(), Violation> {
+        let Some(place) = self.streams.by_id(id) else {
+            return self.must_have_begun(id);
+        };
+        let Some(stream) = self.streams.get_mut(place) else {
+            return Ok(());
+        };
+        stream.back.window += i64::from(more);
+        self.backlog = true;
+        if let Err(too_large) = within(stream.back.window) {
+            self.gate
+                .refuse_malformed("window of a stream", &too_large.to_string());
+            self.reset_both(place, too_large.code(), ErrorCode::Cancel);
+            self.resets_one_more()?;
+        }
+        Ok(())
     }
 
     /// Frames on a stream that was never begun are a breach; on one that has ended some may cross.

@@ -186,6 +186,22 @@ async fn streams_reset_in_rapid_succession_end_the_connection() {
 }
 
 #[tokio::test]
+async fn a_window_of_one_stream_that_is_opened_too_far_costs_that_stream() {
+    let mut scene = Scene::new().await;
+    let mut service = scene.warm().await;
+    for id in [3, 5] {
+        let head = request("POST", "/", &[]);
+        scene.client.headers(id, &head, false).await;
+        assert!(service.next().await.starts_with(&format!("{id} headers ")));
+    }
+    scene.client.window(3, 0x7fff_ffff).await;
+    assert_eq!(scene.client.next().await, "3 reset 3");
+    assert_eq!(service.next().await, "3 reset 8");
+    scene.client.data(5, b"on", true).await;
+    assert_eq!(service.next().await, "5 data on end");
+}
+
+#[tokio::test]
 async fn header_blocks_without_end_end() {
     let mut many = frame(HEADERS, 1, 1, &request("GET", "/", &[]));
     for _ in 0..17 {
