@@ -203,11 +203,10 @@ impl<'g, G: Gate> Session<'g, G> {
                 Ok(true) => {}
             }
         }
-        if self.now.saturating_duration_since(self.client.heard) >= self.timeouts.tick {
-            self.client.rest();
-            if let Service::Open { side, .. } = &mut self.service {
-                side.rest();
-            }
+        let idle = self.now.saturating_duration_since(self.client.heard) >= self.timeouts.tick;
+        self.client.rest(idle);
+        if let Service::Open { side, .. } = &mut self.service {
+            side.rest(idle);
         }
         Poll::Pending
     }

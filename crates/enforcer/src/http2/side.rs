@@ -242,10 +242,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         }
     }
 
-    /// Gives memory back that holds nothing.
-    pub(super) fn rest(&mut self) {
+    /// Gives memory back that holds nothing: what costs nothing to take again, and all of it after a while.
+    pub(super) fn rest(&mut self, idle: bool) {
         self.inbound.release();
-        if self.out.is_empty() {
+        if idle && self.out.is_empty() {
             self.out = Vec::new();
         }
     }
