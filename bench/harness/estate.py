@@ -14,6 +14,11 @@ spec: {{ protocol: http, port: 8080 }}
 ---
 {VERSION}
 kind: Service
+metadata: {{ name: web2 }}
+spec: {{ protocol: http2, port: 8081 }}
+---
+{VERSION}
+kind: Service
 metadata: {{ name: stream }}
 spec: {{ protocol: tcp, port: 9000 }}
 ---
@@ -32,6 +37,7 @@ spec:
   reviewBy: 2999-01-01
   initiate:
     - {{ service: web, operations: ["{PATTERN}"] }}
+    - {{ service: web2, operations: ["{PATTERN}"] }}
     - {{ service: stream, operations: [connect] }}
 """
 

@@ -58,11 +58,11 @@ class Node:
         found = {pid for root in (self.up, *self.launchers) for pid in machine.tree(root.pid)}
         return sorted(pid for pid in found if machine.program(pid) == ours)
 
-    def operations(self, since):
+    def operations(self, since, protocol="http"):
         """Allowed operations in the flow log from `since` (seconds of the Unix epoch) on."""
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since)) + f".{int(since % 1 * 1e9):09d}Z"
         said = subprocess.Popen(
-            [self.binary, "observe", "--state", self.state, "--kind", "operation", "--protocol", "http", "--verdict", "allow",
+            [self.binary, "observe", "--state", self.state, "--kind", "operation", "--protocol", protocol, "--verdict", "allow",
              "--since", moment, "-o", "json"], stdout=subprocess.PIPE,
         )
         count = sum(block.count(b"\n") for block in iter(lambda: said.stdout.read(1 << 20), b""))

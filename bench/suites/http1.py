@@ -24,12 +24,12 @@ UNITS = {"us": 1e3, "ms": 1e6, "s": 1e9}
 class Ours:
     name = "ringfence"
 
-    def __init__(self, bench, name="node", service="web", listen="8080"):
+    def __init__(self, bench, name="node", service="web", listen="8080", protocol="http"):
         self.node, self.service, self.port = Node(bench, name), service, listen.split()[0]
         workdir = self.node.workdir(service, nginx__conf=estate.nginx("/tmp", listen))
         self.node.serve(service, ["/usr/sbin/nginx", "-c", "/work/nginx.conf"], workdir, "event method")
         self.workdir = self.node.workdir("caller")
-        self.began = 0
+        self.began, self.protocol = 0, protocol
 
     def client(self, command):
         command = ["/work/probe" if word == "PROBE" else word.replace("SERVER", f"{self.service}:{self.port}") for word in command]
@@ -42,7 +42,7 @@ class Ours:
         self.began = time.time()
 
     def logged(self):
-        return self.node.operations(self.began)
+        return self.node.operations(self.began, self.protocol)
 
 
 class Theirs:
