@@ -148,6 +148,8 @@ mod tests {
         send(&far, b"X", SendFlags::OOB).unwrap();
         send(&far, b"def", SendFlags::empty()).unwrap();
         let mut near = Whole::from(near);
+        // The runtime has been told of all of it before the first read.
+        tokio::time::sleep(Duration::from_millis(100)).await;
         near.readable().await.unwrap();
         let mut heard = [0; 7];
         timeout(Duration::from_secs(10), near.read_exact(&mut heard))
