@@ -60,7 +60,10 @@ def write(figures, path):
             out.append(f'<text x="16" y="{y + 12}" class="suite">{escape(suite)}</text>')
             y += ROW
         middle = ratio["median"]
-        good = middle >= 0.95 if figure.better == "more" else middle <= 1.05
+        if peer in figure.goals:
+            good = report.goal_met(figure, peer, figure.goals[peer])
+        else:
+            good = middle >= 0.95 if figure.better == "more" else middle <= 1.05
         out.append(f'<text x="28" y="{y + 12}">{escape(figure.name)} <tspan class="small">to {escape(peer)}</tspan></text>')
         colour = COLOURS[good]
         out.append(
