@@ -44,8 +44,8 @@ def write(figures, path):
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
         f' aria-label="Ratios of Ringfence to its peers"><style>{STYLE}</style>',
         '<text x="16" y="26" class="suite">Ringfence beside its peers</text>',
-        '<text x="16" y="46" class="small">Ratio of ours to the peer’s, median and range over rounds. Green: ours is the'
-        " better one or level (within 5 %). Violet: the goal.</text>",
+        '<text x="16" y="46" class="small">Ratio of ours to the peer’s, median and range over rounds. Green: the goal (violet)'
+        " is met, or, without one, ours is better or level (within 5 %).</text>",
     ]
     decade = low
     while decade <= high * 1.001:
