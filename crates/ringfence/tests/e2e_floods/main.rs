@@ -9,6 +9,7 @@
 mod busy;
 mod ground;
 mod idle;
+mod names;
 mod own_sockets;
 mod refusals;
 mod slow;
