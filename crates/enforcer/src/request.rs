@@ -53,6 +53,10 @@ enum KeptBody {
 }
 
 /// A decision that can be made now.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are the large one, and a box for each request costs more"
+)]
 pub(crate) enum Decided {
     /// It rests on the body, which nobody has read.
     BodyFirst,

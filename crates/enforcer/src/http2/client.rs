@@ -244,7 +244,7 @@ impl<G: Gate> Session<'_, G> {
 
     /// A whole header block.
     fn client_block(&mut self, id: u32, block: &[u8], end: bool) -> Result<(), Violation> {
-        if id % 2 == 0 {
+        if id.is_multiple_of(2) {
             return Err(Violation::StreamId);
         }
         self.list.clear();
