@@ -87,7 +87,7 @@ fn frames(bytes: &[u8], cuts: impl IntoIterator<Item = usize>) -> (Vec<String>, 
             match read_frame(here.get(at..).unwrap_or_default()) {
                 Ok(None) => break,
                 Ok(Some((frame, length))) => {
-                    assert!(length >= 9 && length <= 9 + limits::FRAME_MAX);
+                    assert!((9..=9 + limits::FRAME_MAX).contains(&length));
                     found.push(format!("{frame:?}"));
                     at += length;
                 }

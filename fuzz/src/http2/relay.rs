@@ -119,8 +119,11 @@ async fn talk(listener: &TcpListener, bytes: &[u8]) -> io::Result<(Vec<Judged>, 
     Ok((relayed.judged, heard))
 }
 
-/// A frame at the start: kind, flags, stream, payload, and all that follows.
-fn frame(bytes: &[u8]) -> Option<(u8, u8, u32, &[u8], &[u8])> {
+/// Kind, flags, stream, payload of a frame, and all that follows it.
+type Split<'a> = (u8, u8, u32, &'a [u8], &'a [u8]);
+
+/// The frame at the start.
+fn frame(bytes: &[u8]) -> Option<Split<'_>> {
     let ([a, b, c, kind, flags, d, e, f, g], rest) = bytes.split_first_chunk::<9>()?;
     let length = u32::from_be_bytes([0, *a, *b, *c]) as usize;
     let (payload, rest) = rest.split_at_checked(length)?;

@@ -154,7 +154,7 @@ mod tests {
             let after = symbols.iter().position(|&s| s == u16::from(byte)).unwrap();
             bits += &format!("{:0length$b}", first + after as u32);
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         let byte = |at: usize| u8::from_str_radix(&bits[at..at + 8], 2).unwrap();

@@ -209,9 +209,7 @@ impl Grid {
                 }
                 before = item;
             }
-            if before >= picture.nodes.len() {
-                neighbours[before].push(link.to);
-            } else if link.main {
+            if link.main || before >= picture.nodes.len() {
                 neighbours[before].push(link.to);
             }
             if link.main {
