@@ -11,6 +11,7 @@ use ringfence_wire::http2::{
 use super::answer::{self, Answer};
 use super::gate::{Ended, Gate};
 use super::judge::{Judged, Outline, judge};
+use super::limits::BLOCK_IN_TURN;
 use super::recent::How;
 use super::session::Session;
 use super::side::within;
@@ -96,7 +97,7 @@ impl<G: Gate> Session<'_, G> {
                 return Ok(());
             };
             *taken += length;
-            *work -= 1;
+            *work = work.saturating_sub(weight(&frame));
             self.client_frame(frame)?;
         }
         Ok(())
@@ -623,6 +624,16 @@ impl<G: Gate> Session<'_, G> {
         if self.streams.is_empty() {
             self.idle_since = self.now;
         }
+    }
+}
+
+/// What a frame counts in a turn.
+pub(super) fn weight(frame: &Frame<'_>) -> usize {
+    match frame {
+        Frame::Headers { fragment, .. } | Frame::Continuation { fragment, .. } => {
+            BLOCK_IN_TURN + fragment.len() / 64
+        }
+        _ => 1,
     }
 }
 

@@ -13,6 +13,7 @@ use ringfence_wire::http2::{
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::client::weight;
 use super::gate::Gate;
 use super::limits::STREAM_WINDOW;
 use super::recent::How;
@@ -194,7 +195,7 @@ impl<G: Gate> Session<'_, G> {
                     break;
                 }
             };
-            *work -= 1;
+            *work = work.saturating_sub(weight(&frame));
             result = self.service_frame(frame);
             if result.is_err() {
                 break;

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::super::gate::Ended;
 use super::super::limits::{
-    CONNECTION_WINDOW, FRAMES_PER_TURN, OUT_HARD, STREAM_WINDOW, WRITE_STALL,
+    BLOCK_IN_TURN, CONNECTION_WINDOW, FRAMES_PER_TURN, OUT_HARD, STREAM_WINDOW, WRITE_STALL,
 };
 use super::harness::{DATA, END_HEADERS, HEADERS, PING, QUICK, Scene, block, frame, request};
 
@@ -221,6 +221,27 @@ async fn so_many_frames_are_handled_and_others_have_their_turn() {
         answered += here;
     }
     assert!(turns >= 2);
+    // Requests, behind which there are decisions, count more.
+    let requests = 2 * FRAMES_PER_TURN / BLOCK_IN_TURN;
+    for nth in 0..requests as u32 {
+        let refused = request("GET", "/forbidden", &[]);
+        client.headers(2 * nth + 1, &refused, true).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut answered = 0;
+    while answered < requests {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(relay.as_mut().poll(&mut cx).is_pending());
+        let mut here = 0;
+        while let Ok(said) = timeout(Duration::from_millis(50), client.next()).await {
+            here += usize::from(said.contains(" headers :status=403"));
+        }
+        assert!(
+            here <= FRAMES_PER_TURN / BLOCK_IN_TURN,
+            "{here} in one turn"
+        );
+        answered += here;
+    }
 }
 
 #[tokio::test]

@@ -56,10 +56,13 @@ impl Decoder {
                 0x80.. => {
                     let index = number(&mut block, 7)?;
                     let (name, value) = self.table.get(index).ok_or(Unsound::Index)?;
-                    list.stage(name);
-                    let name = list.staged();
-                    list.stage(value);
-                    list.commit(name, false);
+                    // One byte can name four kilobytes: what is not kept is not copied either.
+                    if list.excess().is_none() {
+                        list.stage(name);
+                        let name = list.staged();
+                        list.stage(value);
+                        list.commit(name, false);
+                    }
                 }
                 0x40..0x80 => {
                     let name = self.literal(&mut block, 6, list)?;
