@@ -110,6 +110,10 @@ async fn a_service_that_speaks_something_else_gets_nothing_of_the_client() {
             .data(1, b"GET /smuggled HTTP/1.1\r\n\r\n", true)
             .await;
         let mut service = scene.accept().await;
+        // One that comes when the connection is there waits as well.
+        let late = request("POST", "/smuggled", &[]);
+        scene.client.headers(3, &late, true).await;
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         service.bytes(answer.as_bytes()).await;
         let said = scene.client.next().await;
         let status = if answer.is_empty() { 504 } else { 502 };
