@@ -22,7 +22,7 @@ pub(crate) const FRAMES_PER_TURN: usize = 256;
 
 /// What a frame with a part of a header block counts in a turn: there is a decision behind it, and a record. So does every
 /// 64 bytes of it, which can stand for as many fields.
-pub(crate) const BLOCK_IN_TURN: usize = 16;
+pub(crate) const BLOCK_IN_TURN: usize = 32;
 
 /// Frames of one side that do nothing (SETTINGS, PING, PRIORITY, empty DATA, unknown ones, and WINDOW_UPDATE beyond two for
 /// each DATA frame sent to it) at once, and in a second in the long run. Over it: `ENHANCE_YOUR_CALM`, closed.
