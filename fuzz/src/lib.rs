@@ -27,6 +27,7 @@ mod planted;
 mod policy;
 mod scrape;
 mod target;
+mod tls;
 
 pub use planted::PLANTED;
 pub use target::{Target, is_contained, target};
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     http2::frames::TARGET,
     http2::hpack::TARGET,
     http2::relay::TARGET,
+    tls::TARGET,
     dns::query::TARGET,
     dns::stream::TARGET,
     path::TARGET,

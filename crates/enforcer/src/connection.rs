@@ -38,6 +38,8 @@ pub(crate) struct Connection {
     subject: Subject,
     began: Instant,
     far: OnceLock<Far>,
+    /// Of TLS that passes unread: the server name it was let in by.
+    server_name: OnceLock<String>,
     cut: Arc<AtomicBool>,
     ended_by: Mutex<Option<Cut>>,
     trouble: Mutex<Option<String>>,
@@ -168,6 +170,7 @@ impl Connection {
             subject,
             began: Instant::now(),
             far: OnceLock::new(),
+            server_name: OnceLock::new(),
             cut: Arc::default(),
             ended_by: Mutex::default(),
             trouble: Mutex::default(),
@@ -270,6 +273,50 @@ impl Connection {
             to: Some(pair.to),
             ruling,
         })
+    }
+
+    /// Decides on a server name, once, and records the decision. From here on it is decided again with everything else.
+    pub(crate) fn admit_name(&self, name: &str) -> bool {
+        let node = &self.node;
+        let force = node.current.load();
+        let _decided_once = self.server_name.set(name.to_owned());
+        let operation = self.arrival.operation();
+        let judged = node.recorder.meters.decide.time(|| {
+            let pair = self.pair(&force)?;
+            self.may_be_connected(&force, pair)
+        });
+        let Admitted {
+            outcome, ruling, ..
+        } = match judged {
+            Ok(admitted) => admitted,
+            Err(denied) => {
+                let subject = self.subject();
+                self.home
+                    .refused(&subject, Kind::Operation, operation, &denied.ruling, 0);
+                return false;
+            }
+        };
+        let ruling = Ruling {
+            reason: format!("{}; server name {name}", ruling.reason),
+            ..ruling
+        };
+        self.record_operation(outcome, operation, &ruling).is_ok()
+    }
+
+    /// *May they* be connected, by the server name too, where there is one.
+    fn may_be_connected(&self, force: &InForce, pair: Pair) -> Result<Admitted, Denied> {
+        let snapshot = &force.snapshot;
+        if let Some(name) = self.server_name.get()
+            && !snapshot.authority_names(pair.to, name)
+        {
+            let reason = format!("server name {name} is not one of {}", self.to);
+            let ruling = Ruling::without_rule(reason, snapshot.generation());
+            return Err(Denied {
+                to: Some(pair.to),
+                ruling: ruling.because(Cause::UnknownName),
+            });
+        }
+        judge::may_connect(snapshot, pair, self.arrival, self.node.clock.now())
     }
 
     /// Chooses whom to dial, unless that is settled.
@@ -448,7 +495,7 @@ impl Connection {
         let pair = self.pair(&force).map_err(revoked)?;
         let now = self.node.clock.now();
         let admitted = match under_way {
-            None => judge::may_connect(snapshot, pair, self.arrival, now),
+            None => self.may_be_connected(&force, pair),
             Some(request) => request.may_go_on(snapshot, pair, now),
         }
         .map_err(revoked)?;

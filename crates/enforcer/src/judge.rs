@@ -148,19 +148,6 @@ pub(crate) fn may_connect(
     arrival: Arrival,
     now: Timestamp,
 ) -> Result<Admitted, Denied> {
-    if !pair.protocol.is_relayed() {
-        let to = &snapshot.workload(pair.to).id;
-        let reason = format!(
-            "{to} speaks {}, which this version does not relay",
-            pair.protocol
-        );
-        return Err(Denied::here(
-            snapshot,
-            Some(pair.to),
-            Cause::OtherProtocol,
-            reason,
-        ));
-    }
     let operation = match (arrival, pair.protocol) {
         (Arrival::Connection, protocol) if protocol.has_requests() => {
             return may_meet(snapshot, pair.from, pair.to, now);

@@ -30,6 +30,12 @@ pub(crate) const FLOWS: usize = 16_384;
 /// Wait after `accept` failed for want of descriptors or memory. Meanwhile connections queue in the kernel.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a client of a `tls` service may take for its ClientHello; then it is reset.
+pub(crate) const HELLO_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Bytes of a ClientHello that are read at once.
+pub(crate) const HELLO_CHUNK: usize = 4 * 1024;
+
 /// Bytes read at once from one side of a relayed connection.
 pub(crate) const RELAY_CHUNK: usize = 64 * 1024;
 

@@ -60,9 +60,23 @@ where
     A: AsyncRead + AsyncWrite + Side + Unpin,
     B: AsyncRead + AsyncWrite + Side + Unpin,
 {
+    relay_begun(caller, service, [Vec::new(), Vec::new()], stop).await
+}
+
+/// The same, where something has been read already: from the caller, and from the service. It goes first.
+pub(crate) async fn relay_begun<A, B, S>(
+    caller: &mut A,
+    service: &mut B,
+    [there, back]: [Vec<u8>; 2],
+    stop: impl Future<Output = S>,
+) -> (End<S>, Moved)
+where
+    A: AsyncRead + AsyncWrite + Side + Unpin,
+    B: AsyncRead + AsyncWrite + Side + Unpin,
+{
     let mut stop = std::pin::pin!(stop);
-    let mut there = Direction::default();
-    let mut back = Direction::default();
+    let mut there = Direction::begun(there);
+    let mut back = Direction::begun(back);
     let end = std::future::poll_fn(|cx| {
         if let Poll::Ready(reason) = stop.as_mut().poll(cx) {
             return Poll::Ready(End::Stopped(reason));
@@ -138,6 +152,13 @@ enum State {
 }
 
 impl Direction {
+    fn begun(kept: Vec<u8>) -> Self {
+        Self {
+            kept,
+            ..Self::default()
+        }
+    }
+
     /// Moves as much as both sides allow. Ready when this direction is closed.
     fn turn<R, W>(
         &mut self,

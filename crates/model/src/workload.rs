@@ -116,14 +116,6 @@ impl Protocol {
         }
     }
 
-    /// Whether the enforcer has a relay for it. What it has none for is denied, whatever policy says.
-    pub fn is_relayed(self) -> bool {
-        match self {
-            Self::Http | Self::Http2 | Self::Grpc | Self::Tcp | Self::Udp => true,
-            Self::Tls => false,
-        }
-    }
-
     /// Whether each request is decided by itself, so that being connected does nothing yet.
     pub fn has_requests(self) -> bool {
         matches!(self, Self::Http | Self::Http2 | Self::Grpc)

@@ -7,11 +7,14 @@
 //! Nothing here does I/O, decides, keeps state between connections, or panics on any input. A form that two
 //! servers are known to read differently is refused, not repaired.
 //!
-//! Reading order: [`http1`] (heads, then bodies, then how both are written), [`dns`]. The entry points that take raw
+//! Reading order: [`http1`] (heads, then bodies, then how both are written), [`tls`] (the one message in the clear), [`dns`],
+//! [`foreign`] (what else a client may speak). The entry points that take raw
 //! bytes, and that are fuzzed, are [`http1::read_request`], [`http1::read_response`], [`http1::BodyReader::next`],
-//! [`dns::read`] and [`dns::next_message`].
+//! [`tls::read_hello`], [`dns::read`] and [`dns::next_message`].
 #![forbid(unsafe_code)]
 
 pub mod dns;
+pub mod foreign;
 pub mod http1;
 pub mod http2;
+pub mod tls;

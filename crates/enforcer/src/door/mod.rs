@@ -8,6 +8,7 @@ pub(crate) mod apart;
 pub(crate) mod dns;
 pub(crate) mod dns_tcp;
 pub(crate) mod tcp;
+mod tls;
 pub(crate) mod udp;
 
 #[cfg(test)]

@@ -16,15 +16,15 @@ use crate::compartment::Compartment;
 use crate::connection::{Arrival, Connection, Opened, reset};
 use crate::conversation::Conversation;
 use crate::door::apart::Apart;
-use crate::door::dns_tcp;
+use crate::door::{dns_tcp, tls};
 use crate::http::{self, Ended};
 use crate::http2;
 use crate::limits::ACCEPT_PAUSE;
 use crate::node::Node;
 use crate::record::Ruling;
-use crate::relay::{End, relay};
+use crate::relay::{End, Moved, relay};
 use crate::slots::Slot;
-use crate::upstream::{close_in_order, reset_on_close};
+use crate::upstream::{Upstream, close_in_order, reset_on_close};
 use crate::whole::Whole;
 
 /// One TCP door.
@@ -191,11 +191,8 @@ async fn serve(connection: &Connection, client: TcpStream) {
     // Interactive protocols suffer from delay, and a socket that refuses the option still carries bytes.
     let _optional = client.set_nodelay(true);
     let (outcome, reason) = match connection.protocol() {
-        // Connections to one that takes datagrams, or for which there is no relay, are never let in.
-        Protocol::Tls => {
-            reset(client);
-            (Outcome::Error, "not relayed".to_owned())
-        }
+        Protocol::Tls => tls::carry(connection, client.into()).await,
+        // A connection to one that takes datagrams is never let in.
         Protocol::Tcp | Protocol::Udp => opaque(connection, client.into()).await,
         Protocol::Http => converse(connection, client).await,
         Protocol::Http2 | Protocol::Grpc => multiplex(connection, client).await,
@@ -245,12 +242,22 @@ async fn opaque(connection: &Connection, mut client: Whole) -> (Outcome, String)
         }
     };
     upstream.must_not_end();
-    let (end, moved) = relay(&mut client, &mut upstream, stop).await;
+    let relayed = relay(&mut client, &mut upstream, stop).await;
+    ended(connection, &client, &upstream, relayed)
+}
+
+/// How an opaque relay ended, for the record; where both sides have finished, each may see that.
+pub(super) fn ended<S>(
+    connection: &Connection,
+    client: &Whole,
+    upstream: &Upstream,
+    (end, moved): (End<S>, Moved),
+) -> (Outcome, String) {
     connection.count(moved.sent, moved.received);
     match end {
         End::Finished => {
             upstream.may_end();
-            close_in_order(&client);
+            close_in_order(client);
             (Outcome::Allow, "finished".to_owned())
         }
         End::Broken { side, cause } => (Outcome::Allow, format!("the {side} broke off: {cause}")),

@@ -324,14 +324,6 @@ impl Supervisor {
         if self.announced {
             crate::say::warn(&format!("{text} in force"));
         }
-        let services = estate.services.iter().map(|it| (&it.name, it.protocol));
-        let agents = estate.agents.iter();
-        let agents = agents.filter_map(|it| Some((&it.name, it.serves.as_ref()?.protocol)));
-        for (name, protocol) in services.chain(agents).filter(|(_, it)| !it.is_relayed()) {
-            crate::say::warn(&format!(
-                "{name} speaks {protocol}, which this version does not relay: everything to it is denied"
-            ));
-        }
         let from = match self.serving.origin {
             Origin::LastGood => " (last good of an earlier run)",
             Origin::Config | Origin::Nothing => "",

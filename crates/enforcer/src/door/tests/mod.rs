@@ -11,6 +11,7 @@ mod reload;
 mod scene;
 mod tcp;
 mod time;
+mod tls;
 mod turn;
 
 use std::net::SocketAddr;
