@@ -7,19 +7,22 @@ use std::time::Instant;
 use ringfence_model::flow::Kind;
 use ringfence_model::path::Allowances;
 use ringfence_model::{HostName, Protocol, WorkloadId};
+use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http2::Violation;
 
 use crate::cause::Cause;
 use crate::connection::Connection;
-use crate::http::{Asked, Gate, Refusal};
+use crate::http::{Asked, Ended, Gate, Read, Refusal};
 use crate::http2;
 use crate::inforce::Stands;
 use crate::judge::Admitted;
 use crate::record::Ruling;
+use crate::relay::{End, relay_begun};
 use crate::request::{self, Decided, UnderWay};
 use crate::slots::Slot;
-use crate::upstream::Upstream;
+use crate::upstream::{Upstream, close_in_order, reset_on_close};
 use crate::watch::Watch;
+use crate::whole::Whole;
 
 /// An HTTP connection that was let in.
 pub(crate) struct Conversation<'c> {
@@ -161,6 +164,12 @@ impl Gate for Conversation<'_> {
         self.refuse(what, reason.to_owned(), Cause::Malformed);
     }
 
+    fn refuse_foreign(&self, what: &str, seen: Spoken) {
+        let (to, protocol) = (self.connection.to(), self.connection.protocol());
+        let reason = format!("{to} speaks {protocol}, and its caller sent {seen}");
+        self.refuse(what, reason, Cause::OtherProtocol);
+    }
+
     fn upstream_failed(&self, reason: &str) {
         self.connection
             .note_trouble(format!("{} answered badly: {reason}", self.connection.to()));
@@ -182,6 +191,30 @@ impl Gate for Conversation<'_> {
 
     async fn revoked(&self, permit: Option<&UnderWay>) {
         let _kept_by_the_connection = self.connection.watch(permit).await;
+    }
+
+    async fn carry(
+        &self,
+        permit: &UnderWay,
+        client: &mut Whole,
+        upstream: &mut Upstream,
+        read: Read,
+    ) -> Ended {
+        let connection = self.connection;
+        reset_on_close(&*client);
+        upstream.must_not_end();
+        let stop = connection.watch(Some(permit));
+        let (end, moved) = relay_begun(client, upstream, [read.there, read.back], stop).await;
+        connection.count(moved.sent, moved.received);
+        match end {
+            End::Finished => {
+                upstream.may_end();
+                close_in_order(&*client);
+                Ended::Finished
+            }
+            End::Broken { .. } => Ended::WebSocketBroke,
+            End::Stopped(_kept_by_the_connection) => Ended::Revoked,
+        }
     }
 
     fn count(&self, sent: u64, received: u64) {

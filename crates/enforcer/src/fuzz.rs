@@ -7,13 +7,16 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use ringfence_model::operation::WEBSOCKET;
 use ringfence_model::path::Allowances;
+use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http2::Violation;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-use crate::http::{self, Asked, Gate, Refusal, Said};
+use crate::http::{self, Asked, Ended, Gate, Read, Refusal, Said};
 use crate::http2;
+use crate::whole::Whole;
 
 /// What became of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +111,11 @@ where
             return Err(Refusal::Refused);
         }
         self.note(Judged::Admitted(
-            asked.method.to_owned(),
+            // Of a WebSocket the service sees the request that asks for it.
+            match asked.method {
+                WEBSOCKET => "GET".to_owned(),
+                method => method.to_owned(),
+            },
             path.to_owned(),
             asked.query.map(<[u8]>::to_vec),
         ));
@@ -121,6 +128,15 @@ where
 
     fn refuse_malformed(&self, _what: &str, _reason: &str) {
         self.note(Judged::Refused);
+    }
+
+    fn refuse_foreign(&self, _what: &str, _seen: Spoken) {
+        self.note(Judged::Refused);
+    }
+
+    async fn carry(&self, _: &bool, _: &mut Whole, _: &mut U, _: Read) -> Ended {
+        // Nobody reads what is said on it.
+        Ended::Finished
     }
 
     async fn dial(&self) -> io::Result<U> {

@@ -1,7 +1,8 @@
 //! Operations: what one workload does to another, as a rule writes them and as they happen.
 //!
 //! HTTP operations are `METHOD /path`, of HTTP/1.1 and HTTP/2 alike. In a pattern, a segment `*` or `{name}` is exactly one
-//! non-empty segment, `**` (last only) is zero or more segments, and the method `*` is any method. gRPC operations are
+//! non-empty segment, `**` (last only) is zero or more segments, and the method `*` is any method. To open a WebSocket is an
+//! operation of its own, `WEBSOCKET /path`, of which neither `GET` nor `*` speaks. gRPC operations are
 //! `package.Service/Method`; in a pattern, `package.Service/*` is each method of one service, and `*` is every call. The one
 //! operation of tcp and of tls is `connect`, of udp `send`.
 
@@ -21,6 +22,9 @@ pub const METHOD_SENT_MAX: usize = 32;
 
 /// The operation of tcp, and of tls.
 pub const CONNECT: &str = "connect";
+/// Stands where a method does in the operation of a request that asks to open a WebSocket. No request has it as its method.
+pub const WEBSOCKET: &str = "WEBSOCKET";
+
 /// The operation of udp.
 pub const SEND: &str = "send";
 
@@ -43,7 +47,7 @@ pub enum Pattern {
 /// A set of HTTP requests.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpPattern {
-    /// `None`: any.
+    /// `None`: any, but not [`WEBSOCKET`].
     pub method: Option<Box<str>>,
     /// Without a final `**`.
     pub segments: Vec<Segment>,
@@ -71,7 +75,7 @@ pub enum Concrete {
     Grpc(GrpcCall),
     /// A request.
     Http {
-        /// As sent, case kept.
+        /// As sent, case kept; or [`WEBSOCKET`].
         method: String,
         /// Without query.
         path: CanonicalPath,
@@ -108,6 +112,9 @@ pub enum OperationError {
     /// Over [`PATTERN_SEGMENTS_MAX`].
     #[error("the path has more than {PATTERN_SEGMENTS_MAX} segments")]
     TooManySegments,
+    /// [`WEBSOCKET`] where requests are sent over HTTP/2.
+    #[error("{0:?}: no WebSocket is opened over http2")]
+    WebSocket(String),
     /// A call whose names are none, or with a wildcard in the wrong place.
     #[error("{0:?} is not package.Service/Method")]
     Call(String),
@@ -131,6 +138,9 @@ impl OperationError {
                 "write package.Service/Method, package.Service/* for each method of one service, or * for every call; \
                  names are of letters, digits and _"
                     .into()
+            }
+            Self::WebSocket(_) => {
+                "let the service speak http on another port, or remove it: extended CONNECT is refused".into()
             }
             Self::CallTooLong => "allow the whole service: package.Service/*".into(),
             Self::WrongProtocol(_, Protocol::Http | Protocol::Http2) => {
@@ -181,6 +191,18 @@ fn split(text: &str) -> Result<(&str, &str), OperationError> {
     }
 }
 
+/// Only HTTP/1.1 opens WebSockets here.
+fn no_websocket(
+    method: Option<&str>,
+    text: &str,
+    protocol: Protocol,
+) -> Result<(), OperationError> {
+    match (method, protocol) {
+        (Some(WEBSOCKET), Protocol::Http2) => Err(OperationError::WebSocket(cut(text))),
+        _ => Ok(()),
+    }
+}
+
 /// Keeps an unreasonable text out of messages.
 fn cut(text: &str) -> String {
     const SHOWN: usize = 120;
@@ -204,7 +226,9 @@ impl Pattern {
                 Err(OperationError::WrongProtocol(cut(text), protocol))
             }
             Protocol::Http | Protocol::Http2 => {
-                HttpPattern::parse(text, allowances).map(Self::Http)
+                let pattern = HttpPattern::parse(text, allowances)?;
+                no_websocket(pattern.method.as_deref(), text, protocol)?;
+                Ok(Self::Http(pattern))
             }
             Protocol::Grpc => HttpPattern::parse_calls(text).map(Self::Grpc),
         }
@@ -303,9 +327,17 @@ impl HttpPattern {
         })
     }
 
+    /// Whether requests with this method may belong to it.
+    pub fn takes_method(&self, method: &str) -> bool {
+        match &self.method {
+            Some(own) => **own == *method,
+            None => method != WEBSOCKET,
+        }
+    }
+
     /// Whether a request belongs to it.
     pub fn matches(&self, method: &str, path: &CanonicalPath) -> bool {
-        if self.method.as_deref().is_some_and(|own| own != method) {
+        if !self.takes_method(method) {
             return false;
         }
         let mut sent = path.segments();
@@ -322,8 +354,9 @@ impl HttpPattern {
     /// Whether some request belongs to both.
     pub fn overlaps(&self, other: &Self) -> bool {
         let methods = match (&self.method, &other.method) {
-            (Some(a), Some(b)) => a == b,
-            _ => true,
+            (Some(method), _) => other.takes_method(method),
+            (None, Some(method)) => self.takes_method(method),
+            (None, None) => true,
         };
         let lengths = match (self.rest, other.rest) {
             (false, false) => self.segments.len() == other.segments.len(),
@@ -407,6 +440,7 @@ impl Concrete {
                 if !is_token(method) {
                     return Err(OperationError::Method(cut(method)));
                 }
+                no_websocket(Some(method), text, protocol)?;
                 let path = CanonicalPath::new(path.as_bytes(), allowances)
                     .map_err(|error| OperationError::Path(cut(path), error))?;
                 Ok(Self::Http {
@@ -523,6 +557,38 @@ mod tests {
             Pattern::parse("connect", Protocol::Tcp, Allowances::default()),
             Ok(Pattern::Connect)
         );
+    }
+
+    #[test]
+    fn a_websocket_is_named_or_not_meant() {
+        let path = CanonicalPath::new(b"/feed", Allowances::default()).unwrap();
+        for (pattern, meant) in [
+            ("WEBSOCKET /feed", true),
+            ("WEBSOCKET /**", true),
+            ("WEBSOCKET /x", false),
+            ("GET /feed", false),
+            ("* /feed", false),
+            ("* /**", false),
+        ] {
+            assert_eq!(
+                http(pattern).unwrap().matches(WEBSOCKET, &path),
+                meant,
+                "{pattern}"
+            );
+        }
+        assert!(!http("WEBSOCKET /feed").unwrap().matches("GET", &path));
+        assert!(!overlap("* /**", "WEBSOCKET /feed"));
+        assert!(!overlap("GET /feed", "WEBSOCKET /feed"));
+        assert!(overlap("WEBSOCKET /*", "WEBSOCKET /feed"));
+        assert!(overlap("* /*", "* /feed"));
+        let h2 = |text| Pattern::parse(text, Protocol::Http2, Allowances::default());
+        assert!(matches!(
+            h2("WEBSOCKET /feed"),
+            Err(OperationError::WebSocket(_))
+        ));
+        assert!(h2("GET /feed").is_ok());
+        let h2 = |text| Concrete::parse(text, Protocol::Http2, Allowances::default());
+        assert!(h2("WEBSOCKET /feed").is_err());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Guardrails, compiled: what nobody may do, whatever policies say.
 
 use ringfence_model::CanonicalPath;
-use ringfence_model::operation::{Pattern, Segment};
+use ringfence_model::operation::{HttpPattern, Pattern, Segment, WEBSOCKET};
 use ringfence_model::path::{self, Allowances};
 use ringfence_model::resource::Forbids;
 use ringfence_model::{Name, Position, Protocol};
@@ -152,7 +152,25 @@ impl Guardrail {
 }
 
 /// A pattern as it is compared with paths as they are, and with paths as some receivers read them.
-pub(crate) fn readings(pattern: Pattern) -> impl Iterator<Item = Pattern> {
+pub(crate) fn readings(pattern: Pattern, forbids: Forbids) -> impl Iterator<Item = Pattern> {
+    with_websockets(pattern, forbids).flat_map(spellings)
+}
+
+/// Where any method is forbidden, so are WebSockets: `*` does not speak of them, and here what is not spoken of opens.
+pub(crate) fn with_websockets(pattern: Pattern, forbids: Forbids) -> impl Iterator<Item = Pattern> {
+    let opened = match &pattern {
+        Pattern::Http(http) if http.method.is_none() && forbids == Forbids::Listed => {
+            Some(Pattern::Http(HttpPattern {
+                method: Some(WEBSOCKET.into()),
+                ..http.clone()
+            }))
+        }
+        _ => None,
+    };
+    std::iter::once(pattern).chain(opened)
+}
+
+fn spellings(pattern: Pattern) -> impl Iterator<Item = Pattern> {
     let plain = match &pattern {
         Pattern::Http(http) => {
             let mut plain = http.clone();

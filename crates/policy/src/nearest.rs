@@ -125,11 +125,12 @@ fn call_differences(pattern: &HttpPattern, asked: &[&str]) -> (u32, Vec<String>)
 fn differences(pattern: &HttpPattern, method: &str, path: &[&str]) -> (u32, Vec<String>) {
     let mut cost = 0;
     let mut words = Vec::new();
-    if let Some(own) = &pattern.method
-        && **own != *method
-    {
+    if !pattern.takes_method(method) {
         cost += METHOD_COST;
-        words.push(format!("method differs: the rule allows {}", cut(own)));
+        words.push(match &pattern.method {
+            Some(own) => format!("method differs: the rule allows {}", cut(own)),
+            None => format!("* does not speak of {method}, which has to be named"),
+        });
     }
     let mut segments = 0;
     for (index, (own, asked)) in pattern.segments.iter().zip(path).enumerate() {

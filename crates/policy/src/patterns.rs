@@ -13,7 +13,10 @@ pub(crate) fn covers(wide: &Pattern, narrow: &Pattern) -> bool {
 }
 
 fn covers_requests(wide: &HttpPattern, narrow: &HttpPattern) -> bool {
-    let methods = wide.method.is_none() || wide.method == narrow.method;
+    let methods = match &narrow.method {
+        Some(method) => wide.takes_method(method),
+        None => wide.method.is_none(),
+    };
     let lengths = if wide.rest {
         wide.segments.len() <= narrow.segments.len()
     } else {
@@ -148,6 +151,9 @@ mod tests {
             ("GET /*/**", "GET /**"),
             ("GET /a/b/**", "GET /a/**"),
             ("GET /a", "GET /*"),
+            ("* /**", "WEBSOCKET /a"),
+            ("GET /a", "WEBSOCKET /a"),
+            ("WEBSOCKET /**", "* /a"),
         ] {
             assert!(!covers(&http(wide), &http(narrow)), "{wide} {narrow}");
         }
@@ -194,7 +200,7 @@ mod tests {
     fn pattern() -> impl Strategy<Value = String> {
         let segment = prop_oneof!["a", "b", Just("*".to_owned())];
         let tail = prop_oneof![Just(""), Just("/"), Just("/**")];
-        let method = prop_oneof![Just("GET"), Just("PUT"), Just("*")];
+        let method = prop_oneof![Just("GET"), Just("PUT"), Just("WEBSOCKET"), Just("*")];
         (method, proptest::collection::vec(segment, 0..4), tail).prop_map(
             |(method, segments, tail)| {
                 let path: String = segments
@@ -224,7 +230,7 @@ mod tests {
                     .flat_map(|path| [path.clone(), format!("{path}/")]),
             );
         }
-        ["GET", "PUT", "HEAD"]
+        ["GET", "PUT", "HEAD", "WEBSOCKET"]
             .iter()
             .flat_map(|method| {
                 all.iter()

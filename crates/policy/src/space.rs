@@ -122,7 +122,7 @@ impl<'a> Search<'a> {
         for method in ordered {
             let of_method = |list: &'a [HttpPattern]| {
                 list.iter()
-                    .filter(|it| it.method.as_deref().is_none_or(|own| own == method))
+                    .filter(|it| it.takes_method(method))
                     .collect::<Vec<_>>()
             };
             let mut alive: Alive<'a> = self.required.iter().map(|it| of_method(it)).collect();
@@ -284,6 +284,8 @@ mod tests {
         );
         assert_eq!(ask(&[&["GET /a/*"]], &["* /**"]), Witness::None);
         assert_eq!(ask(&[&[]], &[]), Witness::None);
+        assert_eq!(found(&[&["WEBSOCKET /a"]], &["* /**"]), "WEBSOCKET /a");
+        assert_eq!(ask(&[&["* /a"], &["WEBSOCKET /a"]], &[]), Witness::None);
         assert_eq!(
             witness(&[&[&Pattern::Send]], &[], Empty::Refused),
             Witness::Found("send".into())

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use memchr::memchr;
-use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment};
+use ringfence_model::operation::{CONNECT, HttpPattern, Pattern, SEND, Segment, WEBSOCKET};
 
 use crate::verdict::Operation;
 
@@ -105,7 +105,11 @@ impl Tries {
                 let path = path.as_str().as_bytes().get(1..);
                 self.child(root, method.as_bytes())
                     .and_then(|node| self.walk(node, path))
-                    .or_else(|| self.walk(self.nodes.get(root.any as usize)?, path))
+                    .or_else(|| {
+                        let any = self.nodes.get(root.any as usize)?;
+                        // `*` is any method of a request, and to open a WebSocket is more than a request.
+                        (method != WEBSOCKET).then(|| self.walk(any, path))?
+                    })
             }
         }
     }
@@ -297,6 +301,15 @@ mod tests {
         assert!(!matches("GET /a", "get /a"));
         assert!(!matches("GET /a", "GETS /a"));
         assert!(!matches("GET /a", "POST /a"));
+    }
+
+    #[test]
+    fn a_websocket_is_named_or_not_found() {
+        assert!(matches("WEBSOCKET /a/*", "WEBSOCKET /a/b"));
+        assert!(!matches("* /**", "WEBSOCKET /a"));
+        assert!(!matches("GET /a", "WEBSOCKET /a"));
+        assert!(!matches("WEBSOCKET /a", "GET /a"));
+        assert_eq!(find(&["* /**", "WEBSOCKET /b"], "WEBSOCKET /a"), None);
     }
 
     #[test]

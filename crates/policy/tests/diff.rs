@@ -344,7 +344,10 @@ fn modes_receivers_and_guardrails_change_what_is_possible() {
     let learn = with("agent: a,", "agent: a, mode: learn, until: 2026-06-20,");
     assert_eq!(
         rows(&of(ESTATE, &learn)),
-        ["opened a → s : * /** except GET /a/* until 2026-06-20 by learn",]
+        [
+            "opened a → s : * /** except GET /a/* until 2026-06-20 by learn",
+            "opened a → s : WEBSOCKET /** until 2026-06-20 by learn",
+        ]
     );
     let closed = with("port: 80}", "port: 80, receive: []}");
     assert_eq!(rows(&of(ESTATE, &closed)), ["closed a → s : GET /a/*"]);

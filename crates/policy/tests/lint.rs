@@ -345,7 +345,9 @@ fn a_guardrail_is_idle_where_its_operations_cannot_happen() {
     assert!(idle("from: ['*'], to: ['*'], deny: [connect]"));
     assert!(idle("from: ['*'], to: [a], deny: [connect]"));
     assert!(idle("from: [s], to: [s], deny: [GET /a]"));
-    assert!(idle("from: [a], to: [s], only: ['* /**']"));
+    // `*` does not speak of WebSockets.
+    assert!(!idle("from: [a], to: [s], only: ['* /**']"));
+    assert!(idle("from: [a], to: [s], only: ['* /**', 'WEBSOCKET /**']"));
 }
 
 #[test]

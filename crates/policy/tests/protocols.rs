@@ -165,3 +165,58 @@ fn a_denied_call_names_the_nearest_rule() {
         told.reason
     );
 }
+
+#[test]
+fn a_websocket_is_an_operation_of_its_own() {
+    let snapshot = speaks("http", "['* /**', 'WEBSOCKET /feed/*']");
+    assert!(allows(&snapshot, "a", "s", "WEBSOCKET /feed/1"));
+    assert!(allows(&snapshot, "a", "s", "GET /feed/1"));
+    assert!(!allows(&snapshot, "a", "s", "WEBSOCKET /other"));
+    let snapshot = speaks("http", "['GET /feed']");
+    assert!(!allows(&snapshot, "a", "s", "WEBSOCKET /feed"));
+    let snapshot = speaks("http", "['WEBSOCKET /feed']");
+    assert!(!allows(&snapshot, "a", "s", "GET /feed"));
+    let told = speaks("http", "['* /feed']");
+    let told = told.explain_text("a", "s", "WEBSOCKET /feed", &moment(now()));
+    let (_, differs) = told.nearest.unwrap();
+    assert_eq!(
+        differs,
+        "* /feed: * does not speak of WEBSOCKET, which has to be named"
+    );
+    let error = refused("http2", "['WEBSOCKET /feed']", "");
+    assert!(
+        error.contains("no WebSocket is opened over http2"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_forbids_any_method_forbids_websockets_and_only_does_not_let_them_in() {
+    let guard = |kind: &str, operations: &str| {
+        let guard = format!(
+            "---\nkind: Guardrail\nmetadata: {{name: g}}\nspec: {{owner: o, reason: r, from: ['*'], to: [s], {kind}: {operations}}}\n"
+        );
+        compile(&text("http", "['WEBSOCKET /**', 'GET /**']", &guard))
+    };
+    let denied = guard("deny", "['* /admin/**']");
+    assert!(!allows(&denied, "a", "s", "WEBSOCKET /admin/feed"));
+    assert!(allows(&denied, "a", "s", "WEBSOCKET /feed"));
+    assert!(allows(
+        &guard("deny", "['GET /**']"),
+        "a",
+        "s",
+        "WEBSOCKET /feed"
+    ));
+    assert!(!allows(
+        &guard("only", "['* /**']"),
+        "a",
+        "s",
+        "WEBSOCKET /feed"
+    ));
+    assert!(allows(
+        &guard("only", "['WEBSOCKET /**']"),
+        "a",
+        "s",
+        "WEBSOCKET /feed"
+    ));
+}

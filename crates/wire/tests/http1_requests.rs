@@ -482,10 +482,85 @@ fn drops_upgrades_and_lets_the_request_pass_plain() {
         ),
         ["A: b"]
     );
+    let other = "Connection: Upgrade\r\nUpgrade: websocket-ish, TLS/1.0\r\n";
+    assert_eq!(passed(other), [""; 0]);
+}
+
+const HANDSHAKE: &str = "Connection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\nSec-WebSocket-Version: 13\r\n\
+                         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+
+#[test]
+fn a_websocket_is_asked_for_by_a_whole_handshake() {
+    let sent = with(HANDSHAKE);
+    let head = read(&sent).unwrap();
+    assert!(head.websocket.is_some());
     assert_eq!(
-        passed("Connection: Upgrade\r\nUpgrade: websocket\r\n"),
-        [""; 0]
+        passed(HANDSHAKE),
+        [
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            "connection: Upgrade",
+            "upgrade: websocket"
+        ]
     );
+    assert!(read(&with("A: b\r\n")).unwrap().websocket.is_none());
+}
+
+#[test]
+fn refuses_half_a_websocket_handshake() {
+    let without = |name: &str| {
+        let lines = HANDSHAKE.split_inclusive("\r\n");
+        lines
+            .filter(|line| !line.starts_with(name))
+            .collect::<String>()
+    };
+    let instead = |from: &str, to: &str| {
+        assert!(HANDSHAKE.contains(from), "{from}");
+        HANDSHAKE.replace(from, to)
+    };
+    for fields in [
+        without("Connection"),
+        without("Sec-WebSocket-Key"),
+        instead("Upgrade\r\nUp", "close\r\nUp"),
+        instead("Upgrade\r\nUp", "Upgrade, close\r\nUp"),
+        instead(": WebSocket", ": websocket, h2c"),
+        instead(": WebSocket", ": h2c, websocket"),
+        instead(": WebSocket", ": websocket/13"),
+        instead("ZQ==", "ZQ="),
+        format!("{HANDSHAKE}Upgrade: websocket\r\n"),
+        format!("{HANDSHAKE}Upgrade: h2c\r\n"),
+        format!("{HANDSHAKE}Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"),
+        format!("{HANDSHAKE}Content-Length: 0\r\n"),
+        format!("{HANDSHAKE}Content-Length: 3\r\n"),
+        format!("{HANDSHAKE}Transfer-Encoding: chunked\r\n"),
+        format!("{HANDSHAKE}Expect: 100-continue\r\n"),
+    ] {
+        let refused = read(&with(&fields)).unwrap_err();
+        assert_eq!(refused, Refusal::WebSocketHandshake, "{fields}");
+    }
+    for fields in [
+        without("Sec-WebSocket-Version"),
+        instead(": 13", ": 8"),
+        instead(": 13", ": 13, 8"),
+        format!("{HANDSHAKE}Sec-WebSocket-Version: 13\r\n"),
+    ] {
+        let refused = read(&with(&fields)).unwrap_err();
+        assert_eq!(refused, Refusal::WebSocketVersion, "{fields}");
+    }
+    for line in ["POST / HTTP/1.1", "HEAD / HTTP/1.1", "GET / HTTP/1.0"] {
+        let text = format!("{line}\r\nHost: h\r\n{HANDSHAKE}\r\n");
+        assert_eq!(
+            read(text.as_bytes()).unwrap_err(),
+            Refusal::WebSocketHandshake,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn nobody_sends_the_name_of_the_operation_as_a_method() {
+    let text = "WEBSOCKET / HTTP/1.1\r\nHost: h\r\n\r\n";
+    assert_eq!(read(text.as_bytes()).unwrap_err(), Refusal::WebSocketMethod);
 }
 
 #[test]

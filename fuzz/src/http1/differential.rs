@@ -28,6 +28,10 @@ fn run(bytes: &[u8]) {
         let Ok(Read::Complete { head, consumed }) = read_request(rest) else {
             return;
         };
+        // What follows it is no request to anybody before it is answered.
+        if head.websocket.is_some() {
+            return;
+        }
         let Ok(
             body @ Body {
                 length: Some(length),

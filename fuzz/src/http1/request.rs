@@ -73,7 +73,11 @@ fn run(bytes: &[u8]) {
     assert_eq!(again.expect_continue, head.expect_continue);
     assert!(again.onward().eq(head.onward()), "other fields are sent on");
     assert_eq!(again.keep_alive, !head.framing.has_body());
-    one_of_each(&out);
+    assert_eq!(
+        again.websocket, head.websocket,
+        "another WebSocket is asked for"
+    );
+    one_of_each(&out, head.websocket.is_some());
 
     let mut rewritten = Vec::new();
     again.write(onward, &mut rewritten).unwrap();
@@ -101,7 +105,7 @@ fn found(bytes: &[u8], cuts: impl IntoIterator<Item = usize>) -> Result<Option<u
 }
 
 /// What frames, routes and names the caller stands once, however the sender spelled its own.
-fn one_of_each(head: &[u8]) {
+fn one_of_each(head: &[u8], upgrades: bool) {
     let names: Vec<String> = head
         .split(|&b| b == b'\n')
         .skip(1)
@@ -122,7 +126,7 @@ fn one_of_each(head: &[u8]) {
             line.get(..=gone.len())
                 .is_some_and(|start| start.eq_ignore_ascii_case(format!("{gone}:").as_bytes()))
         });
-        assert!(!sent, "{gone} is sent on");
+        assert_eq!(sent, upgrades && gone == "upgrade", "{gone}");
     }
 }
 

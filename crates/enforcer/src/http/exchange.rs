@@ -3,13 +3,13 @@
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use ringfence_wire::http1::{self, Backward, BodyReader, Refusal, Scanner, Version};
+use ringfence_wire::http1::{self, Backward, BodyReader, Refusal, Scanner, Version, WebSocketKey};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::buffer::Buffer;
-use super::gate::Gate;
+use super::gate::{Gate, Read};
 use super::judge::{Outline, Start};
 use super::limits::INTERIM_MAX;
 use super::pump::{Broken, Pump};
@@ -19,7 +19,7 @@ use crate::whole::Whole;
 const HEAD_GROWTH: usize = 256;
 
 /// How an exchange ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// Both messages went through whole.
     Complete {
@@ -30,6 +30,10 @@ pub(super) enum Outcome {
     },
     /// The answer went through whole while the request was still coming.
     Early,
+    /// The WebSocket that was asked for is open, and the client has been told so.
+    Opened(Box<Read>),
+    /// The client sent more before its WebSocket was open; it has seen nothing of an answer.
+    Ahead,
     /// The service gave no answer, or none that can be passed on; the client has seen nothing of it.
     NoAnswer {
         /// The request went through whole, so the client is at the start of its next one.
@@ -62,6 +66,9 @@ pub(super) enum Fault {
     /// 101, which nobody asked for: what follows it would be read by no one.
     #[error("service switched protocols unasked")]
     Switched,
+    /// A request to open a WebSocket was answered as the GET that it also is, which nobody has decided.
+    #[error("service answered a WebSocket handshake as a plain request")]
+    Plain,
     /// More than [`INTERIM_MAX`] interim answers.
     #[error("too many interim answers")]
     Interims,
@@ -126,6 +133,8 @@ struct Exchange {
     answer: Buffer,
     download: Download,
     outline: Outline,
+    /// The client asks to open a WebSocket.
+    websocket: Option<Box<WebSocketKey>>,
     /// The client has closed its sending side.
     client_ended: bool,
     /// Bytes given to the service, and to the client, since last asked.
@@ -147,6 +156,8 @@ enum Download {
         interim: Pump,
         interims: u32,
     },
+    /// Passing on that the WebSocket is open.
+    Open(Pump),
     /// Passing the answer on.
     Body {
         pump: Pump,
@@ -161,6 +172,7 @@ impl Exchange {
             head,
             begun,
             trailers,
+            websocket,
         } = start;
         let framing = outline.framing;
         let body = begun.map_or_else(|| BodyReader::new(framing), |begun| *begun);
@@ -178,6 +190,7 @@ impl Exchange {
                 interims: 0,
             },
             outline,
+            websocket,
             client_ended: false,
             moved: (0, 0),
         }
@@ -185,7 +198,7 @@ impl Exchange {
 
     /// The client has seen a part of the final answer, or is about to.
     fn answer_started(&self) -> bool {
-        matches!(self.download, Download::Body { .. })
+        matches!(self.download, Download::Body { .. } | Download::Open(_))
     }
 
     /// The service has all of the request.
@@ -210,8 +223,24 @@ impl Exchange {
         if let Some(outcome) = self.poll_request(cx, client, inbound, upstream) {
             return Poll::Ready(outcome);
         }
-        if let Some(outcome) = ready!(self.poll_answer_head(cx, client, upstream)) {
+        // Nothing may come before the answer, for it is not known yet what it would be (RFC 6455, 4.1).
+        let ahead = !inbound.is_empty() || self.client_ended;
+        if let Some(outcome) = ready!(self.poll_answer_head(cx, client, upstream, ahead)) {
             return Poll::Ready(outcome);
+        }
+        if let Download::Open(pump) = &mut self.download {
+            let polled = pump.poll(cx, upstream, &mut self.answer, client);
+            self.moved.1 += pump.take_moved();
+            return Poll::Ready(match ready!(polled) {
+                Ok(()) => {
+                    let all = |buffer: &mut Buffer| buffer.split(buffer.unread().len()).to_vec();
+                    Outcome::Opened(Box::new(Read {
+                        there: all(inbound),
+                        back: all(&mut self.answer),
+                    }))
+                }
+                Err(_) => Outcome::ClientGone,
+            });
         }
         let Download::Body {
             pump,
@@ -289,6 +318,7 @@ impl Exchange {
         cx: &mut Context<'_>,
         client: &mut Whole,
         upstream: &mut U,
+        ahead: bool,
     ) -> Poll<Option<Outcome>>
     where
         U: AsyncRead + Unpin,
@@ -326,11 +356,29 @@ impl Exchange {
                     let mut staged = Vec::with_capacity(length + HEAD_GROWTH);
                     if head.is_interim() {
                         *interims += 1;
-                        if head.status == 101 {
-                            return self.no_answer(Fault::Switched);
-                        }
                         if *interims > INTERIM_MAX {
                             return self.no_answer(Fault::Interims);
+                        }
+                        if head.status == 101 {
+                            let Some(key) = self.websocket.as_deref() else {
+                                return self.no_answer(Fault::Switched);
+                            };
+                            if let Err(refusal) = http1::opens_websocket(scanned, *key) {
+                                return self.no_answer(Fault::Answer(refusal));
+                            }
+                            if ahead {
+                                return Poll::Ready(Some(Outcome::Ahead));
+                            }
+                            head.write(
+                                Backward {
+                                    version: Version::Http11,
+                                    close: false,
+                                },
+                                &mut staged,
+                            );
+                            self.answer.consume(length);
+                            self.download = Download::Open(Pump::bare(staged));
+                            return Poll::Ready(None);
                         }
                         // Clients disagree about all others: to some, 103 is the answer, and the one behind it that to
                         // their next request.
@@ -347,6 +395,9 @@ impl Exchange {
                         *scanner = Scanner::response();
                         self.answer.consume(length);
                     } else {
+                        if self.websocket.is_some() && matches!(head.status, 200..=299) {
+                            return self.no_answer(Fault::Plain);
+                        }
                         let (from, to) = (head.framing, head.framing_for(self.outline.version));
                         let close =
                             !self.outline.keep_alive || self.client_ended || !self.request_whole();
@@ -358,7 +409,9 @@ impl Exchange {
                             &mut staged,
                         );
                         // A request with a body has told the service that it is the last one.
-                        let upstream_lives = head.keep_alive && !self.outline.framing.has_body();
+                        let upstream_lives = head.keep_alive
+                            && !self.outline.framing.has_body()
+                            && self.websocket.is_none();
                         self.answer.consume(length);
                         let pump = Pump::new(staged, from, to, &mut self.answer);
                         self.download = Download::Body {

@@ -7,8 +7,11 @@ use std::time::Instant;
 
 use ringfence_model::path::Allowances;
 use ringfence_model::{CanonicalPath, GrpcCall};
+use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http1::Field;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::whole::Whole;
 
 /// The connection's side of the relay: decides, records, dials. The relay itself knows no policy and no log.
 ///
@@ -43,6 +46,10 @@ pub(crate) trait Gate: Send + Sync {
     /// ASCII of at most [`super::limits::WHAT_MAX`] bytes; `reason` is for operators only.
     fn refuse_malformed(&self, what: &str, reason: &str);
 
+    /// Records a client that speaks another protocol from its first byte (outcome deny). `what` is as for
+    /// [`Gate::refuse_malformed`].
+    fn refuse_foreign(&self, what: &str, seen: Spoken);
+
     /// Opens a fresh connection to the receiver. [`io::ErrorKind::TimedOut`] is answered with 504, any other
     /// error with 502. The relay gives up after [`super::limits::DIAL_TIMEOUT`] by itself.
     fn dial(&self) -> impl Future<Output = io::Result<Self::Upstream>> + Send;
@@ -58,6 +65,17 @@ pub(crate) trait Gate: Send + Sync {
     /// The relay then stops at once and resets the client. Must resolve immediately when that is already so.
     fn revoked(&self, permit: Option<&Self::Permit>) -> impl Future<Output = ()> + Send;
 
+    /// Carries what is said on a WebSocket once it is open, both ways and unread, and says how it ended. `there` is what has
+    /// been read from the client already, `back` what the service has said. Unless both sides finish in order, each of
+    /// them sees a reset.
+    fn carry(
+        &self,
+        permit: &Self::Permit,
+        client: &mut Whole,
+        upstream: &mut Self::Upstream,
+        read: Read,
+    ) -> impl Future<Output = Ended> + Send;
+
     /// The service has let an admitted request down: no answer, a broken one, or one that could be read two ways.
     /// `reason` is for operators only, and concerns the last request admitted.
     fn upstream_failed(&self, reason: &str);
@@ -71,10 +89,19 @@ pub(crate) trait Gate: Send + Sync {
     fn sent_on(&self, arrived: Instant);
 }
 
+/// Bytes that were read from either side of a WebSocket and belong on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Read {
+    /// From the client.
+    pub(crate) there: Vec<u8>,
+    /// From the service.
+    pub(crate) back: Vec<u8>,
+}
+
 /// A request that is to be decided, as the client sent it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked<'a> {
-    /// Case as sent.
+    /// Case as sent; of one that asks to open a WebSocket, [`WEBSOCKET`](ringfence_model::operation::WEBSOCKET).
     pub(crate) method: &'a str,
     /// Under [`Gate::allowances`].
     pub(crate) path: &'a CanonicalPath,
@@ -137,6 +164,8 @@ pub(crate) enum Ended {
     UpstreamBroke,
     /// No byte moved in either direction for [`super::limits::STALL_TIMEOUT`].
     Stalled,
+    /// One side of a WebSocket broke off.
+    WebSocketBroke,
     /// [`Gate::revoked`] resolved.
     Revoked,
 }
@@ -154,6 +183,7 @@ impl fmt::Display for Ended {
             Self::EarlyAnswer => "answered before the request was complete",
             Self::UpstreamBroke => "service broke off",
             Self::Stalled => "stalled",
+            Self::WebSocketBroke => "one side of the WebSocket broke off",
             Self::Revoked => "revoked",
         })
     }

@@ -1,7 +1,11 @@
 //! From a request head to a permit, or to the answer that refuses it. Nothing here waits, and nothing moves.
 
 use ringfence_model::CanonicalPath;
-use ringfence_wire::http1::{self, BodyReader, Framing, Onward, RequestHead, Scanned, Version};
+use ringfence_model::operation::WEBSOCKET;
+use ringfence_wire::foreign::{Spoken, spoken};
+use ringfence_wire::http1::{
+    self, BodyReader, Framing, Onward, RequestHead, Scanned, Version, WebSocketKey,
+};
 
 use super::early::Early;
 use super::gate::{Asked, Gate, Refusal, Said};
@@ -57,6 +61,8 @@ pub(super) struct Start {
     pub(super) begun: Option<Box<BodyReader>>,
     /// Whether trailers go on.
     pub(super) trailers: bool,
+    /// It asks to open a WebSocket.
+    pub(super) websocket: Option<Box<WebSocketKey>>,
 }
 
 /// What became of a request head.
@@ -90,7 +96,7 @@ pub(super) fn judge<G: Gate>(
     let mut request = match http1::parse_request(scanned) {
         Ok(request) => request,
         Err(refusal) => {
-            gate.refuse_malformed(&first_line(bytes), &refusal.to_string());
+            unreadable(gate, bytes, &refusal.to_string());
             return Judged::Malformed {
                 status: refusal.status(),
             };
@@ -139,7 +145,7 @@ pub(super) fn judge<G: Gate>(
         };
     }
     let asked = Asked {
-        method: request.method,
+        method: method(&request),
         path: &path,
         call: None,
         authority: request.authority,
@@ -159,6 +165,7 @@ pub(super) fn judge<G: Gate>(
                 begun: early.map(|early| Box::new(early.append_to(&mut head))),
                 head,
                 trailers: !gate.saw_fields(&permit),
+                websocket: request.websocket.map(Box::new),
             },
             permit,
         },
@@ -175,9 +182,26 @@ pub(super) fn judge<G: Gate>(
 fn in_words(request: &RequestHead<'_>) -> String {
     cut(format!(
         "{} {}",
-        request.method,
+        method(request),
         request.path.escape_ascii()
     ))
+}
+
+/// What stands for the method in the operation.
+fn method<'a>(request: &RequestHead<'a>) -> &'a str {
+    match request.websocket {
+        Some(_) => WEBSOCKET,
+        None => request.method,
+    }
+}
+
+/// Records what is no request, by what it is if that can be told.
+pub(super) fn unreadable<G: Gate>(gate: &G, bytes: &[u8], reason: &str) {
+    let what = first_line(bytes);
+    match spoken(bytes) {
+        Some(seen) if seen != Spoken::Http1 => gate.refuse_foreign(&what, seen),
+        _ => gate.refuse_malformed(&what, reason),
+    }
 }
 
 /// The start of something that is no request, for the record: what stands where method and target belong, as far as

@@ -23,7 +23,7 @@ mod tests;
 
 pub(crate) use answer::words;
 pub(crate) use buffer::Buffer;
-pub(crate) use gate::{Asked, Ended, Gate, Refusal, Said};
+pub(crate) use gate::{Asked, Ended, Gate, Read, Refusal, Said};
 pub(crate) use judge::first_line;
 pub(crate) use limits::{EARLY_MAX, INTERIM_MAX, WHAT_MAX};
 pub(crate) use session::relay;

@@ -5,6 +5,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Poll, ready};
 
+use ringfence_model::operation::WEBSOCKET;
+use ringfence_wire::foreign::{Spoken, spoken};
 use ringfence_wire::http1::{Scanner, replace_authority};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -16,7 +18,7 @@ use super::buffer::Buffer;
 use super::early::Early;
 use super::exchange::{Ends, Fault, Outcome, exchange};
 use super::gate::{Ended, Gate};
-use super::judge::{Judged, Outline, Start, first_line, judge};
+use super::judge::{Judged, Outline, Start, judge, unreadable};
 use super::limits::Timeouts;
 use crate::whole::Whole;
 
@@ -166,6 +168,11 @@ impl<G: Gate> Session<'_, G> {
                     self.inbound.consume(length);
                     return Ok(judged);
                 }
+                // Whoever expects another protocol may wait for an answer before it has sent anything like a head.
+                Ok(None) if spoken(self.inbound.unread()) == Some(Spoken::Ssh) => {
+                    self.malformed("no request");
+                    return Ok(Judged::Malformed { status: 400 });
+                }
                 Ok(None) => {}
                 Err(refusal) => {
                     self.malformed(&refusal.to_string());
@@ -260,8 +267,7 @@ impl<G: Gate> Session<'_, G> {
     }
 
     fn malformed(&self, reason: &str) {
-        self.gate
-            .refuse_malformed(&first_line(self.inbound.unread()), reason);
+        unreadable(self.gate, self.inbound.unread(), reason);
     }
 
     /// Dials if need be, and lets the request through.
@@ -314,6 +320,11 @@ impl<G: Gate> Session<'_, G> {
             () = gate.revoked(Some(&permit)) => return end(Ended::Revoked, Close::Reset),
             outcome = exchange(gate, Ends { client, inbound, upstream, alarm, arrived: *arrived }, outline, start, timeouts.stall) => outcome,
         };
+        if let Outcome::Opened(read) = outcome {
+            // On the heap: most connections never come here, and none should be larger for it.
+            let ended = Box::pin(gate.carry(&permit, client, upstream, *read)).await;
+            return end(ended, Close::Plain);
+        }
         self.settle(outcome, outline).await
     }
 
@@ -336,6 +347,14 @@ impl<G: Gate> Session<'_, G> {
                 client_lives: false,
                 ..
             } => end(Ended::Finished, Close::Linger),
+            // `serve` carries it.
+            Outcome::Opened(_) => end(Ended::Finished, Close::Reset),
+            Outcome::Ahead => {
+                let reason = "client sent more before its WebSocket was open";
+                self.gate.refuse_malformed(WEBSOCKET, reason);
+                self.say(400, outline.to_head, true).await?;
+                end(Ended::Malformed, Close::Linger)
+            }
             Outcome::Early => end(Ended::EarlyAnswer, Close::Linger),
             Outcome::NoAnswer {
                 request_whole,

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use ringfence_model::CanonicalPath;
+use ringfence_wire::foreign::spoken;
 use ringfence_wire::http2::{
     Block, ErrorCode, Frame, PREFACE, Settings, Violation, read_frame, read_trailers, write_own,
 };
@@ -85,7 +86,7 @@ impl<G: Gate> Session<'_, G> {
             let due = PREFACE.get(self.preface..).unwrap_or_default();
             let here = bytes.len().min(due.len());
             if bytes.get(..here) != due.get(..here) {
-                self.foreign = Some(first_line(bytes));
+                self.foreign = Some((first_line(bytes), spoken(bytes)));
                 return Err(Violation::Preface);
             }
             self.preface += here;

@@ -5,6 +5,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http2::frame::setting;
 use ringfence_wire::http2::{ErrorCode, HeaderList, Violation, limits as wire};
 use tokio::io::AsyncWriteExt;
@@ -43,7 +44,11 @@ pub(super) async fn relay_within<G: Gate>(
         Ended::Revoked
     };
     if let Ended::Violation(violation) = ended {
-        gate.breach(session.foreign.as_deref(), violation);
+        match &session.foreign {
+            Some((what, Some(seen))) => gate.refuse_foreign(what, *seen),
+            Some((what, None)) => gate.breach(Some(what), violation),
+            None => gate.breach(None, violation),
+        }
     }
     session.close(ended).await;
     ended
@@ -75,8 +80,8 @@ pub(super) struct Session<'g, G: Gate> {
     pub(super) deaf: bool,
     /// The service takes no more, and the client was told. Streams above this number are passed over.
     pub(super) leaving: Option<u32>,
-    /// The start of what the client said instead of the preface.
-    pub(super) foreign: Option<String>,
+    /// The start of what the client said instead of the preface, and what that is, if it can be told.
+    pub(super) foreign: Option<(String, Option<Spoken>)>,
     /// Fields of the block that was decoded last.
     pub(super) list: HeaderList,
     /// What goes on of them.

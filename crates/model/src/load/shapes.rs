@@ -472,7 +472,7 @@ pub(super) const RULE: Shape = Shape {
             field(
                 "allow",
                 OPERATION,
-                "METHOD /path for http, connect for tcp, send for udp",
+                "METHOD /path for http and http2, package.Service/Method for grpc, connect for tcp and tls, send for udp",
             ),
             field("when", CONDITION, "what must be true beside, in CEL"),
             field("until", Value::Date, "last day (UTC) on which it holds"),

@@ -31,6 +31,7 @@ impl Compiler<'_> {
                 self.members(&guardrail.from, &guardrail.at),
                 self.members(&guardrail.to, &guardrail.at),
             );
+            let forbids = guardrail.forbids;
             let lists = dialects
                 .iter()
                 .map(|&(protocol, allowances)| {
@@ -39,7 +40,7 @@ impl Compiler<'_> {
                         .operations
                         .iter()
                         .filter_map(|it| Pattern::parse(&it.text, protocol, allowances).ok())
-                        .flat_map(guardrail::readings)
+                        .flat_map(|pattern| guardrail::readings(pattern, forbids))
                         .collect();
                     let root = self.snapshot.tries.add(&patterns);
                     self.patterns.insert(root, patterns);

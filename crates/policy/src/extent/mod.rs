@@ -377,7 +377,8 @@ impl Guardrail {
     pub(crate) fn patterns(&self, (protocol, allowances): Dialect) -> Vec<Pattern> {
         let texts = self.texts.iter();
         let patterns = texts.filter_map(|text| Pattern::parse(text, protocol, allowances).ok());
-        patterns.flat_map(readings).collect()
+        let read = |pattern| readings(pattern, self.forbids);
+        patterns.flat_map(read).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Guardrails that stand where nobody walks.
 
-use ringfence_model::operation::{Pattern, Segment};
+use ringfence_model::Protocol;
+use ringfence_model::operation::{Pattern, Segment, WEBSOCKET};
 
 use super::Finding;
 use super::codes::IDLE_GUARDRAIL;
@@ -14,7 +15,7 @@ pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
                 let names_something = if bar.denies() {
                     !patterns.is_empty()
                 } else {
-                    forbids(&patterns)
+                    forbids(&patterns, serves.0)
                 };
                 names_something && someone_calls(view, bar, &receiver.id.name)
             })
@@ -32,16 +33,21 @@ pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Whether `only` these forbids anything.
-fn forbids(patterns: &[Pattern]) -> bool {
-    !patterns.iter().any(|pattern| match pattern {
-        Pattern::Connect | Pattern::Send => true,
-        Pattern::Grpc(call) => call
-            .segments
-            .iter()
-            .all(|name| matches!(name, Segment::One(_))),
-        Pattern::Http(http) => http.method.is_none() && http.rest && http.segments.is_empty(),
-    })
+/// Whether `only` these forbids anything. `*` does not speak of WebSockets, which are of http alone.
+fn forbids(patterns: &[Pattern], protocol: Protocol) -> bool {
+    let has_all = |method: Option<&str>| {
+        patterns.iter().any(|pattern| match pattern {
+            Pattern::Connect | Pattern::Send => true,
+            Pattern::Grpc(call) => call
+                .segments
+                .iter()
+                .all(|name| matches!(name, Segment::One(_))),
+            Pattern::Http(http) => {
+                http.method.as_deref() == method && http.rest && http.segments.is_empty()
+            }
+        })
+    };
+    !has_all(None) || (protocol == Protocol::Http && !has_all(Some(WEBSOCKET)))
 }
 
 fn someone_calls(view: &View<'_>, bar: &Bar<'_>, to: &ringfence_model::Name) -> bool {

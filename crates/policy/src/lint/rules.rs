@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use ringfence_model::operation::{METHOD_SENT_MAX, Pattern, Segment};
+use ringfence_model::operation::{METHOD_SENT_MAX, Pattern, Segment, WEBSOCKET};
 use ringfence_model::resource::OperationPattern;
 use ringfence_model::{Name, Position};
 
@@ -18,8 +18,8 @@ use crate::explain::cut;
 use crate::patterns::covers;
 
 /// Methods that are written in capitals wherever they are spoken (RFC 9110, RFC 5789).
-const METHODS: [&str; 8] = [
-    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE",
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", WEBSOCKET,
 ];
 
 pub(super) fn find(view: &View<'_>, findings: &mut Vec<Finding>) {

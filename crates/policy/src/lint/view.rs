@@ -10,6 +10,8 @@ use ringfence_model::resource::{
 };
 use ringfence_model::{Estate, Kind, Name, Position, Protocol, WorkloadId};
 
+use crate::guardrail::with_websockets;
+
 /// One operation of one entry.
 #[derive(Debug)]
 pub(crate) struct Rule<'a> {
@@ -80,7 +82,11 @@ impl Bar<'_> {
     pub(crate) fn patterns(&self, serves: (Protocol, Allowances)) -> Vec<Pattern> {
         let parse =
             |operation: &OperationPattern| Pattern::parse(&operation.text, serves.0, serves.1).ok();
-        self.guardrail.operations.iter().filter_map(parse).collect()
+        let operations = self.guardrail.operations.iter().filter_map(parse);
+        let forbids = self.guardrail.forbids;
+        operations
+            .flat_map(|pattern| with_websockets(pattern, forbids))
+            .collect()
     }
 
     pub(crate) fn applies(&self, from: &Name, to: &Name) -> bool {

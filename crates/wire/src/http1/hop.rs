@@ -76,6 +76,8 @@ pub(crate) struct Connection {
     pub(crate) close: bool,
     /// `keep-alive` is among the options.
     pub(crate) keep_alive: bool,
+    /// `upgrade` is among the options.
+    pub(crate) upgrade: bool,
 }
 
 impl Connection {
@@ -99,6 +101,8 @@ impl Connection {
             self.close = true;
         } else if option.eq_ignore_ascii_case("keep-alive") {
             self.keep_alive = true;
+        } else if option.eq_ignore_ascii_case("upgrade") {
+            self.upgrade = true;
         } else if option.eq_ignore_ascii_case("connection") || !is_of_the_hop(option) {
             return Err(Refusal::Nomination);
         }

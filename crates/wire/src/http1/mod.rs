@@ -9,7 +9,7 @@
 //! listed length, an encoding other than `chunked`, whitespace before a colon, and all their relatives are refused.
 //!
 //! Reading order: `scan.rs` (where a head ends), `field.rs` (its lines), `target.rs`, `framing.rs`, `hop.rs` (what is
-//! removed), `request.rs`, `response.rs`, `body.rs` (data, chunks, trailers), `refusal.rs` (all that is refused),
+//! removed), `request.rs`, `response.rs`, `websocket.rs`, `body.rs` (data, chunks, trailers), `refusal.rs` (all that is refused),
 //! `limits.rs`.
 //!
 //! ```
@@ -34,6 +34,7 @@ pub(crate) mod request;
 mod response;
 mod scan;
 pub(crate) mod target;
+mod websocket;
 
 pub use body::{BodyReader, Step, write_chunk, write_last_chunk};
 pub use field::Field;
@@ -42,6 +43,7 @@ pub use refusal::Refusal;
 pub use request::{Onward, RequestHead, parse_request, read_request, replace_authority};
 pub use response::{Backward, ResponseHead, parse_response, read_response};
 pub use scan::{Scanned, Scanner};
+pub use websocket::{WebSocketKey, opens_websocket};
 
 /// What there is at the start of the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

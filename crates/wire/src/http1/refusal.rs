@@ -33,6 +33,18 @@ pub enum Refusal {
     /// CONNECT: a tunnel would carry bytes that nobody reads.
     #[error("method CONNECT")]
     Connect,
+    /// `WEBSOCKET`, which is the name of an operation.
+    #[error("WEBSOCKET as a method")]
+    WebSocketMethod,
+    /// `Upgrade` names WebSocket, and the request is not the handshake of RFC 6455.
+    #[error("malformed WebSocket handshake")]
+    WebSocketHandshake,
+    /// A version other than 13.
+    #[error("WebSocket version other than 13")]
+    WebSocketVersion,
+    /// 101 without the fields of RFC 6455, or for another key.
+    #[error("101 that does not open the WebSocket asked for")]
+    WebSocketAccept,
     /// Neither HTTP/1.1 nor HTTP/1.0.
     #[error("version other than HTTP/1.1 and HTTP/1.0")]
     Version,

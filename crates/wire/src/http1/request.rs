@@ -6,6 +6,7 @@ use super::framing::{announced, write_framing};
 use super::hop::{CLIENT_CERT, Connection, ends_here, is_rewritten, overrides_operation};
 use super::limits::{METHOD_MAX, SENT_FIELDS_MAX};
 use super::target::{parse_authority, parse_target};
+use super::websocket::{self, Asking, WebSocketKey};
 use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
 
 /// A request head with every question settled.
@@ -27,6 +28,8 @@ pub struct RequestHead<'a> {
     pub expect_continue: bool,
     /// The client may send another request after this one. Never with HTTP/1.0.
     pub keep_alive: bool,
+    /// The client asks to open a WebSocket, which is an operation of its own.
+    pub websocket: Option<WebSocketKey>,
     /// The fields that the service will see, in their order: what may be asked about. Those that are written anew with
     /// the same meaning are among them as they were sent, those that end here are not.
     pub fields: Vec<Field<'a>>,
@@ -79,6 +82,9 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
     if method == "CONNECT" {
         return Err(Refusal::Connect);
     }
+    if websocket::is_operation(method) {
+        return Err(Refusal::WebSocketMethod);
+    }
     if target.is_empty() || target.contains(&b'\t') {
         return Err(Refusal::RequestLine);
     }
@@ -96,7 +102,15 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
     if fields.iter().any(overrides_operation) {
         return Err(Refusal::Override);
     }
-    let close = Connection::read(&fields)?.close;
+    let connection = Connection::read(&fields)?;
+    let asking = Asking {
+        method,
+        version,
+        framing,
+        expect_continue,
+        connection,
+    };
+    let websocket = websocket::asked(&asking, &fields)?;
     fields.retain(|field| is_rewritten(field) || !ends_here(field));
     refuse_two_spellings(&fields)?;
     Ok(RequestHead {
@@ -107,7 +121,8 @@ pub fn parse_request(scanned: Scanned<'_>) -> Result<RequestHead<'_>, Refusal> {
         version,
         framing,
         expect_continue,
-        keep_alive: version == Version::Http11 && !close,
+        keep_alive: version == Version::Http11 && !connection.close,
+        websocket,
         fields,
     })
 }
@@ -167,6 +182,7 @@ impl<'a> RequestHead<'a> {
             + usize::from(self.framing != Framing::None)
             + usize::from(self.framing.has_body())
             + usize::from(self.expect_continue)
+            + 2 * usize::from(self.websocket.is_some())
             + client_cert
     }
 
@@ -203,6 +219,9 @@ impl<'a> RequestHead<'a> {
             // Some services leave a body unread and take it for their next request, which nobody has decided. After
             // this they may read no request any more (RFC 9112, 9.6).
             write_field("connection", b"close", out);
+        }
+        if self.websocket.is_some() {
+            websocket::write_upgrade(out);
         }
         if self.expect_continue {
             write_field("expect", b"100-continue", out);

@@ -3,6 +3,7 @@
 use super::field::{parse_fields, write_field};
 use super::framing::{announced, write_framing};
 use super::hop::{Connection, ends_here};
+use super::websocket;
 use super::{Field, Framing, Read, Refusal, Scanned, Scanner, Version};
 
 /// A response head with every question settled.
@@ -133,6 +134,10 @@ impl ResponseHead<'_> {
         match self.described {
             Some(length) => write_framing(Framing::Length(length), out),
             None => write_framing(framing, out),
+        }
+        if self.status == 101 {
+            // Nothing else is ever switched to.
+            websocket::write_upgrade(out);
         }
         if backward.close && !self.is_interim() {
             write_field("connection", b"close", out);

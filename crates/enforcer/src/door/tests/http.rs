@@ -235,3 +235,114 @@ async fn an_endpoint_outside_is_called_by_its_own_name() {
         close.reason
     );
 }
+
+const ASK: &str = "GET /feed HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+const OPEN: &str = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
+#[tokio::test]
+async fn an_open_websocket_is_cut_when_its_operation_is_no_longer_allowed() {
+    let (service, port) = listener().await;
+    let allows = |operations: &str| estate(7, port).replace("[\"GET /ok\"]", operations);
+    let world = World::new(&allows("[\"GET /feed\", \"WEBSOCKET /feed\"]"));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _web = world.running("web");
+    let (mut client, serving) = knock(&world, &home, world.at(4, port)).await;
+    client.write_all(ASK.as_bytes()).await.unwrap();
+    let (mut inside, _) = service.accept().await.unwrap();
+    until(&mut inside, "\r\n\r\n").await;
+    inside.write_all(OPEN.as_bytes()).await.unwrap();
+    until(&mut client, "\r\n\r\n").await;
+    // What still allows it leaves it alone.
+    world.load(2, &allows("[\"WEBSOCKET /feed\"]"));
+    inside.write_all(b"frame").await.unwrap();
+    until(&mut client, "frame").await;
+    client.write_all(b"back").await.unwrap();
+    until(&mut inside, "back").await;
+    world.load(3, &allows("[\"GET /feed\"]"));
+    timeout(Duration::from_secs(20), serving)
+        .await
+        .unwrap()
+        .unwrap();
+    for end in [&mut client, &mut inside] {
+        let cut = end.read_u8().await.unwrap_err();
+        assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    let flows = world.flows();
+    let told: Vec<_> = flows
+        .iter()
+        .map(|flow| (flow.kind(), flow.outcome(), flow.operation.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Kind::Connection, Outcome::Allow, "connect"),
+            (Kind::Operation, Outcome::Allow, "WEBSOCKET /feed"),
+            (Kind::Close, Outcome::Deny, "close"),
+        ]
+    );
+    let close = flows.last().unwrap();
+    assert!(
+        close.reason.starts_with("revoked by generation 3"),
+        "{}",
+        close.reason
+    );
+}
+
+#[tokio::test]
+async fn to_open_a_websocket_is_not_implied_by_reading_its_path() {
+    let (service, port) = listener().await;
+    let world = World::new(&estate(7, port).replace("[\"GET /ok\"]", "[\"GET /feed\", \"* /**\"]"));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _web = world.running("web");
+    let (mut client, _serving) = knock(&world, &home, world.at(4, port)).await;
+    client.write_all(ASK.as_bytes()).await.unwrap();
+    let refused = until(&mut client, "}").await;
+    assert!(refused.starts_with("HTTP/1.1 403 "), "{refused}");
+    let nobody = timeout(Duration::from_millis(50), service.accept()).await;
+    assert!(nobody.is_err());
+    let flow = world.flows().pop().unwrap();
+    assert_eq!(
+        (flow.outcome(), flow.operation.as_str()),
+        (Outcome::Deny, "WEBSOCKET /feed")
+    );
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_another_protocol_is_recorded_as_such() {
+    for (sent, reason) in [
+        (
+            "\x16\x03\x01\x02\0\x01",
+            "service web speaks http, and its caller sent a TLS handshake",
+        ),
+        (
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "service web speaks http, and its caller sent the preface of HTTP/2",
+        ),
+        (
+            "SSH-2.0-x\r\n",
+            "service web speaks http, and its caller sent the banner of SSH",
+        ),
+    ] {
+        let world = World::new(&estate(7, 80));
+        let home = world.compartment(WorkloadKind::Agent, "agent");
+        let (mut client, serving) = knock(&world, &home, world.at(4, 80)).await;
+        client.write_all(sent.as_bytes()).await.unwrap();
+        until(&mut client, "}").await;
+        drop(client);
+        timeout(Duration::from_secs(20), serving)
+            .await
+            .unwrap()
+            .unwrap();
+        let flows = world.flows();
+        assert_eq!(
+            (
+                flows[1].kind(),
+                flows[1].outcome(),
+                flows[1].reason.as_str()
+            ),
+            (Kind::Operation, Outcome::Deny, reason)
+        );
+    }
+}

@@ -37,7 +37,8 @@ async fn smuggling_attempts_are_400_and_the_end() {
         );
         let entries = scene.gate.entries();
         assert!(
-            entries.len() == 1 && entries[0].starts_with("malformed "),
+            entries.len() == 1
+                && (entries[0].starts_with("malformed ") || head.starts_with('\x16')),
             "{entries:?}"
         );
         assert_eq!(scene.leave().await, Ended::Malformed);
@@ -101,11 +102,52 @@ async fn no_secret_of_an_unreadable_request_is_recorded() {
         scene.client.say(sent).await;
         scene.client.rest().await.1.unwrap();
         let entries = scene.gate.entries();
-        let expected = format!("malformed {shown}: ");
+        let word = match sent.starts_with('\x16') {
+            true => "foreign",
+            false => "malformed",
+        };
+        let expected = format!("{word} {shown}: ");
         assert!(
             entries.len() == 1 && entries[0].starts_with(&expected) && !entries[0].contains(SECRET),
             "{sent:?}: {entries:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_speaks_something_else_is_told_by_what_it_is() {
+    for (sent, entry) in [
+        (
+            "\x16\x03\x01\x02\0\x01",
+            "foreign \\x16\\x03\\x01\\x02\\x00\\x01: a TLS handshake",
+        ),
+        (
+            "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+            "foreign PRI : the preface of HTTP/2",
+        ),
+        // It waits for a banner in return, so there will be no more of it.
+        (
+            "SSH-2.0-OpenSSH_9.2\r\n",
+            "foreign SSH-2.0-: the banner of SSH",
+        ),
+        (
+            "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n\r\n",
+            "foreign PROXY : a PROXY header",
+        ),
+        ("hello\r\n\r\n", "malformed hello: malformed request line"),
+        (
+            "hello\n",
+            "malformed hello: line feed without carriage return",
+        ),
+    ] {
+        let mut scene = Scene::new(|_, _| async { panic!("nobody should call") }).await;
+        scene.client.say(sent).await;
+        assert!(
+            scene.client.all().await.starts_with("HTTP/1.1 "),
+            "{sent:?}"
+        );
+        assert_eq!(scene.gate.entries(), [entry]);
+        assert_eq!(scene.leave().await, Ended::Malformed);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringfence_model::path::Allowances;
+use ringfence_wire::foreign::Spoken;
 use rustix::net::sockopt::set_socket_send_buffer_size;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -16,9 +17,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::super::gate::{Asked, Ended, Gate, Refusal, Said};
+use super::super::gate::{Asked, Ended, Gate, Read, Refusal, Said};
 use super::super::limits::{Timeouts, WHAT_MAX};
 use super::super::session::relay_within;
+use crate::relay::{End, relay_begun};
+use crate::splice::Side;
+use crate::whole::Whole;
 
 /// How long a test waits for what must happen.
 pub(super) const SOON: Duration = Duration::from_secs(10);
@@ -71,6 +75,12 @@ impl Diary {
     }
 }
 
+impl Side for BufStream<TcpStream> {
+    fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+}
+
 impl Gate for Diary {
     /// Whether fields were looked at.
     type Permit = bool;
@@ -114,6 +124,10 @@ impl Gate for Diary {
         self.note(format!("malformed {what}: {reason}"));
     }
 
+    fn refuse_foreign(&self, what: &str, seen: Spoken) {
+        self.note(format!("foreign {what}: {seen}"));
+    }
+
     async fn dial(&self) -> io::Result<BufStream<TcpStream>> {
         self.note("dial".to_owned());
         match self.service {
@@ -139,6 +153,27 @@ impl Gate for Diary {
         let mut revoked = self.revoked.subscribe();
         if revoked.wait_for(|&revoked| revoked).await.is_err() {
             std::future::pending::<()>().await;
+        }
+    }
+
+    async fn carry(
+        &self,
+        permit: &bool,
+        client: &mut Whole,
+        upstream: &mut BufStream<TcpStream>,
+        read: Read,
+    ) -> Ended {
+        self.note("carry".to_owned());
+        let stop = self.revoked(Some(permit));
+        let (end, moved) = relay_begun(client, upstream, [read.there, read.back], stop).await;
+        self.count(moved.sent, moved.received);
+        match end {
+            End::Finished => Ended::Finished,
+            End::Broken { .. } => Ended::WebSocketBroke,
+            End::Stopped(()) => {
+                client.set_zero_linger().unwrap();
+                Ended::Revoked
+            }
         }
     }
 

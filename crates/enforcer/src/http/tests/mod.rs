@@ -8,3 +8,4 @@ mod endings;
 mod harness;
 mod pump;
 mod requests;
+mod websocket;

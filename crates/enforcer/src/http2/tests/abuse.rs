@@ -123,9 +123,16 @@ async fn a_breach_ends_the_connection_with_its_code() {
 
 #[tokio::test]
 async fn what_is_not_http2_is_told_apart_and_recorded() {
-    for (first, what) in [
-        ("GET /a?token=1 HTTP/1.1\r\nHost: svc\r\n\r\n", "GET /a"),
-        ("\u{16}\u{3}\u{1}", "\\x16\\x03\\x01"),
+    for (first, record) in [
+        (
+            "GET /a?token=1 HTTP/1.1\r\nHost: svc\r\n\r\n",
+            "foreign GET /a: a request of HTTP/1".to_owned(),
+        ),
+        (
+            "\u{16}\u{3}\u{1}",
+            "foreign \\x16\\x03\\x01: a TLS handshake".to_owned(),
+        ),
+        ("hello", format!("breach hello: {}", Violation::Preface)),
     ] {
         let mut scene = Scene::new().await;
         scene.client.bytes(first.as_bytes()).await;
@@ -133,7 +140,6 @@ async fn what_is_not_http2_is_told_apart_and_recorded() {
         let (said, ended) = scene.broken().await;
         assert_eq!(ended, Ended::Violation(Violation::Preface));
         assert_eq!(said.last().unwrap(), "goaway 0 1");
-        let record = format!("breach {what}: {}", Violation::Preface);
         assert_eq!(gate.entries(), [record]);
     }
     let mut scene = Scene::new().await;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringfence_model::path::Allowances;
+use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http2::hpack::{Decoder, Encoder};
 use ringfence_wire::http2::{HeaderList, PREFACE, Violation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
@@ -20,6 +21,7 @@ use super::super::gate::{Ended, Gate};
 use super::super::limits::Timeouts;
 use super::super::session::relay_within;
 use crate::http::{self, Asked, Refusal, Said};
+use crate::whole::Whole;
 
 /// How long a test waits for what must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -142,6 +144,20 @@ impl http::Gate for Diary {
             "{what:?}"
         );
         self.note(format!("malformed {what}: {reason}"));
+    }
+
+    fn refuse_foreign(&self, what: &str, seen: Spoken) {
+        self.note(format!("foreign {what}: {seen}"));
+    }
+
+    async fn carry(
+        &self,
+        _: &Permit,
+        _: &mut Whole,
+        _: &mut BufStream<TcpStream>,
+        _: http::Read,
+    ) -> http::Ended {
+        unreachable!("HTTP/2 opens no WebSocket")
     }
 
     async fn dial(&self) -> io::Result<BufStream<TcpStream>> {
