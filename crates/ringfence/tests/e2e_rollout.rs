@@ -77,7 +77,7 @@ fn a_policy_is_tried_mended_by_what_it_would_have_refused_and_enforced() {
         .date()
         .checked_add(jiff::Span::new().days(14))
         .unwrap();
-    let guess = example("reporter.shadow.yaml").replace("UNTIL", &until.to_string());
+    let guess = example("reporter.shadow.template").replace("UNTIL", &until.to_string());
     let node = NodeOptions::new(BINARY)
         .file("services.yaml", &example("estate/services.yaml"))
         .file("reporter.yaml", &guess)
