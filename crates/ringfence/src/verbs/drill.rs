@@ -327,8 +327,12 @@ struct Program(PathBuf);
 
 impl Program {
     fn copy(role: &str) -> Result<Self, Failure> {
-        let directory =
-            std::env::temp_dir().join(format!("ringfence-drill-{}-{role}", std::process::id()));
+        // By chance, not by number of process: what a killed drill has left there, or somebody has put there, is in nobody's way.
+        let mut chance = [0; 8];
+        rustix::rand::getrandom(&mut chance, rustix::rand::GetRandomFlags::empty())
+            .map_err(|error| Failure::new(format!("no random bytes: {error}"), "try again"))?;
+        let chance = u64::from_ne_bytes(chance);
+        let directory = std::env::temp_dir().join(format!("ringfence-drill-{chance:016x}-{role}"));
         let made = fs::DirBuilder::new()
             .mode(0o755)
             .create(&directory)
