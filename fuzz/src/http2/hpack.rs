@@ -69,6 +69,10 @@ fn written(fields: &Fields) {
             meant.push((name.clone(), value.clone()));
         }
     }
+    // No message is without fields, and fluke-hpack reads no block that has none behind its table size.
+    if meant.is_empty() {
+        return;
+    }
     let read = fluke_hpack::Decoder::new().decode(&block);
     assert_eq!(
         read.ok(),
