@@ -17,6 +17,13 @@ pub(crate) const EXIT_DENIED: u8 = 3;
 /// A check failed.
 pub(crate) const EXIT_CHECK: u8 = 4;
 
+/// For people, or one JSON object.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum Form {
+    Table,
+    Json,
+}
+
 /// Why a verb stops.
 #[derive(Debug)]
 pub(crate) enum Failure {

@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use jiff::SignedDuration;
 use ringfence_model::HostName;
 use ringfence_node::check::{self, Finding, Group, Outcome};
-use ringfence_node::default_dir;
 use serde::Serialize;
 
-use crate::output::{Colour, EXIT_CHECK, Failure, Paint, finish, safe, safe_json, shows_unicode};
+use crate::output::{
+    Colour, EXIT_CHECK, Failure, Form, Paint, finish, safe, safe_json, shows_unicode,
+};
+use crate::verbs::configuration::state_dir;
 
 /// Between two looks of `--wait`.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -61,12 +62,6 @@ pub(crate) struct CheckArgs {
     output: Form,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Table,
-    Json,
-}
-
 /// What `-o json` prints.
 #[derive(Serialize)]
 struct Answer<'a> {
@@ -87,13 +82,7 @@ pub(crate) fn run(args: CheckArgs) -> ExitCode {
 }
 
 fn look(args: CheckArgs) -> Result<ExitCode, Failure> {
-    let state = match args.state {
-        Some(state) => state,
-        None => default_dir().map_err(|error| {
-            let fix = error.fix();
-            Failure::new(error, fix)
-        })?,
-    };
+    let state = state_dir(args.state.as_ref())?;
     if let Some(patience) = args.wait {
         wait(&state, patience);
     }

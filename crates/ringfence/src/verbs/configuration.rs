@@ -10,6 +10,14 @@ use crate::output::Failure;
 /// Zone of a node that was not told another.
 pub(crate) const DEFAULT_ZONE: &str = "ringfence.internal";
 
+/// The state directory of the node that is meant: as given, else where `ringfence up` puts it.
+pub(crate) fn state_dir(given: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    match given {
+        Some(state) => Ok(state.clone()),
+        None => default_dir().map_err(|error| Failure::new(&error, error.fix())),
+    }
+}
+
 /// What the node of the state directory `state` enforced last, or reads now.
 pub(crate) fn of_node(state: &Path) -> Option<Configuration> {
     last_configuration(state).or_else(|| asked(state))
@@ -33,7 +41,7 @@ pub(crate) fn chosen(
         (Some(_), _) => None,
         (None, Some(state)) => asked(state).or_else(|| last_configuration(state)),
         (None, None) => {
-            let state = default_dir().map_err(|e| Failure::new(&e, e.fix()))?;
+            let state = state_dir(None)?;
             asked(&state).or_else(|| last_configuration(&state))
         }
     };

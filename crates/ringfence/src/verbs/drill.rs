@@ -9,14 +9,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
+use ringfence_node::begin_drill;
 use ringfence_node::containment::{Outcome, Spread, What, Wish, contain};
 use ringfence_node::drill::Pair;
-use ringfence_node::{begin_drill, default_dir};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::output::{EXIT_CHECK, Failure, finish, safe};
+use crate::output::{EXIT_CHECK, Failure, Form, finish, safe};
+use crate::verbs::configuration::state_dir;
 use crate::verbs::quarantine::unmet_words;
 use peer::{Opened, Report, now};
 
@@ -88,12 +88,6 @@ struct QuarantineArgs {
     output: Form,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Table,
-    Json,
-}
-
 /// What was measured.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -121,13 +115,7 @@ pub(crate) fn run(args: DrillArgs) -> ExitCode {
 }
 
 fn quarantine(args: &QuarantineArgs) -> Result<ExitCode, Failure> {
-    let state = match &args.state {
-        Some(state) => state.clone(),
-        None => default_dir().map_err(|error| {
-            let fix = error.fix();
-            Failure::new(error, fix)
-        })?,
-    };
+    let state = state_dir(args.state.as_ref())?;
     let measured = match &args.name {
         Some(name) => of_one(&state, name)?,
         None => of_a_pair(&state, args)?,

@@ -22,6 +22,7 @@ use ringfence_model::FlowRecord;
 use source::{Input, Lines};
 
 use crate::output::{Failure, finish, say};
+use crate::verbs::configuration::state_dir;
 
 /// Follow mode waits this long at a time; new records are seen much sooner.
 const WAIT: Duration = Duration::from_secs(60);
@@ -112,10 +113,7 @@ fn observe(args: &ObserveArgs) -> Result<(), Failure> {
     }
     let explain = args.explain || (io::stdout().is_terminal() && !args.no_explain);
     let Some(input) = &args.input else {
-        let state = match &args.state {
-            Some(state) => state.clone(),
-            None => ringfence_node::default_dir().map_err(|e| Failure::new(&e, e.fix()))?,
-        };
+        let state = state_dir(args.state.as_ref())?;
         let reader = Reader::open(&state.join("log")).map_err(source::failure)?;
         let hints = Hints::new(explain, Some(&state));
         return Session::new(args, hints).log(reader, source::failure);

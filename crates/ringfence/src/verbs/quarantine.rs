@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
 use jiff::{SignedDuration, Span, SpanRelativeTo};
 use ringfence_node::containment::{Outcome, Unmet, What, Wish, contain};
-use ringfence_node::default_dir;
 use serde::Serialize;
 
-use crate::output::{Colour, Failure, Paint, finish, safe, safe_json};
+use crate::output::{Colour, Failure, Form, Paint, finish, safe, safe_json};
+use crate::verbs::configuration::state_dir;
 
 /// It is in force, and something about it is not as it should be.
 const EXIT_DEGRADED: u8 = 5;
@@ -84,12 +83,6 @@ struct Common {
     output: Form,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Table,
-    Json,
-}
-
 /// A length of time, in seconds.
 fn seconds(text: &str) -> Result<u64, String> {
     let forms = || "write a length of time: 90s, 10m, 2h, 3d".to_owned();
@@ -117,13 +110,7 @@ pub(crate) fn release(args: ReleaseArgs) -> ExitCode {
 
 fn ask(name: String, reason: String, what: What, common: &Common) -> Result<ExitCode, Failure> {
     let began = Instant::now();
-    let state = match &common.state {
-        Some(state) => state.clone(),
-        None => default_dir().map_err(|error| {
-            let fix = error.fix();
-            Failure::new(error, fix)
-        })?,
-    };
+    let state = state_dir(common.state.as_ref())?;
     let wish = Wish {
         name,
         what,

@@ -5,14 +5,14 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use ringfence_model::resource::ModeKind;
 use ringfence_node::status::{Declared, Degraded, EnforcerStatus, LogStatus, Status, Workload};
-use ringfence_node::{Origin, ask_status, default_dir};
+use ringfence_node::{Origin, ask_status};
 use serde::Serialize;
 
-use crate::output::{Colour, Failure, Paint, finish, safe, safe_json};
+use crate::output::{Colour, Failure, Form, Paint, finish, safe, safe_json};
+use crate::verbs::configuration::state_dir;
 
 /// Something is not as it should be; what that means is in the answer.
 const EXIT_DEGRADED: u8 = 5;
@@ -38,12 +38,6 @@ pub(crate) struct StatusArgs {
     output: Form,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Form {
-    Table,
-    Json,
-}
-
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Answer<'a> {
@@ -64,13 +58,7 @@ pub(crate) fn run(args: StatusArgs) -> ExitCode {
 }
 
 fn show(args: StatusArgs) -> Result<ExitCode, Failure> {
-    let state = match args.state {
-        Some(state) => state,
-        None => default_dir().map_err(|error| {
-            let fix = error.fix();
-            Failure::new(error, fix)
-        })?,
-    };
+    let state = state_dir(args.state.as_ref())?;
     let status = ask_status(&state).map_err(|error| {
         let fix = match error.kind() {
             ErrorKind::PermissionDenied => "ask as root or as the owner of the node",

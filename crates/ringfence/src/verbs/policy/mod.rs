@@ -15,6 +15,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use ringfence_model::{Diagnostics, Estate, Generation, HostName};
 use ringfence_node::Configuration;
 use ringfence_policy::{Snapshot, provisional_addresses};
@@ -102,6 +105,15 @@ pub(crate) fn run(args: PolicyArgs) -> ExitCode {
         PolicyVerb::Schema => schema(),
         PolicyVerb::Explain(args) => explain::explain(&args),
     })
+}
+
+/// The day that is asked about, today (UTC) unless another is given, and its first moment.
+fn as_of(on: Option<Date>) -> Result<(Date, Timestamp), Failure> {
+    let day = on.unwrap_or_else(|| Timestamp::now().to_zoned(TimeZone::UTC).date());
+    match day.to_zoned(TimeZone::UTC) {
+        Ok(start) => Ok((day, start.timestamp())),
+        Err(error) => Err(Failure::new(error, "name another day")),
+    }
 }
 
 fn zone(text: &str) -> Result<HostName, String> {

@@ -9,14 +9,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use ringfence_model::HostName;
 use ringfence_policy::{Change, Diff, Direction, facts};
 
 use super::progress::Progress;
-use super::{counted, zone};
+use super::{as_of, counted, zone};
 use crate::output::{EXIT_DENIED, Failure, say};
 use print::{Format, Printer};
 use side::{Side, Which};
@@ -85,10 +83,7 @@ enum FailOn {
 pub(super) fn diff(args: &DiffArgs) -> Result<ExitCode, Failure> {
     let [old, new] = sides(args)?;
     let zone = side::zone_of(args.zone.as_ref(), &new, args.state.as_ref())?;
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    let now = (args.on.unwrap_or(today).to_zoned(TimeZone::UTC))
-        .map_err(|e| Failure::new(e, "name another day"))?
-        .timestamp();
+    let (_, now) = as_of(args.on)?;
     // Both are looked at, so that all that is wrong is told at once.
     let (old, new) = (old.load(&zone), new.load(&zone));
     let (Some(old), Some(new)) = (old?, new?) else {

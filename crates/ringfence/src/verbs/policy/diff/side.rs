@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ringfence_model::load::{self, FILE_MAX};
 use ringfence_model::resource::{EndpointTls, TrustAnchors};
 use ringfence_model::{Diagnostics, Estate, Generation, HostName};
-use ringfence_node::{default_dir, last_generation};
+use ringfence_node::last_generation;
 use ringfence_policy::{Snapshot, provisional_addresses};
 
 use super::git;
@@ -134,10 +134,7 @@ fn of_path(path: &Path) -> Result<Result<Estate, Diagnostics>, Failure> {
 }
 
 fn running(state: Option<&PathBuf>) -> Result<(String, Result<Estate, Diagnostics>), Failure> {
-    let state = match state {
-        Some(state) => state.clone(),
-        None => default_dir().map_err(|e| Failure::new(&e, e.fix()))?,
-    };
+    let state = configuration::state_dir(state)?;
     let Some(last) = last_generation(&state) else {
         return Err(Failure::new(
             format!(

@@ -10,9 +10,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
-use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use ringfence_model::resource::ReachCase;
 use ringfence_model::{Kind, Position, Protocol};
 use ringfence_node::Configuration;
@@ -21,7 +19,7 @@ use serde::Serialize;
 
 use super::list::known;
 use super::progress::Progress;
-use super::{Asked, compile, counted, json, unloadable};
+use super::{Asked, as_of, compile, counted, json, unloadable};
 use crate::output::{Failure, safe, say};
 use picture::Picture;
 
@@ -129,11 +127,7 @@ pub(super) fn reach(args: &ReachArgs) -> Result<ExitCode, Failure> {
     if let Some(name) = &args.from {
         known(&estate, name)?;
     }
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    let today = args.on.unwrap_or(today);
-    let now = (today.to_zoned(TimeZone::UTC))
-        .map_err(|e| Failure::new(e, "name another day"))?
-        .timestamp();
+    let (today, now) = as_of(args.on)?;
     let mut web = Web::new(&snapshot, now);
     let from = args.from.as_deref().and_then(|name| snapshot.find(name));
     let mut out = io::stdout().lock();
