@@ -466,13 +466,7 @@ impl<G: Gate> Session<'_, G> {
         let Some(stream) = self.streams.get_mut(place) else {
             return Ok(());
         };
-        if stream.there.end != End::Open {
-            return Err(Violation::Closed);
-        }
-        stream.there.room -= i64::from(weight);
-        if stream.there.room < 0 {
-            return Err(Violation::WindowExceeded);
-        }
+        stream.there.arrive(weight)?;
         stream.touched = self.now;
         if !stream.there.measure(data.len(), end) {
             return self.malformed(place, "body longer or shorter than its content-length");

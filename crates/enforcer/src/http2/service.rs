@@ -458,13 +458,7 @@ impl<G: Gate> Session<'_, G> {
         let Some(stream) = self.streams.get_mut(place) else {
             return Ok(());
         };
-        if stream.back.end != End::Open {
-            return Err(Violation::Closed);
-        }
-        stream.back.room -= i64::from(weight);
-        if stream.back.room < 0 {
-            return Err(Violation::WindowExceeded);
-        }
+        stream.back.arrive(weight)?;
         stream.touched = self.now;
         let wrong = if !stream.answered {
             Some("body before its head")

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ringfence_model::CanonicalPath;
-use ringfence_wire::http2::HeaderList;
+use ringfence_wire::http2::{HeaderList, Violation};
 
 use super::limits::{STREAM_WINDOW, STREAMS};
 
@@ -109,6 +109,18 @@ impl Way {
             prepaid: 0,
             end: End::Open,
             left,
+        }
+    }
+
+    /// Its writer has sent `weight` bytes more, padding included.
+    pub(super) fn arrive(&mut self, weight: u32) -> Result<(), Violation> {
+        if self.end != End::Open {
+            return Err(Violation::Closed);
+        }
+        self.room -= i64::from(weight);
+        match self.room < 0 {
+            true => Err(Violation::WindowExceeded),
+            false => Ok(()),
         }
     }
 

@@ -236,10 +236,7 @@ async fn an_hpack_bomb_is_refused_alone() {
     let said = scene.client.next().await;
     assert!(said.starts_with("3 headers :status=431"), "{said}");
     assert!(scene.client.next().await.ends_with(" end"));
-    scene
-        .client
-        .headers(5, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(5, "GET", "/").await;
     assert!(service.next().await.contains(":path=/ "));
 }
 

@@ -26,10 +26,7 @@ async fn a_reset_goes_through_and_costs_nobody_else() {
     service.reset(7, 0).await;
     assert_eq!(scene.client.next().await, "7 headers :status=200 end");
     assert_eq!(scene.client.next().await, "7 reset 0");
-    scene
-        .client
-        .headers(9, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(9, "GET", "/").await;
     assert!(service.next().await.starts_with("9 headers "));
 }
 
@@ -37,19 +34,11 @@ async fn a_reset_goes_through_and_costs_nobody_else() {
 async fn what_is_revoked_is_cut_and_the_rest_goes_on() {
     let mut scene = Scene::new().await;
     let mut service = scene.warm().await;
-    scene
-        .client
-        .headers(3, &request("POST", "/stays", &[]), false)
-        .await;
-    scene
-        .client
-        .headers(5, &request("POST", "/goes", &[]), false)
-        .await;
+    scene.client.begins(3, "POST", "/stays").await;
+    scene.client.begins(5, "POST", "/goes").await;
     assert!(service.next().await.contains("/stays"));
     assert!(service.next().await.contains("/goes"));
-    service
-        .headers(5, &block(&[(":status", "200")]), false)
-        .await;
+    service.answers(5).await;
     assert!(scene.client.next().await.starts_with("5 headers "));
     scene.gate.revoke("/goes");
     assert_eq!(scene.client.next().await, "5 reset 8");
@@ -101,10 +90,7 @@ async fn a_service_that_speaks_something_else_gets_nothing_of_the_client() {
     for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
         let mut scene = Scene::within(QUICK, false, true).await;
         scene.client.greet(&[]).await;
-        scene
-            .client
-            .headers(1, &request("POST", "/", &[]), false)
-            .await;
+        scene.client.begins(1, "POST", "/").await;
         scene
             .client
             .data(1, b"GET /smuggled HTTP/1.1\r\n\r\n", true)
@@ -136,19 +122,11 @@ async fn a_service_that_speaks_something_else_gets_nothing_of_the_client() {
 async fn a_service_that_goes_away_ends_what_is_under_way_and_is_dialled_again() {
     let mut scene = Scene::new().await;
     let mut service = scene.warm().await;
-    scene
-        .client
-        .headers(3, &request("GET", "/a", &[]), true)
-        .await;
-    scene
-        .client
-        .headers(5, &request("GET", "/b", &[]), true)
-        .await;
+    scene.client.asks(3, "GET", "/a").await;
+    scene.client.asks(5, "GET", "/b").await;
     assert!(service.next().await.starts_with("3 headers "));
     assert!(service.next().await.starts_with("5 headers "));
-    service
-        .headers(3, &block(&[(":status", "200")]), false)
-        .await;
+    service.answers(3).await;
     assert!(scene.client.next().await.starts_with("3 headers "));
     drop(service);
     assert_eq!(scene.client.next().await, "3 reset 2");
@@ -160,10 +138,7 @@ async fn a_service_that_goes_away_ends_what_is_under_way_and_is_dialled_again() 
             .starts_with("5 headers :status=502")
     );
     assert!(scene.client.next().await.starts_with("5 data "));
-    scene
-        .client
-        .headers(7, &request("GET", "/c", &[]), true)
-        .await;
+    scene.client.asks(7, "GET", "/c").await;
     let mut service = scene.accept().await;
     service.welcome(&[]).await;
     assert!(service.next().await.starts_with("1 headers "));
@@ -188,10 +163,7 @@ async fn a_service_that_leaves_is_let_finish() {
     assert_eq!(scene.client.next().await, "goaway 5 0");
     // It was not looked at, so it may be sent again.
     assert_eq!(scene.client.next().await, "5 reset 7");
-    scene
-        .client
-        .headers(7, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(7, "GET", "/").await;
     service
         .headers(3, &block(&[(":status", "204")]), true)
         .await;
@@ -222,10 +194,7 @@ async fn what_takes_too_long_ends() {
     // A body that is judged.
     let mut scene = Scene::within(QUICK, false, true).await;
     scene.client.greet(&[]).await;
-    scene
-        .client
-        .headers(1, &request("POST", "/judged", &[]), false)
-        .await;
+    scene.client.begins(1, "POST", "/judged").await;
     assert!(
         scene
             .client
@@ -236,23 +205,15 @@ async fn what_takes_too_long_ends() {
     // A window that never opens.
     let mut scene = Scene::within(QUICK, false, true).await;
     let mut service = scene.warm_with(&[(4, 0)], &[]).await;
-    scene
-        .client
-        .headers(3, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(3, "GET", "/").await;
     assert!(service.next().await.starts_with("3 headers "));
-    service
-        .headers(3, &block(&[(":status", "200")]), false)
-        .await;
+    service.answers(3).await;
     service.data(3, b"stuck", false).await;
     assert!(scene.client.next().await.starts_with("3 headers "));
     assert_eq!(scene.client.next().await, "3 reset 8");
     assert_eq!(service.next().await, "3 reset 8");
     // A service that does not answer.
-    scene
-        .client
-        .headers(5, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(5, "GET", "/").await;
     assert!(
         scene
             .client

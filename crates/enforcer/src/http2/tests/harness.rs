@@ -350,6 +350,24 @@ impl Peer {
         self.say(HEADERS, flags, stream, block).await;
     }
 
+    /// A request without a body.
+    pub(crate) async fn asks(&mut self, stream: u32, method: &str, path: &str) {
+        self.headers(stream, &request(method, path, &[]), true)
+            .await;
+    }
+
+    /// A request of which more will come.
+    pub(crate) async fn begins(&mut self, stream: u32, method: &str, path: &str) {
+        self.headers(stream, &request(method, path, &[]), false)
+            .await;
+    }
+
+    /// The head of an answer of which more will come.
+    pub(crate) async fn answers(&mut self, stream: u32) {
+        self.headers(stream, &block(&[(":status", "200")]), false)
+            .await;
+    }
+
     pub(crate) async fn data(&mut self, stream: u32, data: &[u8], end: bool) {
         self.say(DATA, if end { END_STREAM } else { 0 }, stream, data)
             .await;

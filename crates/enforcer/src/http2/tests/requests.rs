@@ -49,15 +49,9 @@ async fn a_request_goes_on_decided_and_written_anew_and_its_answer_comes_back() 
 async fn a_refused_stream_is_answered_while_its_neighbour_goes_on() {
     let mut scene = Scene::new().await;
     let mut service = scene.warm().await;
-    scene
-        .client
-        .headers(3, &request("GET", "/slow", &[]), true)
-        .await;
+    scene.client.asks(3, "GET", "/slow").await;
     assert!(service.next().await.starts_with("3 headers "));
-    scene
-        .client
-        .headers(5, &request("POST", "/forbidden", &[]), false)
-        .await;
+    scene.client.begins(5, "POST", "/forbidden").await;
     assert_eq!(
         scene.client.next().await,
         "5 headers :status=403 content-type=application/json content-length=43"
@@ -136,10 +130,7 @@ async fn a_body_that_is_judged_is_read_first() {
         )
         .await;
     assert_eq!(scene.client.next().await, "3 headers :status=100");
-    scene
-        .client
-        .headers(5, &request("POST", "/judged/2", &[]), false)
-        .await;
+    scene.client.begins(5, "POST", "/judged/2").await;
     scene.client.data(3, b"goo", false).await;
     scene.client.data(5, b"ev", false).await;
     service.silence().await;
@@ -294,10 +285,7 @@ async fn more_or_less_body_than_announced_ends_the_stream() {
     assert!(service.next().await.starts_with("5 headers "));
     assert_eq!(scene.client.next().await, "5 reset 1");
     assert_eq!(service.next().await, "5 reset 8");
-    scene
-        .client
-        .headers(7, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(7, "GET", "/").await;
     assert!(service.next().await.starts_with("7 headers "));
     let answer = block(&[(":status", "200"), ("content-length", "3")]);
     service.headers(7, &answer, false).await;

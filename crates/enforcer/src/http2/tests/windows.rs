@@ -18,19 +18,13 @@ const WINDOW: u16 = 4;
 async fn no_more_is_read_than_the_other_side_takes() {
     let mut scene = Scene::new().await;
     let mut service = scene.warm_with(&[], &[(WINDOW, 10)]).await;
-    scene
-        .client
-        .headers(3, &request("POST", "/", &[]), false)
-        .await;
+    scene.client.begins(3, "POST", "/").await;
     assert!(service.next().await.starts_with("3 headers "));
     scene.client.data(3, &[b'x'; 16_000], false).await;
     assert_eq!(service.next().await, "3 data xxxxxxxxxx");
     service.silence().await;
     // A neighbour is not held up by it.
-    scene
-        .client
-        .headers(5, &request("POST", "/", &[]), false)
-        .await;
+    scene.client.begins(5, "POST", "/").await;
     scene.client.data(5, b"12345", true).await;
     assert!(service.next().await.starts_with("5 headers "));
     assert_eq!(service.next().await, "5 data 12345 end");
@@ -64,14 +58,9 @@ async fn no_more_is_read_than_the_other_side_takes() {
 async fn an_answer_waits_for_its_client_and_its_end_comes_last() {
     let mut scene = Scene::new().await;
     let mut service = scene.warm_with(&[(WINDOW, 4)], &[]).await;
-    scene
-        .client
-        .headers(3, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(3, "GET", "/").await;
     assert!(service.next().await.starts_with("3 headers "));
-    service
-        .headers(3, &block(&[(":status", "200")]), false)
-        .await;
+    service.answers(3).await;
     service.data(3, b"123456", false).await;
     service.headers(3, &block(&[("x-sum", "6")]), true).await;
     assert_eq!(scene.client.next().await, "3 headers :status=200");
@@ -88,14 +77,8 @@ async fn an_answer_waits_for_its_client_and_its_end_comes_last() {
 async fn streams_wait_where_the_service_bears_fewer() {
     let mut scene = Scene::new().await;
     let mut service = scene.warm_with(&[], &[(3, 1)]).await;
-    scene
-        .client
-        .headers(3, &request("GET", "/1", &[]), true)
-        .await;
-    scene
-        .client
-        .headers(5, &request("POST", "/2", &[]), false)
-        .await;
+    scene.client.asks(3, "GET", "/1").await;
+    scene.client.begins(5, "POST", "/2").await;
     scene.client.data(5, b"body", true).await;
     assert!(service.next().await.contains(":path=/1"));
     service.silence().await;
@@ -250,14 +233,9 @@ async fn a_download_that_nobody_reads_is_held_within_the_windows() {
     // The client takes all there is, and reads none of it.
     let mut service = scene.warm_with(&[(WINDOW, 0x7fff_ffff)], &[]).await;
     scene.client.window(0, 0x7fff_0000).await;
-    scene
-        .client
-        .headers(3, &request("GET", "/", &[]), true)
-        .await;
+    scene.client.asks(3, "GET", "/").await;
     assert!(service.next().await.starts_with("3 headers "));
-    service
-        .headers(3, &block(&[(":status", "200")]), false)
-        .await;
+    service.answers(3).await;
     // A service that keeps to the windows that it is given.
     service.all = true;
     let (mut stream, mut connection) = (i64::from(STREAM_WINDOW), i64::from(CONNECTION_WINDOW));
