@@ -154,26 +154,6 @@ fn text(side: &Side) -> String {
     text
 }
 
-fn universe() -> Vec<String> {
-    let mut paths = vec![String::new()];
-    let mut all = vec!["/".to_owned()];
-    for _ in 0..3 {
-        paths = paths
-            .iter()
-            .flat_map(|path| ["a", "b", "c"].map(|segment| format!("{path}/{segment}")))
-            .collect();
-        all.extend(
-            paths
-                .iter()
-                .flat_map(|path| [path.clone(), format!("{path}/")]),
-        );
-    }
-    ["GET", "PUT", "HEAD"]
-        .iter()
-        .flat_map(|method| all.iter().map(move |path| format!("{method} {path}")))
-        .collect()
-}
-
 /// Each of three conditions true or false, by themselves.
 fn contexts() -> Vec<With> {
     let bit = |n: u8, place: u8| if n >> place & 1 == 1 { "1" } else { "0" };

@@ -58,26 +58,6 @@ fn text(
     text
 }
 
-fn universe() -> Vec<String> {
-    let mut paths = vec![String::new()];
-    let mut all = vec!["/".to_owned()];
-    for _ in 0..3 {
-        paths = paths
-            .iter()
-            .flat_map(|path| ["a", "b", "c"].map(|segment| format!("{path}/{segment}")))
-            .collect();
-        all.extend(
-            paths
-                .iter()
-                .flat_map(|path| [path.clone(), format!("{path}/")]),
-        );
-    }
-    ["GET", "PUT", "HEAD"]
-        .iter()
-        .flat_map(|method| all.iter().map(move |path| format!("{method} {path}")))
-        .collect()
-}
-
 fn decisions(snapshot: &Snapshot) -> Vec<bool> {
     universe()
         .iter()

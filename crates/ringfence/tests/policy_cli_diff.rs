@@ -1,12 +1,15 @@
 //! `ringfence policy diff` as a reviewer and a pipeline run it.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod policy_cli_support;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
 use tempfile::TempDir;
+
+use policy_cli_support::{estate, lines, stderr, stdout};
 
 const ESTATE: &str = r#"apiVersion: ringfence.dev/v1alpha1
 kind: Service
@@ -28,12 +31,6 @@ spec:
       operations: ["GET /books/*"]
 "#;
 
-fn estate(text: &str) -> TempDir {
-    let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("estate.yaml"), text).unwrap();
-    root
-}
-
 fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
     command.args(["policy", "diff"]).args(args);
@@ -45,21 +42,6 @@ fn diff(old: &Path, new: &Path, args: &[&str]) -> Output {
     command(args).arg(old).arg(new).output().unwrap()
 }
 
-fn out(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = out(output);
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
-
 #[test]
 fn a_wider_rule_is_told_with_an_example_and_fails_only_where_asked() {
     let old = estate(ESTATE);
@@ -69,9 +51,9 @@ fn a_wider_rule_is_told_with_an_example_and_fails_only_where_asked() {
             .replace("team-a", "team-b"),
     );
     let output = diff(old.path(), new.path(), &[]);
-    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert_eq!(
-        out(&output),
+        stdout(&output),
         "opened     assistant → library : GET /books/**  except GET /books/*\n             such as GET /books\n\nnote  policy assistant owner  team-a → team-b\n\n1 opened, 1 note\n"
     );
     let code = |old: &TempDir, new: &TempDir, on: &str| {
@@ -101,11 +83,14 @@ fn the_same_meaning_in_other_words_is_no_difference() {
     }
     let output = diff(old.path(), root.path(), &["--fail-on", "any"]);
     assert_eq!(output.status.code(), Some(0));
-    assert_eq!(out(&output), "no operation is decided differently\n");
+    assert_eq!(stdout(&output), "no operation is decided differently\n");
     // Single files do as well.
     let file = old.path().join("estate.yaml");
     let output = diff(&file, root.path(), &["-o", "json"]);
-    assert_eq!((output.status.code(), out(&output).as_str()), (Some(0), ""));
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(0), "")
+    );
 }
 
 #[test]
@@ -164,8 +149,8 @@ fn what_others_wrote_is_no_markup_in_a_pull_request() {
             .replace("team-a", "\"a | `b` [x](http://y)\""),
     );
     let output = diff(old.path(), new.path(), &["-o", "markdown"]);
-    let said = out(&output);
-    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     for line in said.lines().filter(|line| line.starts_with('|')) {
         // Cells are divided by bars without a backslash before them.
         let bars = line.replace("\\|", "").matches('|').count();
@@ -186,8 +171,8 @@ fn a_revision_of_git_is_compared_without_touching_the_work_tree() {
             .args(args)
             .output()
             .unwrap();
-        assert!(output.status.success(), "{}", err(&output));
-        out(&output)
+        assert!(output.status.success(), "{}", stderr(&output));
+        stdout(&output)
     };
     git(&["init", "-q"]);
     fs::create_dir_all(root.path().join("estate/deep/.hidden")).unwrap();
@@ -216,7 +201,7 @@ fn a_revision_of_git_is_compared_without_touching_the_work_tree() {
     for path in [place.clone(), place.join("deep/a.yaml")] {
         let output = ask("HEAD", &path);
         let found = lines(&output);
-        assert_eq!(found.len(), 1, "{} {found:?}", err(&output));
+        assert_eq!(found.len(), 1, "{} {found:?}", stderr(&output));
         assert_eq!(found[0]["effect"], "opened");
         assert_eq!(found[0]["operation"], "* /books/*");
     }
@@ -228,15 +213,15 @@ fn a_revision_of_git_is_compared_without_touching_the_work_tree() {
     ] {
         let output = ask(revision, &place);
         assert_eq!(output.status.code(), Some(code), "{revision}");
-        assert!(err(&output).contains(words), "{}", err(&output));
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
     }
     // What does not load in the revision is told as that.
     let output = ask("HEAD", &root.path().join("broken.yaml"));
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        err(&output).contains("in HEAD does not load"),
+        stderr(&output).contains("in HEAD does not load"),
         "{}",
-        err(&output)
+        stderr(&output)
     );
 }
 
@@ -246,8 +231,8 @@ fn what_does_not_load_or_is_not_said_is_an_error_of_its_own() {
     for (old, new) in [(&good, &bad), (&bad, &good)] {
         let output = diff(old.path(), new.path(), &[]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(err(&output).contains("does not load, so nothing is compared"));
-        assert_eq!(out(&output), "");
+        assert!(stderr(&output).contains("does not load, so nothing is compared"));
+        assert_eq!(stdout(&output), "");
     }
     let absent = good.path().join("absent");
     assert_eq!(diff(good.path(), &absent, &[]).status.code(), Some(1));
@@ -259,8 +244,17 @@ fn what_does_not_load_or_is_not_said_is_an_error_of_its_own() {
         &["--git", "HEAD"][..],
     ] {
         let output = command(args).output().unwrap();
-        assert_eq!(output.status.code(), Some(2), "{args:?} {}", err(&output));
-        assert!(err(&output).contains("help: name"), "{}", err(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?} {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("help: name"),
+            "{}",
+            stderr(&output)
+        );
     }
     let state = tempfile::tempdir().unwrap();
     let output = command(&["--running", "--state"])
@@ -269,7 +263,7 @@ fn what_does_not_load_or_is_not_said_is_an_error_of_its_own() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(err(&output).contains("no node has put a generation in force"));
+    assert!(stderr(&output).contains("no node has put a generation in force"));
     // A test that fails keeps nobody from comparing, and is told.
     let failing = estate(&format!(
         "{ESTATE}---\napiVersion: ringfence.dev/v1alpha1\nkind: Test\nmetadata: {{ name: t }}\nspec: {{ from: assistant, unreachable: library }}\n"
@@ -277,8 +271,8 @@ fn what_does_not_load_or_is_not_said_is_an_error_of_its_own() {
     let output = diff(good.path(), failing.path(), &[]);
     assert_eq!(output.status.code(), Some(0));
     assert!(
-        err(&output).contains("1 of its tests do not hold"),
+        stderr(&output).contains("1 of its tests do not hold"),
         "{}",
-        err(&output)
+        stderr(&output)
     );
 }

@@ -1,12 +1,15 @@
 //! `ringfence policy test`, `list` and `schema` as a user runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod policy_cli_support;
+
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use tempfile::TempDir;
+
+use policy_cli_support::{estate, lines, policy, stdout};
 
 const ESTATE: &str = r#"
 apiVersion: ringfence.dev/v1alpha1
@@ -42,32 +45,6 @@ kind: Test
 metadata: { name: extra }
 spec: { from: assistant, to: ledger, allow: connect }
 "#;
-
-fn estate(text: &str) -> TempDir {
-    let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("estate.yaml"), text).unwrap();
-    root
-}
-
-fn policy(verb: &str, root: &TempDir, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringfence"))
-        .args(["policy", verb, "--config"])
-        .arg(root.path())
-        .args(args)
-        .output()
-        .unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    stdout(output)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
-}
 
 #[test]
 fn tells_how_every_test_does() {

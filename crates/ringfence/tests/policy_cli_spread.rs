@@ -1,12 +1,16 @@
 //! `ringfence policy reach`, and the tests that hold it, as a user runs them.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod policy_cli_support;
+
 use std::fs;
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use policy_cli_support::{estate, lines, policy, stderr, stdout};
 
 const ESTATE: &str = r#"apiVersion: ringfence.dev/v1alpha1
 kind: Agent
@@ -52,35 +56,13 @@ spec:
     - { service: ledger, operations: [{ allow: connect, when: "task == '</title><script>\"\\n'" }] }
 "#;
 
-fn estate(more: &str) -> TempDir {
-    let root = tempfile::tempdir().unwrap();
-    fs::write(root.path().join("estate.yaml"), format!("{ESTATE}{more}")).unwrap();
-    root
-}
-
-fn policy(verb: &str, root: &TempDir, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ringfence"))
-        .args(["policy", verb, "--config"])
-        .arg(root.path())
-        .args(args)
-        .output()
-        .unwrap()
+fn with(more: &str) -> TempDir {
+    estate(&format!("{ESTATE}{more}"))
 }
 
 fn out(output: &Output) -> String {
-    assert!(output.status.success(), "{}", err(output));
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    assert!(output.status.success(), "{}", stderr(output));
+    stdout(output)
 }
 
 /// What a reader of XML that we did not write makes of it.
@@ -94,13 +76,13 @@ fn python(script: &str, input: &[u8]) -> String {
         .unwrap();
     python.stdin.take().unwrap().write_all(input).unwrap();
     let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}", err(&output));
+    assert!(output.status.success(), "{}", stderr(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
 fn a_way_is_told_step_by_step_with_what_it_hangs_on() {
-    let root = estate("");
+    let root = with("");
     let said = out(&policy("reach", &root, &["--from", "assistant"]));
     let rows: Vec<Vec<&str>> = said
         .lines()
@@ -172,13 +154,13 @@ fn a_way_is_told_step_by_step_with_what_it_hangs_on() {
 
 #[test]
 fn names_that_nobody_has_are_met_with_the_near_one() {
-    let root = estate("");
+    let root = with("");
     let output = policy("reach", &root, &["--from", "asistant"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(
-        err(&output).contains("did you mean assistant?"),
+        stderr(&output).contains("did you mean assistant?"),
         "{}",
-        err(&output)
+        stderr(&output)
     );
     assert_eq!(
         policy("reach", &root, &["--hops", "0"]).status.code(),
@@ -214,7 +196,7 @@ print('|'.join(it.text for it in root.iter(ns + 'text') if 'name' in it.get('cla
 print(root.find(ns + 'title').text)
 print(any('</title><script>' in (it.text or '') for it in root.iter(ns + 'title')))
 ";
-    let root = estate("");
+    let root = with("");
     let picture = policy("reach", &root, &["--from", "assistant", "-o", "svg"]);
     let again = policy("reach", &root, &["--from", "assistant", "-o", "svg"]);
     assert_eq!(out(&picture), out(&again));
@@ -230,7 +212,7 @@ print(any('</title><script>' in (it.text or '') for it in root.iter(ns + 'title'
 
 #[test]
 fn words_of_others_stay_between_the_quotes_of_a_graph() {
-    let root = estate("");
+    let root = with("");
     let graph = out(&policy(
         "reach",
         &root,
@@ -264,7 +246,7 @@ fn test(spec: &str) -> String {
 
 #[test]
 fn a_test_of_reach_that_fails_keeps_the_configuration_out_and_names_the_way() {
-    let root = estate(&test(
+    let root = with(&test(
         "{ tests: [{ from: assistant, unreachable: ledger }, { from: assistant, unreachable: vault, hops: 3 }, { from: assistant, reachable: planner, hops: 1 }] }",
     ));
     let output = policy("test", &root, &[]);
@@ -303,7 +285,7 @@ fn a_test_of_reach_that_fails_keeps_the_configuration_out_and_names_the_way() {
         let said = format!(
             "{}{}",
             String::from_utf8_lossy(&output.stdout),
-            err(&output)
+            stderr(&output)
         );
         assert_eq!(output.status.code(), Some(1), "{verb}");
         assert!(
@@ -343,9 +325,13 @@ fn a_test_of_reach_that_is_written_wrong_says_what_is_wrong() {
             "not supported yet",
         ),
     ] {
-        let output = policy("test", &estate(&test(spec)), &[]);
+        let output = policy("test", &with(&test(spec)), &[]);
         assert_eq!(output.status.code(), Some(1), "{spec}");
-        assert!(err(&output).contains(words), "{spec}: {}", err(&output));
+        assert!(
+            stderr(&output).contains(words),
+            "{spec}: {}",
+            stderr(&output)
+        );
     }
 }
 

@@ -58,3 +58,24 @@ pub fn meet(snapshot: &Snapshot, from: &str, to: &str) -> Reason {
     let (from, to) = (snapshot.find(from).unwrap(), snapshot.find(to).unwrap());
     snapshot.may_meet(from, to, now()).reason()
 }
+
+/// Every request of three methods to a path of up to three of three segments, with and without a slash at the end.
+pub fn universe() -> Vec<String> {
+    let mut paths = vec![String::new()];
+    let mut all = vec!["/".to_owned()];
+    for _ in 0..3 {
+        paths = paths
+            .iter()
+            .flat_map(|path| ["a", "b", "c"].map(|segment| format!("{path}/{segment}")))
+            .collect();
+        all.extend(
+            paths
+                .iter()
+                .flat_map(|path| [path.clone(), format!("{path}/")]),
+        );
+    }
+    ["GET", "PUT", "HEAD"]
+        .iter()
+        .flat_map(|method| all.iter().map(move |path| format!("{method} {path}")))
+        .collect()
+}
