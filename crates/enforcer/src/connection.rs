@@ -536,6 +536,17 @@ impl Connection {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         let (outcome, ruling) = match (ended_by, trouble) {
+            // An end that leaves before the connection is closed does not take with it what had failed.
+            (
+                Some(Cut {
+                    outcome: Outcome::Allow,
+                    ruling,
+                }),
+                Some(trouble),
+            ) => {
+                let reason = format!("{trouble}; {}", ruling.reason);
+                (Outcome::Error, Ruling { reason, ..ruling })
+            }
             (Some(cut), _) => (cut.outcome, cut.ruling),
             (None, trouble) => {
                 let outcome = if trouble.is_some() {

@@ -95,6 +95,35 @@ async fn each_request_is_decided_and_a_refused_one_disturbs_no_other() {
 }
 
 #[tokio::test]
+async fn whoever_leaves_after_a_failure_does_not_hide_it() {
+    let (service, port) = listener().await;
+    drop(service);
+    let world = World::new(&estate(7, port));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _web = world.running("web");
+    let (mut client, serving) = knock(&world, &home, world.at(4, port)).await;
+    client
+        .write_all(b"GET /ok HTTP/1.1\r\nHost: web\r\n\r\n")
+        .await
+        .unwrap();
+    let answer = until(&mut client, "\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    home.leave("its launcher has gone");
+    timeout(Duration::from_secs(5), serving)
+        .await
+        .unwrap()
+        .unwrap();
+    let flows = world.flows();
+    let close = flows.last().unwrap();
+    assert_eq!(close.outcome(), Outcome::Error);
+    let reason = &close.reason;
+    assert!(
+        reason.contains("service web is not reached") && reason.ends_with("its launcher has gone"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn a_revoked_request_under_way_is_cut() {
     let (service, port) = listener().await;
     let world = World::new(&estate(7, port));
