@@ -1,7 +1,7 @@
 //! Clients and services that try to be misunderstood.
 
 use super::super::gate::Ended;
-use super::harness::{Scene, Wire, counted, counting, own};
+use super::harness::{Scene, Wire, answered, counted, counting, own};
 
 const GET: &str = "GET /a HTTP/1.1\r\nHost: svc\r\n\r\n";
 
@@ -163,21 +163,6 @@ async fn a_head_cut_short_is_recorded() {
     );
 }
 
-/// Runs one request against a service that answers it with `answer` and stays.
-async fn answered(answer: &'static str) -> Scene {
-    let mut scene = Scene::new(move |mut wire: Wire, nth| async move {
-        if nth > 0 {
-            return counting(wire, nth).await;
-        }
-        wire.head().await;
-        wire.say(answer).await;
-        wire.until_gone().await;
-    })
-    .await;
-    scene.client.say(GET).await;
-    scene
-}
-
 #[tokio::test]
 async fn answers_that_could_be_read_two_ways_are_502() {
     for answer in [
@@ -193,7 +178,7 @@ async fn answers_that_could_be_read_two_ways_are_502() {
         "SSH-2.0-OpenSSH\r\n",
         "\x15\x03\x03\x00\x02\x02\x28",
     ] {
-        let mut scene = answered(answer).await;
+        let mut scene = answered(GET, answer).await;
         let expected = own("502 Bad Gateway", "service not available", true, false);
         assert_eq!(
             scene.client.exactly(expected.len()).await,
@@ -219,7 +204,7 @@ async fn answers_that_could_be_read_two_ways_are_502() {
 
 #[tokio::test]
 async fn a_second_answer_that_nobody_asked_for_is_never_delivered() {
-    let mut scene = answered(
+    let mut scene = answered(GET,
         "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\npoisoned",
     )
     .await;
@@ -297,7 +282,7 @@ async fn an_endless_answer_head_is_502() {
 
 #[tokio::test]
 async fn a_service_cannot_name_other_callers_or_fields_to_strip() {
-    let mut scene = answered("HTTP/1.1 200 OK\r\nConnection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
+    let mut scene = answered(GET, "HTTP/1.1 200 OK\r\nConnection: transfer-encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n").await;
     assert!(scene.client.head().await.starts_with("HTTP/1.1 502 "));
 }
 

@@ -402,6 +402,21 @@ impl Scene {
     }
 }
 
+/// Says `ask` to a service that answers it with `answer` and stays; on further connections it does as [`counting`].
+pub(super) async fn answered(ask: &str, answer: &'static str) -> Scene {
+    let mut scene = Scene::new(move |mut wire: Wire, nth| async move {
+        if nth > 0 {
+            return counting(wire, nth).await;
+        }
+        wire.head().await;
+        wire.say(answer).await;
+        wire.until_gone().await;
+    })
+    .await;
+    scene.client.say(ask).await;
+    scene
+}
+
 /// A service that answers every request with 200 and the number of its connection and request, until the end.
 pub(super) async fn counting(mut wire: Wire, nth: usize) {
     for request in 0.. {

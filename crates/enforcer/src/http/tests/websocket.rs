@@ -1,7 +1,7 @@
 //! Opening WebSockets: what is switched to, when, and by whom.
 
 use super::super::gate::Ended;
-use super::harness::{Scene, Wire, counted, counting, own, refused};
+use super::harness::{Scene, Wire, answered, counted, counting, own, refused};
 
 const ASK: &str = "GET /feed HTTP/1.1\r\nHost: svc\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -30,21 +30,6 @@ async fn echo(mut wire: Wire, _nth: usize) {
         let heard = wire.exactly(4).await;
         wire.say(&heard).await;
     }
-}
-
-/// A first connection answered with `answer`, the others as [`counting`] does.
-async fn answered(answer: &'static str) -> Scene {
-    let mut scene = Scene::new(move |mut wire, nth| async move {
-        if nth > 0 {
-            return counting(wire, nth).await;
-        }
-        wire.head().await;
-        wire.say(answer).await;
-        wire.until_gone().await;
-    })
-    .await;
-    scene.client.say(ASK).await;
-    scene
 }
 
 #[tokio::test]
@@ -110,7 +95,7 @@ async fn an_answer_that_opens_something_else_is_502() {
         // Frames before the switch.
         "~hello",
     ] {
-        let mut scene = answered(answer).await;
+        let mut scene = answered(ASK, answer).await;
         let expected = own("502 Bad Gateway", "service not available", true, false);
         let got = scene.client.exactly(expected.len()).await;
         assert_eq!(got, expected, "{}", answer.escape_debug());
@@ -126,7 +111,11 @@ async fn an_answer_that_opens_something_else_is_502() {
 
 #[tokio::test]
 async fn a_service_that_declines_is_heard() {
-    let mut scene = answered("HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno").await;
+    let mut scene = answered(
+        ASK,
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno",
+    )
+    .await;
     let expected = "HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno";
     assert_eq!(scene.client.exactly(expected.len()).await, expected);
     scene.client.say(GET).await;
