@@ -11,8 +11,8 @@ use std::sync::Once;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use ringfence_model::text;
 use verbs::{
-    check, completion, drill, enforcer, init, man, names, observe, policy, porter, quarantine, run,
-    status, up,
+    audit, check, completion, drill, enforcer, init, man, names, observe, policy, porter,
+    quarantine, run, status, up,
 };
 
 const EXAMPLES: &str = "\
@@ -56,6 +56,7 @@ enum Verb {
     Up(up::UpArgs),
     Run(run::RunArgs),
     Observe(observe::ObserveArgs),
+    Audit(audit::AuditArgs),
     Status(status::StatusArgs),
     Quarantine(quarantine::QuarantineArgs),
     Release(quarantine::ReleaseArgs),
@@ -99,6 +100,7 @@ fn main() -> ExitCode {
         Verb::Up(args) => up::run(args),
         Verb::Run(args) => run::run(args),
         Verb::Observe(args) => observe::run(args),
+        Verb::Audit(args) => audit::run(args),
         Verb::Status(args) => status::run(args),
         Verb::Quarantine(args) => quarantine::quarantine(args),
         Verb::Release(args) => quarantine::release(args),

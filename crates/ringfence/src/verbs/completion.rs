@@ -65,7 +65,7 @@ _ringfence_or_name() {
     local cur="${COMP_WORDS[COMP_CWORD]}" names=""
     [[ "$cur" == "=" ]] && cur=""
     case "${COMP_WORDS[1]}" in
-        run|observe|policy|-*)
+        run|observe|audit|policy|-*)
             names="$(command "$1" names -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null)" ;;
     esac
     if [[ -n "$names" ]]; then
@@ -96,6 +96,8 @@ end
 complete -c ringfence -n "__fish_seen_subcommand_from run" -a "(__ringfence_names)"
 complete -c ringfence -n "__fish_seen_subcommand_from observe explain list" -l from -x -a "(__ringfence_names)"
 complete -c ringfence -n "__fish_seen_subcommand_from observe explain list" -l to -x -a "(__ringfence_names)"
+complete -c ringfence -n "__fish_seen_subcommand_from export" -l source -x -a "(__ringfence_names)"
+complete -c ringfence -n "__fish_seen_subcommand_from export" -l destination -x -a "(__ringfence_names)"
 "#;
 
 /// Adds the names of workloads, which no script can know, to what `script` completes.
@@ -105,16 +107,12 @@ fn with_names(shell: &Spoken, script: &str) -> String {
         Spoken::Fish => format!("{script}{FISH}"),
         Spoken::Zsh => {
             let named = |line: &str| {
-                let line_of = |start: &str| line.trim_start().starts_with(start);
-                [
-                    "'--from=[",
-                    "'*--from=[",
-                    "'--to=[",
-                    "'*--to=[",
-                    "':name -- ",
-                ]
-                .into_iter()
-                .any(line_of)
+                let line = line.trim_start();
+                let option = line.strip_prefix('\'').unwrap_or(line);
+                let option = option.strip_prefix('*').unwrap_or(option);
+                let end = ["--from=[", "--to=[", "--source=[", "--destination=["];
+                line.starts_with("':name -- ")
+                    || line.contains(":NAME:") && end.iter().any(|it| option.starts_with(it))
             };
             let lines = script.lines().map(|line| match named(line) {
                 true => line.replace(":_default'", ":_ringfence_names'"),

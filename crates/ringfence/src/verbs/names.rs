@@ -88,7 +88,13 @@ fn is_name(command: &Command, words: &[String]) -> bool {
             positional += 1;
         }
     }
-    let takes_name = |arg: &Arg| matches!(arg.get_long(), Some("from" | "to"));
+    // `--from` of `audit` takes a number.
+    let takes_name = |arg: &Arg| {
+        matches!(
+            arg.get_long(),
+            Some("from" | "to" | "source" | "destination")
+        ) && (arg.get_value_names()).is_some_and(|names| names.iter().any(|name| name == "NAME"))
+    };
     let long = (current.strip_prefix("--")).and_then(|word| word.split_once('='));
     match (pending, long) {
         (Some(arg), _) => takes_name(arg),
@@ -184,6 +190,8 @@ mod tests {
             "policy explain --config estate --from ",
             "policy explain --from a --to ",
             "policy list --by service --to x",
+            "audit export --format csv --source ",
+            "audit export --destination=",
         ] {
             assert!(asks(line), "{line}");
         }
@@ -203,6 +211,8 @@ mod tests {
             "policy explain --from a ",
             "policy explain --op ",
             "status --from ",
+            "audit export --from ",
+            "audit export --to=",
         ] {
             assert!(!asks(line), "{line}");
         }

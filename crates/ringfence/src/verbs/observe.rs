@@ -1,35 +1,22 @@
 //! `ringfence observe`: the flow log, for people and for programs.
 
-mod filter;
 mod hint;
-mod moment;
 mod printer;
 mod source;
 
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal};
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use filter::{Filters, Names};
 use hint::Hints;
-use jiff::Timestamp;
 use printer::{Format, Printer};
-use ringfence_audit::{LogError, Mark, Reader, Wait};
-use ringfence_model::FlowRecord;
+use ringfence_audit::{LogError, Mark, Reader};
 use source::{Input, Lines};
 
-use crate::output::{Failure, finish, say};
+use crate::output::{Failure, finish};
 use crate::verbs::configuration::state_dir;
-
-/// Follow mode waits this long at a time; new records are seen much sooner.
-const WAIT: Duration = Duration::from_secs(60);
-/// With `--until`, the clock is looked at this often: it may be set while we wait.
-const CLOCK: Duration = Duration::from_secs(1);
-/// A record that a live node is writing right now is whole within this time.
-const SETTLE: Duration = Duration::from_millis(100);
+use crate::verbs::flows::{self, Ahead, Filters, Pick, Stretch, read};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,12 +53,8 @@ pub(crate) struct ObserveArgs {
     /// Begin with the last N records that match
     #[arg(long, value_name = "N")]
     last: Option<u64>,
-    /// Only records of this time and later: 10m (ago), 09:14, 2026-11-21, RFC 3339; UTC
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    since: Option<Timestamp>,
-    /// Only records before this time; with --follow, end when it comes
-    #[arg(long, value_name = "TIME", value_parser = moment::parse)]
-    until: Option<Timestamp>,
+    #[command(flatten)]
+    stretch: Stretch,
     #[command(flatten)]
     filters: Filters,
     /// How to print them
@@ -97,14 +80,7 @@ pub(crate) fn run(args: ObserveArgs) -> ExitCode {
 }
 
 fn observe(args: &ObserveArgs) -> Result<(), Failure> {
-    if let (Some(since), Some(until)) = (args.since, args.until)
-        && since >= until
-    {
-        return Err(Failure::Usage {
-            what: format!("--since {since} is not before --until {until}"),
-            fix: "exchange them; times without an offset are UTC".to_owned(),
-        });
-    }
+    let pick = Pick::new(&args.stretch, &args.filters)?;
     if args.explain && args.output == Format::Json {
         return Err(Failure::Usage {
             what: "--explain has no place in JSON, whose every line is a record".to_owned(),
@@ -114,62 +90,31 @@ fn observe(args: &ObserveArgs) -> Result<(), Failure> {
     let explain = args.explain || (io::stdout().is_terminal() && !args.no_explain);
     let Some(input) = &args.input else {
         let state = state_dir(args.state.as_ref())?;
-        let reader = Reader::open(&state.join("log")).map_err(source::failure)?;
+        let reader = Reader::open(&state.join("log")).map_err(flows::failure)?;
         let hints = Hints::new(explain, Some(&state));
-        return Session::new(args, hints).log(reader, source::failure);
+        return Session::new(args, pick, hints).log(reader, flows::failure);
     };
-    let session = Session::new(args, Hints::new(explain, None));
+    let session = Session::new(args, pick, Hints::new(explain, None));
     match source::open(input)? {
         Input::Lines(lines) => session.lines(lines),
-        Input::Log(reader) => session.log(reader, source::copy_failure),
+        Input::Log(reader) => session.log(reader, flows::copy_failure),
     }
 }
 
 /// One run of the verb.
 struct Session<'a> {
     args: &'a ObserveArgs,
-    since_ns: u64,
-    until_ns: u64,
-    names: Names,
+    pick: Pick<'a>,
     printer: Printer,
 }
 
 impl<'a> Session<'a> {
-    fn new(args: &'a ObserveArgs, hints: Hints) -> Self {
-        // Records know no time before 1970, nor after 2554.
-        let ns = |at: Timestamp| {
-            u64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH {
-                0
-            } else {
-                u64::MAX
-            })
-        };
+    fn new(args: &'a ObserveArgs, pick: Pick<'a>, hints: Hints) -> Self {
         Self {
             args,
-            since_ns: args.since.map_or(0, ns),
-            until_ns: args.until.map_or(u64::MAX, ns),
-            names: Names::default(),
+            pick,
             printer: Printer::new(args.output, hints),
         }
-    }
-
-    fn takes_all(&self) -> bool {
-        self.args.filters.take_all() && self.args.since.is_none() && self.args.until.is_none()
-    }
-
-    /// Judges each record by itself: clocks are set, so time may run backwards in a log.
-    fn takes(&mut self, record: &FlowRecord) -> bool {
-        if !self.args.filters.take_all() {
-            self.names.note(record);
-        }
-        let in_time = record.time_ns >= self.since_ns
-            && (record.time_ns < self.until_ns || self.args.until.is_none());
-        in_time && self.args.filters.take(record)
-    }
-
-    /// What was probably meant, once all there is has been read.
-    fn say_slips(&self) {
-        self.names.slips(&self.args.filters).iter().for_each(say);
     }
 
     fn lines(mut self, mut lines: Lines) -> Result<(), Failure> {
@@ -177,7 +122,7 @@ impl<'a> Session<'a> {
         // What was read before an error is printed before it is said.
         self.printer.flush()?;
         read?;
-        self.say_slips();
+        self.pick.say_slips();
         Ok(())
     }
 
@@ -196,7 +141,7 @@ impl<'a> Session<'a> {
                     break;
                 }
             };
-            if !self.takes(&record) {
+            if !self.pick.takes(&record) {
                 continue;
             }
             match self.args.last {
@@ -219,29 +164,26 @@ impl<'a> Session<'a> {
         let printed = self.begin(&mut reader, fail);
         self.printer.flush()?;
         printed?;
-        self.say_slips();
+        self.pick.say_slips();
 
-        if self.args.follow {
-            return self.follow(&mut reader, fail);
-        }
-        if reader.unfinished() > 0 {
-            reader.wait(None, SETTLE).map_err(fail)?;
-            self.rest(&mut reader, fail)?;
+        let (follow, until) = (self.args.follow, self.args.stretch.until);
+        let mut rest = |reader: &mut Reader| {
+            let printed = self.rest(reader, fail);
             self.printer.flush()?;
-            if reader.unfinished() > 0 {
-                say(format!(
-                    "the last {} bytes of the log are no whole record; the node cuts them off when it starts",
-                    reader.unfinished()
-                ));
-            }
+            printed
+        };
+        if follow {
+            return flows::follow(&mut reader, fail, until, |reader| {
+                rest(reader).map(|()| Ahead::More)
+            });
         }
-        Ok(())
+        flows::settle(&mut reader, fail, rest)
     }
 
     fn begin(&mut self, reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
         match self.args.last {
             None => self.rest(reader, fail),
-            Some(last) if self.takes_all() => {
+            Some(last) if self.pick.takes_all() => {
                 reader.go_to_last(last).map_err(fail)?;
                 self.rest(reader, fail)
             }
@@ -249,10 +191,10 @@ impl<'a> Session<'a> {
                 let mut marks: VecDeque<Mark> = VecDeque::new();
                 loop {
                     let mark = reader.mark();
-                    let Some(record) = read(reader, fail)? else {
+                    let Some((record, _)) = read(reader, fail)? else {
                         break;
                     };
-                    if self.takes(&record) {
+                    if self.pick.takes(&record) {
                         marks.push_back(mark);
                     }
                     if marks.len() as u64 > last {
@@ -262,7 +204,7 @@ impl<'a> Session<'a> {
                 let end = reader.mark();
                 for mark in marks {
                     reader.go_to(mark);
-                    if let Some(record) = read(reader, fail)? {
+                    if let Some((record, _)) = read(reader, fail)? {
                         self.printer.print(&record)?;
                     }
                 }
@@ -274,59 +216,11 @@ impl<'a> Session<'a> {
     }
 
     fn rest(&mut self, reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
-        while let Some(record) = read(reader, fail)? {
-            if self.takes(&record) {
+        while let Some((record, _)) = read(reader, fail)? {
+            if self.pick.takes(&record) {
                 self.printer.print(&record)?;
             }
         }
         Ok(())
     }
-
-    fn follow(
-        &mut self,
-        reader: &mut Reader,
-        fail: fn(LogError) -> Failure,
-    ) -> Result<(), Failure> {
-        let stdout = io::stdout();
-        loop {
-            let (wait, over) = match self.args.until {
-                None => (WAIT, false),
-                Some(until) => {
-                    let left = Timestamp::now().duration_until(until);
-                    match Duration::try_from(left) {
-                        Ok(left) if !left.is_zero() => (left.min(CLOCK), false),
-                        // What was stamped before the end may be on its way to the file.
-                        _ => (SETTLE, true),
-                    }
-                }
-            };
-            match reader.wait(Some(stdout.as_fd()), wait).map_err(fail)? {
-                Wait::Quiet if over => return Ok(()),
-                Wait::Quiet => {}
-                Wait::OutletClosed => return Err(Failure::OutletClosed),
-                Wait::More => {
-                    let printed = self.rest(reader, fail);
-                    self.printer.flush()?;
-                    printed?;
-                    if over {
-                        return Ok(());
-                    }
-                }
-                Wait::Replaced => {
-                    say("the node began a new log; following it from record 0");
-                    reader.reopen().map_err(fail)?;
-                }
-            }
-        }
-    }
-}
-
-/// The next record of a log.
-fn read(reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<Option<FlowRecord>, Failure> {
-    let Some((seq, flow)) = reader.read().map_err(fail)? else {
-        return Ok(None);
-    };
-    FlowRecord::new(seq.0, &flow)
-        .map(Some)
-        .map_err(Failure::plain)
 }

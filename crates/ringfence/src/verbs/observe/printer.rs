@@ -7,7 +7,8 @@ use clap::ValueEnum;
 use ringfence_model::{FlowRecord, Outcome, RecordKind};
 
 use super::hint::Hints;
-use crate::output::{Colour, Failure, Paint, safe, safe_json};
+use crate::output::{Colour, Failure, Paint, safe};
+use crate::verbs::flows;
 
 /// The column of source and destination grows up to so many characters; longer ones push the rest of their line.
 const ROUTE_WIDTH: std::ops::RangeInclusive<usize> = 30..=56;
@@ -75,9 +76,8 @@ impl Printer {
     pub(super) fn print(&mut self, record: &FlowRecord) -> Result<(), Failure> {
         match self.format {
             Format::Json => {
-                let json = serde_json::to_string(record)
-                    .map_err(|e| Failure::plain(format!("record {}: {e}", record.seq)))?;
-                writeln!(self.out, "{}", safe_json(&json))?;
+                let json = flows::json(record)?;
+                writeln!(self.out, "{json}")?;
             }
             Format::Compact => {
                 let line = self.compact(record);

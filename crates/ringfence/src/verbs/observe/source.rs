@@ -5,10 +5,11 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use ringfence_audit::{LogError, Reader};
+use ringfence_audit::Reader;
 use ringfence_model::{FLOW_LINE_MAX, FlowRecord};
 
 use crate::output::Failure;
+use crate::verbs::flows::copy_failure;
 
 /// Bytes of JSON read at a time.
 const CHUNK: usize = 128 * 1024;
@@ -120,34 +121,6 @@ impl Lines {
             ),
             "give lines that `ringfence observe -o json` printed, whole; docs/flows.md says what each key means",
         )
-    }
-}
-
-/// What is wrong with a log, and what to do.
-pub(super) fn failure(error: LogError) -> Failure {
-    match error {
-        LogError::Open { ref cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
-            Failure::new(
-                error,
-                "only the node's own user and root read its log: use that user, or sudo",
-            )
-        }
-        LogError::Corrupt { .. } => Failure::new(
-            error,
-            "records before it are whole; restart the node, which moves the damaged log aside and begins a new one",
-        ),
-        other => Failure::plain(other),
-    }
-}
-
-/// The same of a copy, which no node mends.
-pub(super) fn copy_failure(error: LogError) -> Failure {
-    match error {
-        LogError::Corrupt { .. } => Failure::new(
-            error,
-            "records before it are whole; copy the log again, or give JSON lines of `ringfence observe -o json`",
-        ),
-        other => failure(other),
     }
 }
 

@@ -15,8 +15,9 @@ use ringfence_node::Configuration;
 use ringfence_policy::{Reach, Softened, reach, softened};
 use serde::Serialize;
 
-use super::{Asked, compile, csv, json, unloadable};
+use super::{Asked, compile, json, unloadable};
 use crate::output::{Failure, safe, say};
+use crate::verbs::csv;
 
 const EXAMPLES: &str = "\
 Examples:

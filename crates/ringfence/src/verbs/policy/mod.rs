@@ -1,6 +1,5 @@
 //! `ringfence policy`: what the resources say, asked before anything runs on them.
 
-mod csv;
 mod diff;
 mod explain;
 mod junit;

@@ -10,7 +10,7 @@ const FORMS: &str = "write how long ago (90s, 10m, 2h, 1d), a time of today (09:
                      prints it; +10m is in ten minutes";
 
 /// Reads a point in time, seen from the present.
-pub(super) fn parse(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse(text: &str) -> Result<Timestamp, String> {
     parse_at(text, &Timestamp::now().to_zoned(TimeZone::UTC)).ok_or_else(|| FORMS.to_owned())
 }
 

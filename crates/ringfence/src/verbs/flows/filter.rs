@@ -14,8 +14,6 @@ use ringfence_model::{FlowRecord, Outcome, RecordKind};
 const NAMES_MAX: usize = 1024;
 
 const NOT: &str = "not";
-const FROM: &str = "from";
-const TO: &str = "to";
 const VERDICT: &str = "verdict";
 const PROTOCOL: &str = "protocol";
 const KIND: &str = "kind";
@@ -47,24 +45,51 @@ impl Test {
     }
 }
 
+/// The options that name a source and a destination.
+#[derive(Clone, Copy, Debug)]
+struct Ends {
+    from: &'static str,
+    to: &'static str,
+}
+
+/// Of `observe`.
+const ROUTE: Ends = Ends {
+    from: "from",
+    to: "to",
+};
+/// Of verbs whose `--from` and `--to` are numbers of records.
+const COLUMNS: Ends = Ends {
+    from: "source",
+    to: "destination",
+};
+
 /// All filters together. The same option twice means either; different options must all hold; what a negated one
 /// matches is left out.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Filters {
+#[derive(Clone, Debug)]
+pub(crate) struct Filters {
+    ends: Ends,
     wanted: Vec<(Discriminant<Test>, Vec<Test>)>,
     unwanted: Vec<Test>,
 }
 
 impl Filters {
     /// Whether there are none.
-    pub(super) fn take_all(&self) -> bool {
+    pub(crate) fn take_all(&self) -> bool {
         self.wanted.is_empty() && self.unwanted.is_empty()
     }
 
     /// Whether a record is wanted.
-    pub(super) fn take(&self, record: &FlowRecord) -> bool {
+    pub(crate) fn take(&self, record: &FlowRecord) -> bool {
         let any = |tests: &[Test]| tests.iter().any(|test| test.holds(record));
         self.wanted.iter().all(|(_, tests)| any(tests)) && !any(&self.unwanted)
+    }
+
+    fn new(ends: Ends) -> Self {
+        Self {
+            ends,
+            wanted: Vec::new(),
+            unwanted: Vec::new(),
+        }
     }
 
     fn add(&mut self, test: Test, negated: bool) {
@@ -83,11 +108,9 @@ impl Filters {
         let wanted = self.wanted.iter().flat_map(|(_, tests)| tests);
         wanted.chain(&self.unwanted)
     }
-}
 
-/// Written by hand, for what the derive cannot say: the order of `--not` and the options behind it.
-impl clap::Args for Filters {
-    fn augment_args(command: Command) -> Command {
+    /// The options. Written by hand, for what the derive cannot say: the order of `--not` and those behind it.
+    fn options(ends: Ends, command: Command) -> Command {
         let filter = |name: &'static str, value: &'static str, help: &'static str| {
             Arg::new(name)
                 .long(name)
@@ -111,12 +134,12 @@ impl clap::Args for Filters {
         ];
         command
             .arg(filter(
-                FROM,
+                ends.from,
                 "NAME",
                 "Only records whose source is the workload NAME",
             ))
             .arg(filter(
-                TO,
+                ends.to,
                 "NAME",
                 "Only records whose destination is the workload NAME, or an address someone tried",
             ))
@@ -139,27 +162,24 @@ impl clap::Args for Filters {
                     .num_args(0)
                     .default_missing_value("")
                     .action(ArgAction::Append)
-                    .help("Leave out what the filter behind it matches: --not --from assistant")
+                    .help(format!(
+                        "Leave out what the filter behind it matches: --not --{} assistant",
+                        ends.from
+                    ))
                     .help_heading("Filters"),
             )
     }
 
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for Filters {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+    fn given(ends: Ends, matches: &ArgMatches) -> Result<Self, Error> {
         let mut given: Vec<(usize, Option<Test>)> = Vec::new();
         given.extend((matches.indices_of(NOT).into_iter().flatten()).map(|index| (index, None)));
-        for name in [FROM, TO, VERDICT, PROTOCOL, KIND] {
+        for name in [ends.from, ends.to, VERDICT, PROTOCOL, KIND] {
             let indices = matches.indices_of(name).into_iter().flatten();
             let values = matches.get_many::<String>(name).into_iter().flatten();
             for (index, value) in indices.zip(values) {
                 let test = match name {
-                    FROM => Some(Test::From(value.clone())),
-                    TO => Some(Test::To(value.clone())),
+                    name if name == ends.from => Some(Test::From(value.clone())),
+                    name if name == ends.to => Some(Test::To(value.clone())),
                     VERDICT => Outcome::from_word(value).map(Test::Verdict),
                     PROTOCOL => Some(Test::Protocol(value.clone())),
                     _ => RecordKind::from_word(value).map(Test::Kind),
@@ -173,10 +193,13 @@ impl FromArgMatches for Filters {
         let dangling = || {
             Error::raw(
                 ErrorKind::MissingRequiredArgument,
-                "--not leaves out what the filter behind it matches, and there is none; write --not --from NAME\n",
+                format!(
+                    "--not leaves out what the filter behind it matches, and there is none; write --not --{} NAME\n",
+                    ends.from
+                ),
             )
         };
-        let mut filters = Self::default();
+        let mut filters = Self::new(ends);
         let mut negated = false;
         for (_, test) in given {
             match test {
@@ -190,6 +213,47 @@ impl FromArgMatches for Filters {
         }
         Ok(filters)
     }
+}
+
+impl clap::Args for Filters {
+    fn augment_args(command: Command) -> Command {
+        Self::options(ROUTE, command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for Filters {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Self::given(ROUTE, matches)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The same filters, where `--source` and `--destination` name the ends.
+#[derive(Clone, Debug)]
+pub(crate) struct ColumnFilters(pub(crate) Filters);
+
+impl clap::Args for ColumnFilters {
+    fn augment_args(command: Command) -> Command {
+        Filters::options(COLUMNS, command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for ColumnFilters {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        Filters::given(COLUMNS, matches).map(Self)
+    }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         *self = Self::from_arg_matches(matches)?;
@@ -199,7 +263,7 @@ impl FromArgMatches for Filters {
 
 /// The names that records bear, as far as they are looked for.
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(crate) struct Names {
     sources: BTreeSet<String>,
     destinations: BTreeSet<String>,
     protocols: BTreeSet<String>,
@@ -207,7 +271,7 @@ pub(super) struct Names {
 
 impl Names {
     /// Remembers what a record says.
-    pub(super) fn note(&mut self, record: &FlowRecord) {
+    pub(crate) fn note(&mut self, record: &FlowRecord) {
         for (names, name) in [
             (&mut self.sources, &record.source),
             (&mut self.destinations, &record.destination),
@@ -220,13 +284,13 @@ impl Names {
     }
 
     /// For each filter by a name that no record bears, and that is near one: what was probably meant.
-    pub(super) fn slips(&self, filters: &Filters) -> Vec<String> {
+    pub(crate) fn slips(&self, filters: &Filters) -> Vec<String> {
         let mut slips = Vec::new();
         for test in filters.all() {
             let (option, names, name) = match test {
-                Test::From(name) => (FROM, &self.sources, name),
+                Test::From(name) => (filters.ends.from, &self.sources, name),
                 Test::To(name) if is_address(name) => continue,
-                Test::To(name) => (TO, &self.destinations, name),
+                Test::To(name) => (filters.ends.to, &self.destinations, name),
                 Test::Protocol(name) => (PROTOCOL, &self.protocols, name),
                 Test::Verdict(_) | Test::Kind(_) => continue,
             };

@@ -6,7 +6,7 @@ use crate::output::safe;
 
 /// One record. Cells stand on one line; one that a spreadsheet would take for a formula gets a `'` in front (OWASP, "CSV
 /// injection").
-pub(super) fn line(
+pub(crate) fn line(
     out: &mut impl Write,
     cells: impl IntoIterator<Item = String>,
 ) -> io::Result<()> {

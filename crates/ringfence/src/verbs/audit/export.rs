@@ -1,0 +1,176 @@
+//! `ringfence audit export`: records on their way to other systems.
+
+mod csv;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use ringfence_audit::{Reader, Seq};
+use ringfence_model::FlowRecord;
+use ringfence_model::flow::Flow;
+
+use super::Whose;
+use crate::output::Failure;
+use crate::verbs::flows::{self, Ahead, ColumnFilters, Pick, Stretch};
+
+const EXAMPLES: &str = "\
+Examples:
+  ringfence audit export --format json --since 1d > day.jsonl
+  ringfence audit export --format csv --verdict deny > denials.csv
+  ringfence audit export --format json --follow --from 847 | ship-it   go on where shipping stopped: record 847 is first
+
+Numbers of records are their `seq`: --from and --to are both included. Whoever passes records on keeps the `seq` of \
+the last one that arrived, and starts again with the next: then each arrives at least once, and none is left out.
+
+The same filter twice means either; different filters must all hold; `--not` leaves out what the filter behind it \
+matches. docs/flows.md says what the keys mean, docs/export.md how to ship without loss.
+
+Exit codes: 0 also when nothing matches, and when the reader goes away; 1 no log, or a part of it that cannot be read; \
+2 usage.";
+
+/// Write records in the form that other systems read
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// Form of the output
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    format: Format,
+    /// Keep running, and write records as they come
+    #[arg(short, long)]
+    follow: bool,
+    /// Begin with the record of this number
+    #[arg(long, value_name = "SEQ")]
+    from: Option<u64>,
+    /// End with the record of this number; with --follow, wait for it
+    #[arg(long, value_name = "SEQ")]
+    to: Option<u64>,
+    #[command(flatten)]
+    stretch: Stretch,
+    /// With --format csv: no line of column names, as for going on in a file
+    #[arg(long)]
+    no_header: bool,
+    #[command(flatten)]
+    filters: ColumnFilters,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// One JSON object per line, without loss: the lines of `ringfence observe -o json`
+    Json,
+    /// RFC 4180, with the same columns; no cell is a formula
+    Csv,
+}
+
+/// Runs the verb.
+pub(super) fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
+    check(args)?;
+    let pick = Pick::new(&args.stretch, &args.filters.0)?;
+    let mut reader = Reader::open(&args.whose.log()?).map_err(flows::failure)?;
+    let mut export = Export {
+        from: args.from.unwrap_or(0),
+        to: args.to.unwrap_or(u64::MAX),
+        format: args.format,
+        pick,
+        out: BufWriter::new(io::stdout()),
+    };
+    export.begin(&mut reader)?;
+    if args.format == Format::Csv && !args.no_header {
+        csv::header(&mut export.out)?;
+    }
+    let ahead = export.rest(&mut reader)?;
+    export.pick.say_slips();
+    if ahead == Ahead::More && args.follow {
+        flows::follow(&mut reader, flows::failure, args.stretch.until, |reader| {
+            export.rest(reader)
+        })?;
+    } else if ahead == Ahead::More {
+        flows::settle(&mut reader, flows::failure, |reader| {
+            export.rest(reader).map(|_| ())
+        })?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check(args: &ExportArgs) -> Result<(), Failure> {
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        return Err(Failure::Usage {
+            what: format!("record {from} of --from comes after record {to} of --to"),
+            fix: "exchange them; both are included".to_owned(),
+        });
+    }
+    if args.no_header && args.format != Format::Csv {
+        return Err(Failure::Usage {
+            what: "--no-header is about the column names of CSV".to_owned(),
+            fix: "leave it out: JSON names every value".to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// One run of the verb.
+struct Export<'a> {
+    from: u64,
+    to: u64,
+    format: Format,
+    pick: Pick<'a>,
+    out: BufWriter<io::Stdout>,
+}
+
+impl Export<'_> {
+    /// Goes to the first record that is asked for.
+    fn begin(&self, reader: &mut Reader) -> Result<(), Failure> {
+        let Some(before) = self.from.checked_sub(1) else {
+            return Ok(());
+        };
+        // The record before it has to be there: whoever goes on behind it has seen it.
+        if reader.skip_to(Seq(before)).map_err(flows::failure)?
+            && reader.skip().map_err(flows::failure)?.is_some()
+        {
+            return Ok(());
+        }
+        Err(Failure::new(
+            format!(
+                "the log has no record {before} yet, so it cannot go on at {}",
+                self.from
+            ),
+            "if there was one, the node has begun a new log since, and moved the old one aside as flows.corrupt-*; \
+             start with --from 0",
+        ))
+    }
+
+    /// Writes what is there, and holds nothing of it back.
+    fn rest(&mut self, reader: &mut Reader) -> Result<Ahead, Failure> {
+        let written = self.each(reader);
+        // What was read before an error is written before it is said.
+        self.out.flush()?;
+        written
+    }
+
+    fn each(&mut self, reader: &mut Reader) -> Result<Ahead, Failure> {
+        while let Some((record, flow)) = flows::read(reader, flows::failure)? {
+            if record.seq > self.to {
+                return Ok(Ahead::Enough);
+            }
+            if self.pick.takes(&record) {
+                self.write(&record, &flow)?;
+            }
+            if record.seq == self.to {
+                return Ok(Ahead::Enough);
+            }
+        }
+        Ok(Ahead::More)
+    }
+
+    fn write(&mut self, record: &FlowRecord, _flow: &Flow) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => writeln!(self.out, "{}", flows::json(record)?)?,
+            Format::Csv => csv::row(&mut self.out, record)?,
+        }
+        Ok(())
+    }
+}

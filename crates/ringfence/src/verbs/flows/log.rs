@@ -1,0 +1,126 @@
+//! Reading a log to its end, and on while it grows.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use ringfence_audit::{LogError, Reader, Wait};
+use ringfence_model::FlowRecord;
+use ringfence_model::flow::Flow;
+
+use crate::output::{Failure, say};
+
+/// Follow mode waits this long at a time; new records are seen much sooner.
+const WAIT: Duration = Duration::from_secs(60);
+/// With an end, the clock is looked at this often: it may be set while we wait.
+const CLOCK: Duration = Duration::from_secs(1);
+/// A record that a live node is writing right now is whole within this time.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Whether more of a log is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    More,
+    Enough,
+}
+
+/// The next record of a log, also as it is stored.
+pub(crate) fn read(
+    reader: &mut Reader,
+    fail: fn(LogError) -> Failure,
+) -> Result<Option<(FlowRecord, Flow)>, Failure> {
+    let Some((seq, flow)) = reader.read().map_err(fail)? else {
+        return Ok(None);
+    };
+    match FlowRecord::new(seq.0, &flow) {
+        Ok(record) => Ok(Some((record, flow))),
+        Err(error) => Err(Failure::plain(error)),
+    }
+}
+
+/// At the end of what is there: waits for the record that is being written, if one is, hands it to `rest`, and says
+/// what stays torn.
+pub(crate) fn settle(
+    reader: &mut Reader,
+    fail: fn(LogError) -> Failure,
+    rest: impl FnOnce(&mut Reader) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if reader.unfinished() == 0 {
+        return Ok(());
+    }
+    reader.wait(None, SETTLE).map_err(fail)?;
+    rest(reader)?;
+    if reader.unfinished() > 0 {
+        say(format!(
+            "the last {} bytes of the log are no whole record; the node cuts them off when it starts",
+            reader.unfinished()
+        ));
+    }
+    Ok(())
+}
+
+/// Hands the log to `rest` whenever it has grown, until `rest` has enough, `until` comes, or nobody reads our output.
+pub(crate) fn follow(
+    reader: &mut Reader,
+    fail: fn(LogError) -> Failure,
+    until: Option<Timestamp>,
+    mut rest: impl FnMut(&mut Reader) -> Result<Ahead, Failure>,
+) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    loop {
+        let (wait, over) = match until {
+            None => (WAIT, false),
+            Some(until) => {
+                let left = Timestamp::now().duration_until(until);
+                match Duration::try_from(left) {
+                    Ok(left) if !left.is_zero() => (left.min(CLOCK), false),
+                    // What was stamped before the end may be on its way to the file.
+                    _ => (SETTLE, true),
+                }
+            }
+        };
+        match reader.wait(Some(stdout.as_fd()), wait).map_err(fail)? {
+            Wait::Quiet if over => return Ok(()),
+            Wait::Quiet => {}
+            Wait::OutletClosed => return Err(Failure::OutletClosed),
+            Wait::More => {
+                if rest(reader)? == Ahead::Enough || over {
+                    return Ok(());
+                }
+            }
+            Wait::Replaced => {
+                say("the node began a new log; following it from record 0");
+                reader.reopen().map_err(fail)?;
+            }
+        }
+    }
+}
+
+/// What is wrong with a log, and what to do.
+pub(crate) fn failure(error: LogError) -> Failure {
+    match error {
+        LogError::Open { ref cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(
+                error,
+                "only the node's own user and root read its log: use that user, or sudo",
+            )
+        }
+        LogError::Corrupt { .. } => Failure::new(
+            error,
+            "records before it are whole; restart the node, which moves the damaged log aside and begins a new one",
+        ),
+        other => Failure::plain(other),
+    }
+}
+
+/// The same of a copy, which no node mends.
+pub(crate) fn copy_failure(error: LogError) -> Failure {
+    match error {
+        LogError::Corrupt { .. } => Failure::new(
+            error,
+            "records before it are whole; copy the log again, or give JSON lines of `ringfence observe -o json`",
+        ),
+        other => failure(other),
+    }
+}
