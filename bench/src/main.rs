@@ -11,6 +11,7 @@ mod hold;
 mod rate;
 mod spread;
 mod stream;
+mod streams;
 
 use std::io;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum What {
     Source(stream::SourceArgs),
     Sink(stream::SinkArgs),
     Hold(hold::HoldArgs),
+    Streams(streams::StreamsArgs),
+    StreamSink(streams::StreamSinkArgs),
 }
 
 /// Many connections need many descriptors, and what a process starts with is often less than it may have.
@@ -48,6 +51,8 @@ fn main() -> ExitCode {
         What::Source(args) => stream::source(&args),
         What::Sink(args) => stream::sink(&args),
         What::Hold(args) => hold::run(&args),
+        What::Streams(args) => streams::source(&args),
+        What::StreamSink(args) => streams::sink(&args),
     };
     match told.and_then(|told| print(&told)) {
         Ok(()) => ExitCode::SUCCESS,
