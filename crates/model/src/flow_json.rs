@@ -122,6 +122,9 @@ macro_rules! words {
         }
 
         impl $name {
+            /// Every value.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
             /// The word, as in JSON.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),* }

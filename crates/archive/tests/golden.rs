@@ -1,0 +1,86 @@
+//! Files that earlier versions sealed are read for ever.
+//!
+//! `golden/form-1.parquet` was sealed by the first version that had this form; `golden/form-1.binpb` has its leaves, each with
+//! its length before it. They are never made again: a new form gets new files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod common;
+
+use std::path::PathBuf;
+
+use ringfence_archive::{COLUMNS, SEALED_FORM, SealedReader, seal};
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name)
+}
+
+fn leaves() -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(golden("form-1.binpb")).unwrap();
+    let mut rest = bytes.as_slice();
+    let mut leaves = Vec::new();
+    while !rest.is_empty() {
+        let length = prost::decode_length_delimiter(&mut rest).unwrap();
+        let (leaf, behind) = rest.split_at(length);
+        leaves.push(leaf.to_vec());
+        rest = behind;
+    }
+    leaves
+}
+
+#[test]
+fn a_file_of_form_1_gives_its_leaves() {
+    let reader = SealedReader::open(&golden("form-1.parquet")).unwrap();
+    assert_eq!(
+        (reader.first_seq(), reader.last_seq(), reader.records()),
+        (4000, 4599, 600)
+    );
+    assert_eq!(reader.root(), [0xA5; 32]);
+    let read: Vec<(u64, Vec<u8>)> = reader.map(Result::unwrap).collect();
+    let expected: Vec<(u64, Vec<u8>)> = (4000..).zip(leaves()).collect();
+    assert_eq!(read, expected);
+}
+
+/// Run by hand, once for each form: `cargo test -p ringfence-archive --test golden -- --ignored`.
+#[test]
+#[ignore = "makes the golden files of a new form"]
+fn make_golden_files() {
+    let name = format!("form-{SEALED_FORM}");
+    let path = golden(&format!("{name}.parquet"));
+    assert!(
+        !path.exists(),
+        "{} is there; golden files are never made again",
+        path.display()
+    );
+    let leaves = common::mixed(600);
+    seal(4000, &leaves, [0xA5; 32], &path).unwrap();
+    let mut stream = Vec::new();
+    for leaf in &leaves {
+        prost::encode_length_delimiter(leaf.len(), &mut stream).unwrap();
+        stream.extend_from_slice(leaf);
+    }
+    std::fs::write(golden(&format!("{name}.binpb")), stream).unwrap();
+}
+
+#[test]
+fn the_columns_are_those_that_are_written_down() {
+    let page = std::fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/sealed.md"),
+    )
+    .unwrap();
+    let rows: Vec<&str> = page
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let named: Vec<&str> = rows
+        .iter()
+        .filter_map(|row| row.split('`').nth(1))
+        .take(COLUMNS.len())
+        .collect();
+    let columns: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
+    assert_eq!(named, columns);
+    for (row, column) in rows.iter().zip(COLUMNS) {
+        assert_eq!(row.contains("| • |"), column.always, "{row}");
+    }
+}
