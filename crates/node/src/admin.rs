@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use self::places::{Place, Places};
-use crate::containment::{Outcome, Unmet, Wish};
+use crate::containment::{Outcome, Unmet, What, Wish};
 use crate::drill::Pair;
 use crate::limits::{ADMIN_WITHIN, DRILL_BEGINS_WITHIN, DRILL_WITHIN, QUARANTINE_WITHIN};
 use crate::packets::{Channel, Listener};
@@ -49,6 +49,22 @@ pub enum Request {
         /// Its version.
         version: String,
     },
+}
+
+impl Request {
+    /// In a word that is ours, whatever is in it.
+    fn wanted(&self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Contain(Wish { dry_run: true, .. }) => "a dry run",
+            Self::Contain(wish) => match wish.what {
+                What::Quarantine { .. } => "quarantine",
+                What::Release => "release",
+            },
+            Self::Drill => "a drill",
+            Self::HandOver { .. } => "a takeover",
+        }
+    }
 }
 
 /// Node to operator.
@@ -147,6 +163,13 @@ async fn converse(
     place.asked();
     // Not before: closing a socket with something unread takes back what was said on it.
     if peer.uid != owner && peer.uid != 0 {
+        let by = Asker::of(peer.uid, peer.pid);
+        let wanted = match &asked {
+            Ok(Some(packet)) => packet.message.wanted(),
+            Ok(None) => "nothing",
+            Err(_) => "something that is no request",
+        };
+        inputs.send(Input::Uninvited { by, wanted }).await;
         let reason = "only root and the owner of the node may ask";
         refuse(&channel, Refused::plain(reason)).await?;
         return Ok(None);

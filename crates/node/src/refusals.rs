@@ -1,5 +1,5 @@
-//! Refused claims, as they are recorded. Any user of the host may claim at a node of root, as often as it likes: the log
-//! is everybody's, and stays so. Every refusal is counted.
+//! Refusals, as they are recorded: of claims, and of who asks as an operator and is none. Any user of the host may claim at
+//! a node of root, as often as it likes: the log is everybody's, and stays so. Every refusal is counted.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,10 @@ use tokio::time::Instant;
 use crate::limits::{REFUSALS_PER_USER, REFUSALS_USERS, REFUSALS_WINDOW};
 
 /// Which refusals are recorded one by one, and how many more there were.
-#[derive(Default)]
-pub(crate) struct Refusals(BTreeMap<Whose, Window>);
+pub(crate) struct Refusals {
+    of: &'static str,
+    by_user: BTreeMap<Whose, Window>,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Whose {
@@ -26,13 +28,23 @@ struct Window {
 }
 
 impl Refusals {
+    /// Of what, as they are summed up.
+    pub(crate) fn of(of: &'static str) -> Self {
+        Self {
+            of,
+            by_user: BTreeMap::new(),
+        }
+    }
+
     /// Whether this one is recorded by itself. Otherwise it is counted, and `reason` told if it stays the last one.
     pub(crate) fn itemise(&mut self, uid: u32, reason: &str, now: Instant) -> bool {
         let whose = match Whose::User(uid) {
-            known if self.0.contains_key(&known) || self.0.len() < REFUSALS_USERS => known,
+            known if self.by_user.contains_key(&known) || self.by_user.len() < REFUSALS_USERS => {
+                known
+            }
             Whose::User(_) | Whose::Others => Whose::Others,
         };
-        let window = self.0.entry(whose).or_insert_with(|| Window {
+        let window = self.by_user.entry(whose).or_insert_with(|| Window {
             began: now,
             itemised: 0,
             more: 0,
@@ -49,8 +61,8 @@ impl Refusals {
 
     /// What is to be recorded of windows that have ended by `now`; of all, where that is `None`.
     pub(crate) fn sums(&mut self, now: Option<Instant>) -> Vec<String> {
-        let mut sums = Vec::new();
-        self.0.retain(|whose, window| {
+        let (mut sums, of) = (Vec::new(), self.of);
+        self.by_user.retain(|whose, window| {
             if now.is_some_and(|now| now < window.began + REFUSALS_WINDOW) {
                 return true;
             }
@@ -60,9 +72,7 @@ impl Refusals {
                     Whose::Others => "further users".to_owned(),
                 };
                 let (more, last) = (window.more, &window.last);
-                sums.push(format!(
-                    "{more} more claims of {whose}; the last one: {last}"
-                ));
+                sums.push(format!("{more} more {of} of {whose}; the last one: {last}"));
             }
             false
         });
@@ -76,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_user_gets_so_many_records_in_a_window_and_the_rest_is_counted() {
-        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        let (mut refusals, now) = (Refusals::of("claims"), Instant::now());
         let itemised = |refusals: &mut Refusals, uid, count| {
             (0..count)
                 .filter(|number| refusals.itemise(uid, &format!("no {number}"), now))
@@ -94,7 +104,7 @@ mod tests {
 
     #[test]
     fn so_many_users_are_told_apart() {
-        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        let (mut refusals, now) = (Refusals::of("claims"), Instant::now());
         for uid in 0..256 {
             assert!(refusals.itemise(uid, "no", now));
         }

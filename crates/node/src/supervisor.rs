@@ -73,6 +73,8 @@ pub(crate) enum Input {
     Enclosed(Enclosed),
     /// A launcher's connection has ended.
     Departed(Departure),
+    /// Somebody asked as an operator who is none.
+    Uninvited { by: Asker, wanted: &'static str },
     /// An operator wants a workload out, or back.
     Contain(Wish, Asker, quarantine::Answer),
     /// An operator wants the workloads of a drill.
@@ -181,6 +183,8 @@ pub(crate) struct Supervisor {
     /// User and process of those who were told of already.
     strangers: BTreeSet<(u32, i32)>,
     refusals: Refusals,
+    /// The same of who asked as an operator and is none.
+    uninvited: Refusals,
     /// Places for looking at programs.
     looks: Arc<Semaphore>,
     events: VecDeque<FromNode>,
@@ -227,7 +231,8 @@ impl Supervisor {
             ending: Vec::new(),
             unarmed: BTreeMap::new(),
             strangers: BTreeSet::new(),
-            refusals: Refusals::default(),
+            refusals: Refusals::of("claims"),
+            uninvited: Refusals::of("questions"),
             looks: Arc::new(Semaphore::new(PROGRAMS_AT_A_TIME)),
             events: VecDeque::new(),
             events_lost: 0,
@@ -277,6 +282,7 @@ impl Supervisor {
             Input::Stranger(stranger) => self.stranger(&stranger),
             Input::Enclosed(enclosed) => self.enclosed(enclosed),
             Input::Departed(departure) => self.departed(&departure),
+            Input::Uninvited { by, wanted } => self.uninvited(&by, wanted),
             Input::Contain(wish, by, answer) => self.contain(&wish, by, answer),
             Input::Drill(answer) => self.begin_drill(answer),
             Input::DrillOver => self.end_drill(),

@@ -19,6 +19,7 @@ use crate::generation::Origin;
 use crate::instances::Instance;
 use crate::limits::{ENFORCER_WAIT, INSTANCES_KEPT, PROGRAM_WITHIN, STRANGERS_MAX};
 use crate::porter::{Porter, Porters};
+use crate::quarantine::Asker;
 use crate::run_socket::{Answer, Claim, ConnectionId, Departure, Stranger};
 use crate::{bounds, cgroup, program};
 
@@ -392,6 +393,17 @@ impl Supervisor {
     pub(super) fn record_refusals(&mut self, now: Option<Instant>) {
         for sum in self.refusals.sums(now) {
             self.record("claim refused", sum, None, false);
+        }
+        for sum in self.uninvited.sums(now) {
+            self.record("operator refused", sum, None, false);
+        }
+    }
+
+    /// The mode of `admin.sock` keeps others out; somebody has got past it.
+    pub(super) fn uninvited(&mut self, by: &Asker, wanted: &str) {
+        let reason = format!("{by} asked for: {wanted}; only root and the owner of the node may");
+        if self.uninvited.itemise(by.uid, &reason, Instant::now()) {
+            self.record("operator refused", reason, None, false);
         }
     }
 
