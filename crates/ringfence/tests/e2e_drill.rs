@@ -4,6 +4,8 @@
 
 mod e2e_support;
 
+use std::time::Duration;
+
 use e2e_support::{BINARY, Puppet, cache, start};
 use ringfence_model::RecordKind;
 use ringfence_testbed::{Node, Output};
@@ -120,7 +122,42 @@ fn one_that_is_interrupted_leaves_nothing_behind_either() {
             .find(|(_, line)| line.contains("drill quarantine --state"))
             .unwrap();
         node.host().signal(signal, *pid).unwrap();
-        drill.wait(std::time::Duration::from_secs(30)).unwrap();
+        drill.wait(Duration::from_secs(30)).unwrap();
         nothing_is_left(&node);
     }
+}
+
+/// The node is stopped while the drill asks for its quarantine: what the drill sent goes on arriving, and it says how long.
+#[test]
+fn a_cut_that_comes_late_fails_the_drill() {
+    let node = start();
+    let state = node.state().display().to_string();
+    let mut drill = node
+        .host()
+        .start(words(&state, &["--connections", "8", "--rounds", "100"]))
+        .unwrap();
+    node.await_that("the first rounds", |node| {
+        let rounds = events(node).iter().filter(|one| *one == "release").count();
+        Ok((rounds >= 2).then_some(()))
+    })
+    .unwrap();
+    // Whatever it waits for the first time, sooner or later that is its quarantine.
+    for _ in 0..20 {
+        if !drill.is_running().unwrap() {
+            break;
+        }
+        node.host().signal("STOP", node.pid()).unwrap();
+        std::thread::sleep(Duration::from_millis(1800));
+        node.host().signal("CONT", node.pid()).unwrap();
+        std::thread::sleep(Duration::from_millis(150));
+    }
+    let done = drill.wait(Duration::from_secs(120)).unwrap();
+    let told: Value = serde_json::from_str(&done.stdout).unwrap();
+    let late = told["lastByte"]["maxNs"].as_u64().unwrap();
+    assert_eq!(done.code, Some(4), "{}{}", done.stdout, done.stderr);
+    assert!(
+        told["passed"] == false && told["left"] == 0 && late > 1_000_000_000,
+        "{told}"
+    );
+    nothing_is_left(&node);
 }

@@ -103,10 +103,41 @@ struct Measured {
     closed: Option<Spread>,
     /// From the command to its answer; of the slowest round.
     command_ns: u64,
-    /// Those that were not cut.
+    /// Those that were not cut in time.
     left: u64,
     /// It took a second at most, and all were cut.
     passed: bool,
+}
+
+/// What the drill's own workloads saw.
+#[derive(Debug, Default)]
+struct Seen {
+    /// From each command to the last byte of each connection.
+    last: Vec<u64>,
+    /// From each command until each had ended.
+    ended: Vec<u64>,
+    /// Those that had not ended long after the command, or that the enforcer had not closed when it answered.
+    left: u64,
+}
+
+impl Seen {
+    /// What one more report says of the connections of a command that was given at `began`; how many have ended by it.
+    /// `Err`: so many had ended before it, and it cut them off from nothing.
+    fn take(&mut self, began: u64, report: &Report) -> Result<usize, usize> {
+        let early = report.ended.iter().filter(|at| **at < began).count();
+        if early > 0 {
+            return Err(early);
+        }
+        let since = |at: &u64| at.saturating_sub(began);
+        self.last.extend(report.last.iter().map(since));
+        self.ended.extend(report.ended.iter().map(since));
+        Ok(report.ended.len())
+    }
+
+    /// Whether all were cut, and in time.
+    fn passed(&self, last: &Spread) -> bool {
+        self.left == 0 && u128::from(last.max_ns) <= MAY_TAKE.as_nanos()
+    }
 }
 
 pub(crate) fn run(args: DrillArgs) -> ExitCode {
@@ -181,7 +212,7 @@ fn table(out: &mut impl Write, measured: &Measured) -> io::Result<()> {
     let verdict = match (measured.passed, measured.left) {
         (true, _) => "passed: within a second, and all were cut".to_owned(),
         (false, 0) => "FAILED: it took longer than a second".to_owned(),
-        (false, left) => format!("FAILED: {left} were not cut"),
+        (false, left) => format!("FAILED: {left} were not cut in time"),
     };
     writeln!(out, "{verdict}")
 }
@@ -252,8 +283,8 @@ fn of_a_pair(state: &Path, args: &QuarantineArgs) -> Result<Measured, Failure> {
     let _ready: Report = sink_peer.answer()?;
     let words = ["source", "--to", sink.as_str(), "--port", &port];
     let mut source_peer = Peer::start(state, source.as_str(), &programs.1, &words)?;
-    let (mut last, mut ended) = (Vec::new(), Vec::new());
-    let (mut command_ns, mut left, mut closed) = (0, 0, None);
+    let (mut seen, mut rounds) = (Seen::default(), 0);
+    let (mut command_ns, mut closed) = (0, None);
     for _ in 0..args.rounds {
         let opened: Opened = source_peer.ask(&args.connections.to_string())?;
         if let Some(trouble) = opened.trouble {
@@ -276,37 +307,43 @@ fn of_a_pair(state: &Path, args: &QuarantineArgs) -> Result<Measured, Failure> {
             ));
         }
         command_ns = command_ns.max(took);
-        left += outcome.left;
         closed = outcome.spread;
         let deadline = Instant::now() + MAY_TAKE * 3;
-        let mut seen = 0;
-        loop {
+        let mut living = usize::from(args.connections);
+        while living > 0 {
             let report: Report = sink_peer.ask("report")?;
-            seen += report.ended.len();
-            last.extend(report.last.iter().map(|at| at.saturating_sub(began)));
-            ended.extend(report.ended.iter().map(|at| at.saturating_sub(began)));
-            if report.live == 0 && seen >= usize::from(args.connections) {
-                break;
-            }
-            if Instant::now() > deadline {
-                left += report.live as u64;
+            let ended = seen.take(began, &report).map_err(|early| {
+                Failure::new(
+                    format!("{early} connections had ended before the quarantine"),
+                    "`ringfence observe --from ringfence-drill-source` says why; then try again",
+                )
+            })?;
+            living = living.saturating_sub(ended);
+            if living > 0 && Instant::now() > deadline {
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+        seen.left += outcome.left.max(living as u64);
+        rounds += 1;
         ask(state, source.as_str(), What::Release, false)?;
+        if seen.left > 0 {
+            // Those that live on would be counted with the next ones.
+            break;
+        }
     }
-    let (last_byte, reset) = (Spread::of(last), Spread::of(ended));
+    let last_byte = Spread::of(seen.last.clone());
+    let reset = Spread::of(seen.ended.clone());
     Ok(Measured {
         workload: source.to_string(),
-        rounds: args.rounds,
+        rounds,
         connections: args.connections.into(),
-        passed: left == 0 && u128::from(last_byte.max_ns) <= MAY_TAKE.as_nanos(),
+        passed: seen.passed(&last_byte),
         last_byte: Some(last_byte),
         reset: Some(reset),
         closed,
         command_ns,
-        left,
+        left: seen.left,
     })
 }
 
@@ -423,5 +460,64 @@ impl Drop for Peer {
             }
         }
         let _ended_already = self.launcher.kill();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn report(last: &[u64], ended: &[u64]) -> Report {
+        Report {
+            last: last.to_vec(),
+            ended: ended.to_vec(),
+            live: 0,
+        }
+    }
+
+    /// Verdict and words over what was seen of connections of a command at 7 s.
+    fn told(report: &Report, left: u64) -> (bool, String) {
+        let mut seen = Seen {
+            left,
+            ..Seen::default()
+        };
+        assert_eq!(seen.take(7 * SECOND, report), Ok(report.ended.len()));
+        let last_byte = Spread::of(seen.last.clone());
+        let measured = Measured {
+            workload: "x".to_owned(),
+            rounds: 1,
+            connections: 2,
+            passed: seen.passed(&last_byte),
+            last_byte: Some(last_byte),
+            reset: None,
+            closed: None,
+            command_ns: 1,
+            left: seen.left,
+        };
+        let mut out = Vec::new();
+        table(&mut out, &measured).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        (measured.passed, text.lines().last().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_cut_that_comes_late_or_never_fails_and_says_so() {
+        let in_time = report(&[6 * SECOND, 8 * SECOND], &[7 * SECOND, 8 * SECOND]);
+        let passed = "passed: within a second, and all were cut".to_owned();
+        assert_eq!(told(&in_time, 0), (true, passed));
+        let late = report(&[7 * SECOND, 8 * SECOND + 1], &[8 * SECOND, 9 * SECOND]);
+        let words = "FAILED: it took longer than a second".to_owned();
+        assert_eq!(told(&late, 0), (false, words));
+        let never = report(&[7 * SECOND], &[7 * SECOND]);
+        let words = "FAILED: 1 were not cut in time".to_owned();
+        assert_eq!(told(&never, 1), (false, words));
+    }
+
+    #[test]
+    fn what_had_ended_before_the_command_was_not_cut_by_it() {
+        let early = report(&[6 * SECOND; 2], &[7 * SECOND - 1, 7 * SECOND]);
+        assert_eq!(Seen::default().take(7 * SECOND, &early), Err(1));
     }
 }
