@@ -190,6 +190,11 @@ pub(super) fn unmet_words(unmet: Unmet, state: &std::path::Path) -> Failure {
 
 /// What an operator must know who takes it for done.
 fn missing(outcome: &Outcome) -> Vec<(String, String)> {
+    let released = outcome.now.is_none() && !outcome.dry_run;
+    let stands = match released {
+        true => "it is released",
+        false => "it is in force",
+    };
     let mut missing = Vec::new();
     if let Some(away) = &outcome.away {
         missing.push((
@@ -210,14 +215,18 @@ fn missing(outcome: &Outcome) -> Vec<(String, String)> {
     }
     if outcome.recorded == Some(false) {
         missing.push((
-            "it is in force, but the flow log did not take the record of it".to_owned(),
+            format!("{stands}, but the flow log did not take the record of it"),
             "write down who did what and when; `ringfence status` says what ails the log"
                 .to_owned(),
         ));
     }
     if let Some(trouble) = &outcome.unkept {
+        let after = match released {
+            true => "would quarantine it again",
+            false => "would set it free",
+        };
         missing.push((
-            format!("it is in force, but not written down for a restart: {trouble}"),
+            format!("{stands}, but not written down, and a restart of the node {after}: {trouble}"),
             "make room in the state directory: it is tried again every second".to_owned(),
         ));
     }
