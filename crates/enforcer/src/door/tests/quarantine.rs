@@ -1,5 +1,8 @@
 //! A quarantine: both directions, every protocol, every mode, at once; and nobody else.
 
+use std::pin::{Pin, pin};
+use std::sync::Barrier;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ringfence_compartment::link::Quarantine;
@@ -10,6 +13,8 @@ use tokio::io::AsyncReadExt;
 use super::dns::ask;
 use super::scene::{SOON, Stage};
 use super::*;
+use crate::connection::{Arrival, Connection, Opened};
+use crate::watch::Watch;
 
 const ALL: &str = "  initiate:\n    - { service: web, operations: [\"GET /**\"] }\n    - { service: echo, operations: [connect] }\n";
 const LONG: &str = "GET /long HTTP/1.1\r\nHost: web\r\n\r\n";
@@ -144,4 +149,75 @@ async fn a_connection_for_names_is_cut_and_a_new_one_is_refused() {
             (Kind::Connection, denied)
         ]
     );
+}
+
+/// One look, as a relay takes it, outside of any task.
+fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A change comes at any moment around the first check: either the check finds it, or the watch is told of it.
+#[test]
+fn no_change_falls_between_a_watch_and_its_first_check() {
+    const ROUNDS: usize = 3000;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _inside = runtime.enter();
+    let world = World::new(&estate(7, 80));
+    let home = world.compartment(ringfence_model::Kind::Agent, "agent");
+    let _echo = world.running("echo");
+    let (begin, done) = (Barrier::new(2), Barrier::new(2));
+    let pause = |turns: usize| (0..turns).for_each(|_| std::hint::spin_loop());
+    let (mut found, mut told) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 0..ROUNDS {
+                begin.wait();
+                pause(round * 7 % 512);
+                quarantine(&world, &["echo"]);
+                done.wait();
+            }
+        });
+        for round in 0..ROUNDS {
+            quarantine(&world, &[]);
+            let opened = Connection::open(&world.node, &home, world.at(2, 7), Arrival::Connection);
+            let Opened::Yes(connection) = opened else {
+                panic!("it is not let in");
+            };
+            begin.wait();
+            pause(round * 11 % 512);
+            let mut watch = pin!(connection.watch(None));
+            let first = poll(watch.as_mut());
+            done.wait();
+            match first {
+                Poll::Ready(_) => found += 1,
+                Poll::Pending => {
+                    assert!(
+                        poll(watch.as_mut()).is_ready(),
+                        "round {round}: it is missed"
+                    );
+                    told += 1;
+                }
+            }
+        }
+    });
+    assert!(found > 100 && told > 100, "no race: {found} {told}");
+}
+
+/// The same where one listener stands for many requests: what has changed since its last look is told at the next.
+#[tokio::test]
+async fn a_watch_over_many_requests_hears_of_what_came_before_it_listens() {
+    let world = World::new(&estate(7, 80));
+    let home = world.compartment(ringfence_model::Kind::Agent, "agent");
+    let _echo = world.running("echo");
+    let opened = Connection::open(&world.node, &home, world.at(2, 7), Arrival::Connection);
+    let Opened::Yes(connection) = opened else {
+        panic!("it is not let in");
+    };
+    let mut watch = Watch::new(&connection);
+    assert!(watch.check(&connection, None).is_ok());
+    quarantine(&world, &["echo"]);
+    tokio::time::timeout(SOON, watch.changed(&connection))
+        .await
+        .expect("it is not told");
+    assert!(watch.check(&connection, None).is_err());
 }
