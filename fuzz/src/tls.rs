@@ -1,8 +1,8 @@
-//! The ClientHello, beside rustls's own reader of it.
+//! The ClientHello, beside rustls's own reader of it, and what decides whether there is another one.
 
 use std::io::Cursor;
 
-use ringfence_wire::tls::{ClientHello, Refusal, read_hello};
+use ringfence_wire::tls::{Behind, ClientHello, Refusal, asks_again, behind_hello, read_hello};
 use rustls::server::Acceptor;
 
 use crate::cuts::cuts;
@@ -10,7 +10,7 @@ use crate::target::Target;
 
 pub(crate) const TARGET: Target = Target {
     name: "tls_hello",
-    holds: "a ClientHello says the same in whatever pieces it arrives, and where rustls finds a server name in it, it is ours",
+    holds: "a ClientHello says the same in whatever pieces it arrives, as does the answer to it, and where rustls finds a server name in it, it is ours",
     length_max: 4096,
     run,
 };
@@ -28,7 +28,31 @@ fn read(
     Ok(None)
 }
 
+/// Bytes of an answer that are looked at one by one.
+const ANSWER: usize = 512;
+
+fn answers(bytes: &[u8]) {
+    let mut told = None;
+    for end in 0..=bytes.len().min(ANSWER) {
+        let now = asks_again(&bytes[..end]);
+        assert!(
+            told.is_none() || now == told,
+            "the answer says something else later"
+        );
+        told = now;
+    }
+    match behind_hello(bytes) {
+        Ok(Behind::Record(length)) => {
+            let whole = usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
+            assert!(length == 5 + whole && length <= bytes.len() && bytes[0] != 22);
+        }
+        Ok(Behind::Handshake) => assert!(!matches!(bytes[0], 20 | 21 | 23)),
+        Ok(Behind::Part) | Err(_) => {}
+    }
+}
+
 fn run(bytes: &[u8]) {
+    answers(bytes);
     let whole = read_hello(bytes);
     for cuts in cuts(bytes) {
         assert_eq!(read(bytes, cuts), whole, "cut differently");

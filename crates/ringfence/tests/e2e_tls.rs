@@ -360,3 +360,184 @@ print(secure.version(), secure.selected_alpn_protocol(), text.split(b"\r\n\r\n")
     let output = curl(&node, &path, &["--http2", "https://front:8443/y"]).ok();
     assert_eq!(output.stdout, "HTTP/2.0 front /y\n");
 }
+
+/// Asks for a second ClientHello from whoever begins with another group than its own, and tells which names it is asked for.
+const RETRYING: &str = r#"
+import socket, ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.set_ecdh_curve("secp384r1")
+context.sni_callback = lambda _sock, name, _context: print("asked for", name, flush=True)
+context.load_cert_chain("cert.pem", "key.pem")
+listener = socket.create_server(("", 8443))
+print("ledger is serving", flush=True)
+while True:
+    plain, _ = listener.accept()
+    try:
+        secure = context.wrap_socket(plain, server_side=True)
+        secure.sendall(secure.recv(100)[::-1])
+        secure.close()
+    except OSError as error:
+        print("broken", type(error).__name__, flush=True)
+"#;
+
+/// An honest TLS, but for the name in its second ClientHello. `ahead` sends that one before the service has asked for it.
+const TURNCOAT: &str = r#"
+import socket, ssl, sys
+name, ahead = sys.argv[1], sys.argv[2] == "ahead"
+def hellos(conn):
+    context = ssl.create_default_context(cafile="cert.pem")
+    inbound, outbound = ssl.MemoryBIO(), ssl.MemoryBIO()
+    secure = context.wrap_bio(inbound, outbound, server_hostname="ledger")
+    for turn in range(8):
+        try:
+            secure.do_handshake()
+            break
+        except ssl.SSLWantReadError:
+            pass
+        flight = outbound.read()
+        if turn > 0:
+            flight = flight.replace(b"ledger", name.encode())
+        conn.sendall(flight)
+        heard = conn.recv(65536)
+        if not heard:
+            return "ended"
+        print("heard", turn, flush=True)
+        inbound.write(heard)
+    conn.sendall(outbound.read())
+    secure.write(b"hello")
+    conn.sendall(outbound.read())
+    while True:
+        try:
+            return secure.read(100).decode()
+        except ssl.SSLWantReadError:
+            inbound.write(conn.recv(65536))
+with socket.create_connection(("ledger", 8443), timeout=20) as conn:
+    try:
+        if ahead:
+            first = ssl.MemoryBIO()
+            secure = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), first, server_hostname="ledger")
+            try:
+                secure.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            hello = first.read()
+            conn.sendall(hello + hello.replace(b"ledger", name.encode()))
+            while piece := conn.recv(65536):
+                print("heard", len(piece), flush=True)
+            print("said ended")
+        else:
+            print("said", hellos(conn))
+    except ConnectionError as error:
+        print("said", type(error).__name__)
+"#;
+
+/// OpenSSL takes the name of the second one, if one is asked for.
+#[test]
+fn a_second_hello_names_the_same_server_or_is_not_seen() {
+    let (node, path) = start();
+    let command = [PYTHON, "-u", "service.py"];
+    let service = service(
+        &node,
+        &path,
+        "ledger",
+        ("service.py", RETRYING),
+        &command,
+        "is serving",
+    );
+    let turncoat = |name: &str, when: &str| {
+        let output = agent(&node, &path, &[PYTHON, "-c", TURNCOAT, name, when]).ok();
+        output.stdout.lines().last().unwrap_or_default().to_owned()
+    };
+    // Asked twice, and the same both times.
+    assert_eq!(turncoat("ledger", "later"), "said olleh");
+    let script = "(echo hello; sleep 2) | timeout 20 openssl s_client -connect ledger:8443 -servername ledger -groups X25519:P-384 \
+                  -CAfile cert.pem -verify_return_error -quiet -no_ign_eof";
+    let output = agent(&node, &path, &["sh", "-c", script]);
+    assert!(output.stdout.contains("olleh"), "{output:?}");
+    assert_eq!(
+        service.process.stdout().matches("asked for ledger").count(),
+        4
+    );
+    for when in ["later", "ahead"] {
+        let head = node.head().unwrap();
+        assert_eq!(turncoat("mirror", when), "said ConnectionResetError");
+        let record = node
+            .wait_for_flow(|r| {
+                r.seq >= head && r.kind == RecordKind::Operation && r.outcome == Outcome::Deny
+            })
+            .unwrap();
+        assert_eq!(
+            record.reason,
+            "service ledger speaks tls: second ClientHello with another server name"
+        );
+    }
+    let told = service.process.stdout();
+    assert!(!told.contains("mirror"), "{told}");
+    assert_eq!(told.matches("asked for ledger").count(), 6, "{told}");
+}
+
+/// Early data (0-RTT) goes on with the hello that brings it, taken or not; and a session is no name to get in by.
+#[test]
+fn a_resumed_session_brings_early_data_and_gets_in_by_no_other_name() {
+    let (node, path) = start();
+    let serving = |options: &str| {
+        format!(
+            "sleep 600 | openssl s_server -accept 8443 -cert cert.pem -key key.pem -early_data -no_anti_replay {options}"
+        )
+    };
+    let start = |name: &str, options: &str| {
+        let command = serving(options);
+        service(
+            &node,
+            &path,
+            name,
+            ("nothing", ""),
+            &["sh", "-c", &command],
+            "ACCEPT",
+        )
+    };
+    let takes = start("mirror", "");
+    // It asks for another hello, and so for the data again.
+    let declines = start("front", "-groups P-384");
+    std::fs::write(path.join("early"), "early words\n").unwrap();
+    node.host().own(&path.join("early")).unwrap();
+    let talk = |host: &str, name: &str, more: &str| {
+        let script = format!(
+            "(echo later words of {host}; sleep 2) | timeout 20 openssl s_client -connect {host}:8443 -servername {name} -groups X25519:P-384 {more} 2>&1"
+        );
+        agent(&node, &path, &["sh", "-c", &script]).stdout
+    };
+    for (host, answer) in [
+        ("mirror", "Early data was accepted"),
+        ("front", "Early data was rejected"),
+    ] {
+        let said = talk(host, host, &format!("-sess_out {host}.pem"));
+        assert!(said.contains("TLSv1.3"), "{said}");
+        let said = talk(
+            host,
+            host,
+            &format!("-sess_in {host}.pem -early_data early"),
+        );
+        assert!(said.contains(answer), "{said}");
+    }
+    let head = node.head().unwrap();
+    let said = talk("mirror", "ledger", "-sess_in mirror.pem -early_data early");
+    assert!(!said.contains("Early data was accepted"), "{said}");
+    let record = last(&node, head);
+    assert_eq!(
+        (record.outcome, record.reason.as_str()),
+        (
+            Outcome::Deny,
+            "server name ledger is not one of service mirror"
+        )
+    );
+    let (taken, declined) = (takes.process.stdout(), declines.process.stdout());
+    assert_eq!(taken.matches("early words").count(), 1, "{taken}");
+    assert_eq!(taken.matches("later words of mirror").count(), 2, "{taken}");
+    assert!(!declined.contains("early words"), "{declined}");
+    assert_eq!(
+        declined.matches("later words of front").count(),
+        2,
+        "{declined}"
+    );
+}

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use ringfence_wire::tls::limits::{HELLO_MAX, RECORDS_MAX};
-use ringfence_wire::tls::{Refusal, read_hello};
+use ringfence_wire::tls::{Behind, Refusal, asks_again, behind_hello, read_hello};
 
 fn vector16(bytes: &[u8]) -> Vec<u8> {
     [&(bytes.len() as u16).to_be_bytes(), bytes].concat()
@@ -116,15 +116,25 @@ fn a_hello_is_the_same_in_however_many_records() {
     let message = Hello::with(&[name("ledger"), versions()]).message();
     for size in [3, 4, 5, 50, message.len() - 1, message.len()] {
         let bytes: Vec<u8> = message.chunks(size).flat_map(record).collect();
-        let read = read_hello(&bytes);
-        if message.len().div_ceil(size) > RECORDS_MAX {
-            assert_eq!(read, Err(Refusal::TooManyRecords), "{size}");
-        } else {
-            let read = read.unwrap().unwrap();
-            assert_eq!(
-                (read.server_name.as_str(), read.consumed),
-                ("ledger", bytes.len())
-            );
+        let read = read_hello(&bytes).unwrap().unwrap();
+        assert_eq!(
+            (read.server_name.as_str(), read.consumed),
+            ("ledger", bytes.len())
+        );
+    }
+    // As many as may be, and one more.
+    for (records, fits) in [(RECORDS_MAX, true), (RECORDS_MAX + 1, false)] {
+        let padded = |padding| {
+            let padding = extension(21, &vec![0; padding]);
+            Hello::with(&[name("ledger"), padding]).message()
+        };
+        let message = padded(4 * records - padded(0).len());
+        let bytes: Vec<u8> = message.chunks(4).flat_map(record).collect();
+        assert_eq!(bytes.len(), 9 * records);
+        let read = read_hello(&bytes).map(|it| it.map(|it| it.server_name));
+        match fits {
+            true => assert_eq!(read, Ok(Some("ledger".to_owned()))),
+            false => assert_eq!(read, Err(Refusal::TooManyRecords)),
         }
     }
 }
@@ -309,6 +319,73 @@ fn a_hello_of_any_size_up_to_the_bound_is_read() {
         told(&padded(HELLO_MAX - base + 1)[..16_384]),
         Err(Refusal::TooLong)
     );
+}
+
+/// A ServerHello with this `random`.
+fn server_hello(random: [u8; 32]) -> Vec<u8> {
+    let body = [&[3, 3][..], &random, b"\0\x13\x01\0\0\0"].concat();
+    message(2, &body)
+}
+
+/// RFC 8446, 4.1.3.
+const RETRY: &str = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c";
+
+fn retry() -> [u8; 32] {
+    std::array::from_fn(|at| u8::from_str_radix(&RETRY[2 * at..][..2], 16).unwrap())
+}
+
+#[test]
+fn a_server_that_asks_for_another_hello_is_understood() {
+    let alert = b"\x15\x03\x03\x00\x02\x01\x70";
+    let mut other = retry();
+    other[31] ^= 1;
+    for (random, asks) in [(retry(), true), (other, false), ([0; 32], false)] {
+        let hello = server_hello(random);
+        for size in [1, 2, 5, 37, 38, hello.len()] {
+            let records: Vec<u8> = hello.chunks(size).flat_map(record).collect();
+            for bytes in [records.clone(), [&alert[..], &records].concat()] {
+                let told: Vec<_> = (0..=bytes.len())
+                    .map(|end| asks_again(&bytes[..end]))
+                    .collect();
+                let at = told.iter().position(Option::is_some).unwrap();
+                assert!(told[at..].iter().all(|it| *it == Some(asks)), "{size}");
+                if size == hello.len() {
+                    assert_eq!(at, bytes.len() - records.len() + 5 + 38);
+                }
+            }
+        }
+    }
+    for nothing in [&b""[..], b"\x16", b"\x16\x03\x03\x00", alert] {
+        assert_eq!(asks_again(nothing), None);
+    }
+    for other in [
+        &b"220 ready\r\n"[..],
+        b"\x17\x03\x03",
+        b"\x14\x03\x03",
+        b"\x16\x03\x03\x00\x04\x00",
+        b"\x16\x03\x03\x00\x04\x0b",
+    ] {
+        assert_eq!(asks_again(other), Some(false), "{}", other.escape_ascii());
+    }
+}
+
+#[test]
+fn only_whole_records_that_hold_no_hello_go_before_one() {
+    for (bytes, told) in [
+        (&b""[..], Ok(Behind::Part)),
+        (b"\x14", Ok(Behind::Part)),
+        (b"\x14\x03\x03\x00\x01", Ok(Behind::Part)),
+        (b"\x14\x03\x03\x00\x01\x01", Ok(Behind::Record(6))),
+        (b"\x17\x03\x03\x00\x02abcd", Ok(Behind::Record(7))),
+        (b"\x15\x03\x03\x00\x02\x02\x28", Ok(Behind::Record(7))),
+        (b"\x17\x03\x03\x41\x00", Ok(Behind::Part)),
+        (b"\x17\x03\x03\x41\x01", Err(Refusal::RecordLength)),
+        (b"\x16", Ok(Behind::Handshake)),
+        (b"\x18\x03", Ok(Behind::Handshake)),
+        (b"G", Ok(Behind::Handshake)),
+    ] {
+        assert_eq!(behind_hello(bytes), told, "{}", bytes.escape_ascii());
+    }
 }
 
 proptest! {

@@ -1,5 +1,7 @@
-//! TLS that the workloads bring: its one message in the clear is read, the server name in it judged, and then all goes on
-//! as it came, unread.
+//! TLS that the workloads bring: what the client says in the clear is read, the server name in it judged, and then all goes
+//! on as it came, unread.
+
+mod answer;
 
 use std::io;
 use std::pin::pin;
@@ -10,12 +12,13 @@ use ringfence_wire::tls::{ClientHello, Refusal, read_hello};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
+use self::answer::{Clear, answered};
 use super::tcp::ended;
 use crate::cause::Cause;
 use crate::connection::Connection;
 use crate::limits::{HELLO_CHUNK, HELLO_TIMEOUT};
 use crate::record::Ruling;
-use crate::relay::relay_begun;
+use crate::relay::{End, Moved, relay_begun};
 use crate::upstream::reset_on_close;
 use crate::whole::Whole;
 
@@ -59,7 +62,23 @@ pub(super) async fn carry(connection: &Connection, mut client: Whole) -> (Outcom
         return (Outcome::Error, "the service is not reached".to_owned());
     };
     upstream.must_not_end();
-    let relayed = relay_begun(&mut client, &mut upstream, [bytes, Vec::new()], stop).await;
+    let ends = (&mut client, &mut upstream);
+    let clear = tokio::select! {
+        biased;
+        _kept_by_the_connection = &mut stop => return revoked(),
+        clear = answered(connection, ends, (bytes, hello.consumed), &hello.server_name) => clear,
+    };
+    let relayed = match clear {
+        Clear::Over(read) => relay_begun(&mut client, &mut upstream, read, stop).await,
+        Clear::Broken(side, cause) => (End::Broken { side, cause }, Moved::default()),
+        Clear::Refused(unread) => {
+            refuse(connection, unread);
+            return (
+                Outcome::Deny,
+                "refused by its second ClientHello".to_owned(),
+            );
+        }
+    };
     ended(connection, &client, &upstream, relayed)
 }
 
@@ -71,13 +90,7 @@ fn revoked() -> (Outcome, String) {
 async fn read(client: &mut Whole) -> Result<(ClientHello, Vec<u8>), Unread> {
     let mut bytes = Vec::new();
     loop {
-        bytes.reserve(HELLO_CHUNK);
-        // No more at once than there is room for: what follows the message is the relay's.
-        let read: io::Result<usize> = (&mut *client)
-            .take(HELLO_CHUNK as u64)
-            .read_buf(&mut bytes)
-            .await;
-        if !matches!(read, Ok(1..)) {
+        if !matches!(more(client, &mut bytes).await, Ok(1..)) {
             return Err(Unread::Gone("cut short"));
         }
         match read_hello(&bytes) {
@@ -86,6 +99,12 @@ async fn read(client: &mut Whole) -> Result<(ClientHello, Vec<u8>), Unread> {
             Err(refusal) => return Err(Unread::Refused(refusal, bytes)),
         }
     }
+}
+
+/// Reads on, and no more at once than there is room for: what follows the message is the relay's.
+async fn more(client: &mut Whole, bytes: &mut Vec<u8>) -> io::Result<usize> {
+    bytes.reserve(HELLO_CHUNK);
+    client.take(HELLO_CHUNK as u64).read_buf(bytes).await
 }
 
 fn refuse(connection: &Connection, unread: Unread) {

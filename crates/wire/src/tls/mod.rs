@@ -1,4 +1,5 @@
-//! TLS that passes unread, but for the one message that a client sends in the clear: its ClientHello.
+//! TLS that passes unread, but for what a client says in the clear: its ClientHello, and the second one, where the server
+//! asks for it.
 //!
 //! What comes in: the first bytes of a connection, in whatever pieces. What goes out: the one server name that the client
 //! asks for (RFC 6066, 3), or a refusal. Records are joined (RFC 8446, 5.1), so it does not matter how the message is cut up.
@@ -9,12 +10,15 @@
 //! in an encrypted one is refused, and with it those that only pretend to (GREASE), because that is what cannot be told
 //! apart.
 //!
-//! Reading order: `hello.rs` (the message), `records.rs` (how it is joined), `refusal.rs`, `limits.rs`.
+//! Reading order: `hello.rs` (the message), `records.rs` (how it is joined), `again.rs` (when there is a second one),
+//! `refusal.rs`, `limits.rs`.
 
+mod again;
 mod hello;
 pub mod limits;
 mod records;
 mod refusal;
 
+pub use again::{Behind, asks_again, behind_hello};
 pub use hello::{ClientHello, read_hello};
 pub use refusal::Refusal;

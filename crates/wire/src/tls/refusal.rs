@@ -45,6 +45,9 @@ pub enum Refusal {
     /// Not a host name: other characters, a final dot, a label that is empty or too long.
     #[error("server name that is no host name")]
     Name,
+    /// Another name than the ClientHello before it had.
+    #[error("second ClientHello with another server name")]
+    OtherName,
     /// An IP address, which no server name may be (RFC 6066, 3).
     #[error("server name that is an address")]
     Address,

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::limits::{HELLO_CHUNK, HELLO_TIMEOUT};
-use crate::testing::Stopped;
+use crate::testing::{Stopped, until};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -21,6 +21,29 @@ fn sealed(echo: u16, hosts: &str) -> String {
         &format!("protocol: tcp, port: {echo}"),
         &format!("protocol: tls, port: {echo}, hosts: [{hosts}]"),
     )
+}
+
+/// Records that are no handshake: a change of ciphers, early data, and the client giving up.
+const CHANGE: &[u8] = b"\x14\x03\x03\x00\x01\x01";
+const EARLY: &[u8] = b"\x17\x03\x03\x00\x05early";
+const ALERT: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
+
+/// A HelloRetryRequest, and what OpenSSL sends behind it.
+fn retry() -> Vec<u8> {
+    let random = "cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c";
+    let random = (0..32).map(|at| u8::from_str_radix(&random[2 * at..][..2], 16).unwrap());
+    let body: Vec<u8> = [3, 3]
+        .into_iter()
+        .chain(random)
+        .chain(*b"\0\x13\x01\0\0\x0c\0\x2b\0\x02\x03\x04\0\x33\0\x02\0\x18")
+        .collect();
+    let length = body.len() as u8;
+    [
+        &[22, 3, 3, 0, length + 4, 2, 0, 0, length],
+        &body[..],
+        CHANGE,
+    ]
+    .concat()
 }
 
 /// What a client says first that asks for `name`.
@@ -64,19 +87,28 @@ async fn whoever_asks_for_one_of_its_names_is_carried_unread() {
         let _echo = world.running("echo");
         let (mut client, serving) = knock(&world, &home, world.at(2, port)).await;
         let hello = hello(name);
-        // In two segments, with more behind it.
+        // In two segments, with early data behind it, and what is no TLS behind that.
         let (first, second) = hello.split_at(hello.len() / 2);
         client.write_all(first).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
-        client.write_all(&[second, b"more"].concat()).await.unwrap();
+        client
+            .write_all(&[second, CHANGE, EARLY, b"more"].concat())
+            .await
+            .unwrap();
         let (mut inside, _) = timeout(SOON, service.accept()).await.unwrap().unwrap();
-        let mut heard = vec![0; hello.len() + 4];
-        timeout(SOON, inside.read_exact(&mut heard))
+        let sent = [&hello[..], CHANGE, EARLY, b"more"].concat();
+        let mut heard = vec![0; sent.len()];
+        let (before, after) = heard.split_at_mut(sent.len() - 4);
+        timeout(SOON, inside.read_exact(before))
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(heard, [&hello[..], b"more"].concat());
         inside.write_all(b"answer").await.unwrap();
+        timeout(SOON, inside.read_exact(after))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(heard, sent);
         let mut answer = [0; 6];
         timeout(SOON, client.read_exact(&mut answer))
             .await
@@ -114,7 +146,7 @@ async fn whoever_asks_for_one_of_its_names_is_carried_unread() {
         );
         assert_eq!(
             (flows[2].bytes_sent, flows[2].bytes_received),
-            (hello.len() as u64 + 4, 6)
+            (sent.len() as u64, 6)
         );
     }
 }
@@ -312,4 +344,207 @@ async fn a_name_that_the_log_does_not_take_gets_nobody_in() {
             .await
             .is_err()
     );
+}
+
+/// A connection on which the service has asked for a second ClientHello.
+struct Again {
+    world: World,
+    client: TcpStream,
+    inside: TcpStream,
+    serving: JoinHandle<()>,
+}
+
+/// With `ahead` sent behind the first ClientHello, before the service has answered it, and `passes` of that let through.
+async fn again(ahead: &[u8], passes: usize) -> Again {
+    let (service, port) = listener().await;
+    let world = World::new(&sealed(port, "ledger.internal"));
+    let home = world.compartment(WorkloadKind::Agent, "agent");
+    let _echo = world.running("echo");
+    let (mut client, serving) = knock(&world, &home, world.at(2, port)).await;
+    let first = hello("echo");
+    client
+        .write_all(&[&first[..], ahead].concat())
+        .await
+        .unwrap();
+    let (mut inside, _) = timeout(SOON, service.accept()).await.unwrap().unwrap();
+    let mut heard = vec![0; first.len() + passes];
+    timeout(SOON, inside.read_exact(&mut heard))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(heard, [&first[..], &ahead[..passes]].concat());
+    // Nothing more goes on before the answer.
+    let mut byte = [0];
+    let more = timeout(Duration::from_millis(50), inside.peek(&mut byte)).await;
+    assert!(more.is_err(), "{more:?}");
+    // The kind and a part of the length, then the rest.
+    let retry = retry();
+    for piece in [&retry[..4], &retry[4..40], &retry[40..]] {
+        inside.write_all(piece).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut heard = vec![0; retry.len()];
+    match timeout(SOON, client.read_exact(&mut heard)).await.unwrap() {
+        Ok(_) => assert_eq!(heard, retry),
+        // What was sent ahead may have been refused already.
+        Err(_) => assert!(ahead.len() > passes),
+    }
+    Again {
+        world,
+        client,
+        inside,
+        serving,
+    }
+}
+
+#[tokio::test]
+async fn a_second_hello_of_the_same_name_passes_with_all_that_follows() {
+    for before in [&[][..], CHANGE, &[CHANGE, EARLY, EARLY].concat()] {
+        for late in [false, true] {
+            let second = hello("ECHO");
+            let sent = [before, &second, EARLY].concat();
+            let ahead = if late { before } else { &sent };
+            let mut again = again(ahead, before.len()).await;
+            if late {
+                for byte in &sent[before.len()..] {
+                    again.client.write_all(&[*byte]).await.unwrap();
+                }
+            }
+            let mut heard = vec![0; sent.len() - before.len()];
+            timeout(SOON, again.inside.read_exact(&mut heard))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(heard, sent[before.len()..]);
+            again.inside.write_all(b"end").await.unwrap();
+            again.inside.shutdown().await.unwrap();
+            again.client.shutdown().await.unwrap();
+            let mut rest = Vec::new();
+            timeout(SOON, again.client.read_to_end(&mut rest))
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(rest, b"end");
+            end(again.serving).await;
+            let close = again.world.flows().pop().unwrap();
+            assert_eq!(
+                (close.bytes_sent, close.bytes_received),
+                (
+                    (hello("echo").len() + sent.len()) as u64,
+                    (retry().len() + 3) as u64
+                )
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_hello_of_another_name_is_never_seen_by_the_service() {
+    let mut nameless = hello("echo");
+    let at = nameless.windows(4).position(|it| it == b"echo").unwrap();
+    nameless[at] = b'.';
+    for (second, reason) in [
+        // Another name of the same service: the server was told the first one.
+        (
+            hello("ledger.internal"),
+            "second ClientHello with another server name",
+        ),
+        (hello("web"), "second ClientHello with another server name"),
+        (hello("10.1.2.3"), "no server name"),
+        (nameless, "server name that is no host name"),
+        (
+            b"\x17\x03\x03\x50\x00".to_vec(),
+            "TLS record of an impossible length",
+        ),
+    ] {
+        for ahead in [true, false] {
+            let sent = if ahead { &second[..] } else { &[] };
+            let is_handshake = second[0] == 22;
+            if ahead && !is_handshake {
+                continue;
+            }
+            let mut again = again(sent, 0).await;
+            if !ahead {
+                again.client.write_all(&second).await.unwrap();
+            }
+            end(again.serving).await;
+            let mut rest = Vec::new();
+            let ended = timeout(SOON, again.inside.read_to_end(&mut rest))
+                .await
+                .unwrap();
+            assert!(ended.is_err() && rest.is_empty(), "{reason}: {rest:?}");
+            let denied = operations(&again.world).pop().unwrap();
+            assert_eq!(
+                (denied.outcome(), denied.reason),
+                (Outcome::Deny, format!("service echo speaks tls: {reason}"))
+            );
+            let close = again.world.flows().pop().unwrap();
+            assert_eq!(
+                (close.outcome(), close.reason.as_str()),
+                (Outcome::Deny, "refused by its second ClientHello")
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_gives_no_second_hello_is_not_waited_for() {
+    // It says that it gives up, and leaves.
+    let mut waiting = again(&[], 0).await;
+    waiting.client.write_all(ALERT).await.unwrap();
+    waiting.client.shutdown().await.unwrap();
+    let mut rest = Vec::new();
+    timeout(SOON, waiting.inside.read_to_end(&mut rest))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(rest, ALERT);
+    waiting.inside.shutdown().await.unwrap();
+    end(waiting.serving).await;
+    let close = waiting.world.flows().pop().unwrap();
+    assert_eq!(close.outcome(), Outcome::Allow);
+    // It breaks off in the middle of it.
+    let mut waiting = again(&[], 0).await;
+    waiting
+        .client
+        .write_all(&hello("echo")[..50])
+        .await
+        .unwrap();
+    waiting.client.shutdown().await.unwrap();
+    end(waiting.serving).await;
+    assert_eq!(
+        operations(&waiting.world).pop().unwrap().reason,
+        "ClientHello cut short"
+    );
+    // It says nothing more.
+    let waiting = again(&hello("echo")[..50], 0).await;
+    let (time, little) = (Stopped::now(), Duration::from_secs(5));
+    time.pass(HELLO_TIMEOUT - little).await;
+    assert!(!waiting.serving.is_finished());
+    time.pass(little).await;
+    until("it ends", || waiting.serving.is_finished()).await;
+    assert_eq!(
+        operations(&waiting.world).pop().unwrap().reason,
+        "ClientHello not complete in time"
+    );
+}
+
+#[tokio::test]
+async fn who_waits_for_an_answer_is_cut_when_policy_changes() {
+    for answered in [false, true] {
+        let (service, port) = listener().await;
+        let world = World::new(&sealed(port, "ledger.internal"));
+        let home = world.compartment(WorkloadKind::Agent, "agent");
+        let _echo = world.running("echo");
+        let (mut client, serving) = knock(&world, &home, world.at(2, port)).await;
+        client.write_all(&hello("ledger.internal")).await.unwrap();
+        let (mut inside, _) = timeout(SOON, service.accept()).await.unwrap().unwrap();
+        if answered {
+            inside.write_all(&retry()).await.unwrap();
+            timeout(SOON, client.read_u8()).await.unwrap().unwrap();
+        }
+        world.load(2, &sealed(port, "books.internal"));
+        end(serving).await;
+        assert_eq!(world.flows().pop().unwrap().outcome(), Outcome::Deny);
+    }
 }
