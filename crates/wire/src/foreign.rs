@@ -78,7 +78,13 @@ mod tests {
             (b"SSH-2.0-OpenSSH_9.2\r\n", Some(Spoken::Ssh)),
             (b"PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\n", Some(Spoken::Proxy)),
             (b"\r\n\r\n\0\r\nQUIT\n\x21", Some(Spoken::Proxy)),
-            (b"GET / HTTP/1.1\r\n", Some(Spoken::Http1)),
+            (b"PROXY TCP6 ::1 ::1 1 2\r\n", Some(Spoken::Proxy)),
+            (b"PROXY UNKNOWN\r\n", Some(Spoken::Proxy)),
+            (b"PROXY x\r\n", None),
+            (b"\x16\x03\x04\x02\x00", Some(Spoken::Tls)),
+            (b"\x16\x03\x05\x02\x00", None),
+            (b"\x17\x03\x03\x02\x00", None),
+            (b"SSH-1.99-x\r\n", Some(Spoken::Ssh)),
             (b"", None),
             (b"\x16\x03", None),
             (b"PRI * HTTP/1.1\r\n", None),
@@ -86,6 +92,12 @@ mod tests {
             (b"EHLO x\r\n", None),
         ] {
             assert_eq!(spoken(first), told, "{}", first.escape_ascii());
+        }
+        for method in [
+            "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE",
+        ] {
+            let first = format!("{method} / HTTP/1.1\r\n");
+            assert_eq!(spoken(first.as_bytes()), Some(Spoken::Http1), "{method}");
         }
     }
 }

@@ -134,6 +134,10 @@ async fn a_client_that_speaks_something_else_is_told_by_what_it_is() {
             "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n\r\n",
             "foreign PROXY : a PROXY header",
         ),
+        (
+            "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
+            "foreign : a PROXY header",
+        ),
         ("hello\r\n\r\n", "malformed hello: malformed request line"),
         (
             "hello\n",
