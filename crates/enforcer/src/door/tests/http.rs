@@ -319,6 +319,58 @@ async fn an_open_websocket_is_cut_when_its_operation_is_no_longer_allowed() {
     );
 }
 
+/// What was cut off on one side must not look finished on the other.
+#[tokio::test]
+async fn a_websocket_that_breaks_on_one_side_breaks_on_the_other() {
+    for who in ["client", "service", "nobody"] {
+        let (service, port) = listener().await;
+        let world = World::new(&estate(7, port).replace("[\"GET /ok\"]", "[\"WEBSOCKET /feed\"]"));
+        let home = world.compartment(WorkloadKind::Agent, "agent");
+        let _web = world.running("web");
+        let (mut client, serving) = knock(&world, &home, world.at(4, port)).await;
+        client.write_all(ASK.as_bytes()).await.unwrap();
+        let (mut inside, _) = service.accept().await.unwrap();
+        until(&mut inside, "\r\n\r\n").await;
+        inside.write_all(OPEN.as_bytes()).await.unwrap();
+        until(&mut client, "\r\n\r\n").await;
+        inside.write_all(b"frame").await.unwrap();
+        until(&mut client, "frame").await;
+        let reason = match who {
+            "client" => {
+                client.set_zero_linger().unwrap();
+                drop(client);
+                let cut = inside.read_u8().await.unwrap_err();
+                assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset);
+                "one side of the WebSocket broke off"
+            }
+            "service" => {
+                inside.set_zero_linger().unwrap();
+                drop(inside);
+                let cut = client.read_u8().await.unwrap_err();
+                assert_eq!(cut.kind(), std::io::ErrorKind::ConnectionReset);
+                "one side of the WebSocket broke off"
+            }
+            _ => {
+                client.write_all(b"last").await.unwrap();
+                client.shutdown().await.unwrap();
+                let mut rest = String::new();
+                inside.read_to_string(&mut rest).await.unwrap();
+                assert_eq!(rest, "last");
+                inside.write_all(b"word").await.unwrap();
+                inside.shutdown().await.unwrap();
+                client.read_to_string(&mut rest).await.unwrap();
+                assert_eq!(rest, "lastword");
+                "finished"
+            }
+        };
+        timeout(Duration::from_secs(20), serving)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(world.flows().pop().unwrap().reason, reason, "{who}");
+    }
+}
+
 #[tokio::test]
 async fn to_open_a_websocket_is_not_implied_by_reading_its_path() {
     let (service, port) = listener().await;
@@ -352,6 +404,10 @@ async fn a_client_that_speaks_another_protocol_is_recorded_as_such() {
         (
             "SSH-2.0-x\r\n",
             "service web speaks http, and its caller sent the banner of SSH",
+        ),
+        (
+            "PROXY UNKNOWN\r\n\r\n",
+            "service web speaks http, and its caller sent a PROXY header",
         ),
     ] {
         let world = World::new(&estate(7, 80));
