@@ -20,7 +20,8 @@ fn http(text: &str) -> Pattern {
 fn pattern() -> impl Strategy<Value = String> {
     let segment = prop_oneof![Just("a"), Just("b"), Just("*")];
     let tail = prop_oneof![4 => Just(""), 1 => Just("/"), 2 => Just("/**")];
-    let method = prop_oneof![2 => Just("GET"), 1 => Just("PUT"), 1 => Just("*")];
+    let method =
+        prop_oneof![2 => Just("GET"), 1 => Just("PUT"), 1 => Just("WEBSOCKET"), 1 => Just("*")];
     (method, proptest::collection::vec(segment, 1..3), tail).prop_map(|(method, segments, tail)| {
         let path: String = segments
             .iter()

@@ -76,7 +76,8 @@ struct Plain {
 
 fn pattern() -> impl Strategy<Value = String> {
     let segment = || prop_oneof![3 => Just("a"), 2 => Just("b"), 2 => Just("*"), 1 => Just("{x}")];
-    let method = prop_oneof![3 => Just("GET"), 2 => Just("POST"), 1 => Just("*")];
+    let method =
+        prop_oneof![3 => Just("GET"), 2 => Just("POST"), 1 => Just("WEBSOCKET"), 1 => Just("*")];
     let end = prop_oneof![3 => Just(""), 1 => Just("/"), 1 => Just("/**")];
     (method, prop::collection::vec(segment(), 0..=2), end).prop_map(|(method, segments, end)| {
         let mut path: String = segments
@@ -227,7 +228,11 @@ impl Reference<'_> {
             let listed = wall.texts.iter().any(|text| match (http, text.as_str()) {
                 (false, text) => text == "connect",
                 (true, "connect") => false,
-                (true, text) => text_matches(text, method, path),
+                // To forbid any method is to forbid WebSockets; to let any method in is not to let them in.
+                (true, text) => {
+                    text_matches(text, method, path)
+                        || !wall.only && text_matches(text, "ANY", path)
+                }
             });
             let asks = match wall.asks {
                 false => true,
@@ -250,7 +255,11 @@ impl Reference<'_> {
 fn text_matches(text: &str, method: &str, path: &[&str]) -> bool {
     let (wanted, rule) = text.split_once(' ').unwrap();
     let rule: Vec<&str> = rule[1..].split('/').collect();
-    (wanted == "*" || wanted == method) && segments_match(&rule, path)
+    let takes = match wanted {
+        "*" => method != "WEBSOCKET",
+        wanted => wanted == method,
+    };
+    takes && segments_match(&rule, path)
 }
 
 fn segments_match(rule: &[&str], path: &[&str]) -> bool {
@@ -458,7 +467,8 @@ fn operations() -> Vec<(&'static str, String)> {
             .collect();
         paths.extend(last.iter().flat_map(|p| [p.clone(), format!("{p}/")]));
     }
-    let all = ["GET", "POST", "PUT"].map(|method| paths.iter().map(move |p| (method, p.clone())));
+    let all = ["GET", "POST", "PUT", "WEBSOCKET"]
+        .map(|method| paths.iter().map(move |p| (method, p.clone())));
     all.into_iter().flatten().collect()
 }
 

@@ -109,7 +109,8 @@ mod tests {
     fn pattern() -> impl Strategy<Value = String> {
         let segment = prop_oneof![2 => Just("a"), 1 => Just("b"), 2 => Just("*")];
         let tail = prop_oneof![2 => Just(""), 1 => Just("/"), 2 => Just("/**")];
-        let method = prop_oneof![2 => Just("GET"), 1 => Just("PUT"), 2 => Just("*")];
+        let method =
+            prop_oneof![2 => Just("GET"), 1 => Just("PUT"), 1 => Just("WEBSOCKET"), 2 => Just("*")];
         (method, prop::collection::vec(segment, 0..3), tail).prop_map(|(method, segments, tail)| {
             let path: String = segments.iter().map(|it| format!("/{it}")).collect();
             match (path.as_str(), tail) {
@@ -138,7 +139,7 @@ mod tests {
                     .flat_map(|path| [path.clone(), format!("{path}/")]),
             );
         }
-        ["GET", "PUT", "HEAD"]
+        ["GET", "PUT", "HEAD", "WEBSOCKET"]
             .iter()
             .flat_map(|method| all.iter().map(move |it| http(&format!("{method} {it}"))))
             .collect()

@@ -59,7 +59,7 @@ pub fn meet(snapshot: &Snapshot, from: &str, to: &str) -> Reason {
     snapshot.may_meet(from, to, now()).reason()
 }
 
-/// Every request of three methods to a path of up to three of three segments, with and without a slash at the end.
+/// Every request of three methods, and every WebSocket, to a path of up to three of three segments, with and without a slash at the end.
 pub fn universe() -> Vec<String> {
     let mut paths = vec![String::new()];
     let mut all = vec!["/".to_owned()];
@@ -74,7 +74,7 @@ pub fn universe() -> Vec<String> {
                 .flat_map(|path| [path.clone(), format!("{path}/")]),
         );
     }
-    ["GET", "PUT", "HEAD"]
+    ["GET", "PUT", "HEAD", "WEBSOCKET"]
         .iter()
         .flat_map(|method| all.iter().map(move |path| format!("{method} {path}")))
         .collect()
