@@ -383,3 +383,6 @@ impl<'a> Web<'a> {
         any.then_some(edge)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@
 mod common;
 
 use common::*;
-use jiff::Timestamp;
 use proptest::prelude::*;
 use ringfence_model::operation::{Concrete, Pattern};
 use ringfence_model::path::Allowances;
@@ -76,7 +75,8 @@ struct Side {
 fn pattern() -> impl Strategy<Value = String> {
     let segment = prop_oneof![2 => Just("a"), 1 => Just("b"), 2 => Just("*")];
     let tail = prop_oneof![3 => Just(""), 1 => Just("/"), 2 => Just("/**")];
-    let method = prop_oneof![2 => Just("GET"), 1 => Just("PUT"), 1 => Just("*")];
+    let method =
+        prop_oneof![2 => Just("GET"), 1 => Just("PUT"), 1 => Just("WEBSOCKET"), 1 => Just("*")];
     (method, prop::collection::vec(segment, 0..3), tail).prop_map(|(method, segments, tail)| {
         let path: String = segments.iter().map(|it| format!("/{it}")).collect();
         match (path.as_str(), tail) {
@@ -513,9 +513,98 @@ fn beyond_the_bound_of_sets_it_is_said_that_nothing_is_known() {
     assert!(!changes(&new, &new).iter().any(unknown));
 }
 
+/// To open a WebSocket is told by its own name, in both directions, and `*` says nothing of it.
 #[test]
-fn too_many_pairs_of_soft_policies_are_counted_and_not_forgotten() {
-    let old = compile(ESTATE);
-    let diff = Diff::new(&old, &old, Timestamp::now());
-    assert_eq!((diff.pairs(), diff.left_out()), (1, 0));
+fn websockets_are_operations_of_their_own() {
+    let any = with("GET /a/*", "'* /**'");
+    let both = with("GET /a/*", "'* /**', 'WEBSOCKET /a/*'");
+    let found = of(&any, &both);
+    assert_eq!(rows(&found), ["opened a → s : WEBSOCKET /a/*"]);
+    assert_eq!(found[0].example.as_deref(), Some("WEBSOCKET /a/x"));
+    assert!(found[0].certain);
+    assert_eq!(rows(&of(&both, &any)), ["closed a → s : WEBSOCKET /a/*"]);
+    let instead = with("GET /a/*", "WEBSOCKET /a/*");
+    assert_eq!(
+        rows(&of(ESTATE, &instead)),
+        ["opened a → s : WEBSOCKET /a/*", "closed a → s : GET /a/*"]
+    );
+    let wall = |text: &str| {
+        format!(
+            "{both}---\nkind: Guardrail\nmetadata: {{name: g}}\nspec: {{owner: x, reason: y, from: ['*'], to: [s], {text}}}\n"
+        )
+    };
+    for (text, told) in [
+        (
+            "deny: ['* /a/b']",
+            &["closed a → s : * /a/b", "closed a → s : WEBSOCKET /a/b"][..],
+        ),
+        ("deny: ['GET /a/b']", &["closed a → s : GET /a/b"]),
+        (
+            "deny: ['WEBSOCKET /**']",
+            &["closed a → s : WEBSOCKET /a/*"],
+        ),
+        // What it does not list is forbidden.
+        ("only: ['* /**']", &["closed a → s : WEBSOCKET /a/*"]),
+        ("only: ['WEBSOCKET /**']", &["closed a → s : * /**"]),
+    ] {
+        assert_eq!(rows(&of(&both, &wall(text))), told, "{text}");
+    }
+}
+
+#[test]
+fn a_difference_in_so_many_pieces_is_told_and_in_one_more_may_be_wider() {
+    for (count, whole) in [(1_024, true), (1_025, false)] {
+        let listed: Vec<String> = (0..count).map(|n| format!("'GET /p{n}'")).collect();
+        let wide = with("GET /a/*", "GET /**");
+        let walled = format!(
+            "{wide}---\nkind: Guardrail\nmetadata: {{name: g}}\nspec: {{owner: x, reason: y, from: ['*'], to: [s], deny: [{}]}}\n",
+            listed.join(", ")
+        );
+        let found = of(&walled, &wide);
+        let count_of = |effect| found.iter().filter(|it| it.effect == effect).count();
+        assert_eq!(count_of(Effect::Opened), 1_024);
+        assert_eq!(count_of(Effect::Unknown), usize::from(!whole));
+        assert_eq!(found.len(), 1_024 + usize::from(!whole));
+    }
+}
+
+/// Each segment has two spellings.
+#[test]
+fn so_many_spellings_are_told_apart_and_with_more_it_may_be_wider() {
+    for (segments, told) in [(6, true), (7, false)] {
+        let path =
+            |colon: &str| -> String { (0..segments).map(|n| format!("/x{colon}{n}")).collect() };
+        let rule = format!("'GET {}', 'GET /**'", path("%3A"));
+        let open = with("GET /a/*", &rule);
+        let walled = format!(
+            "{open}---\nkind: Guardrail\nmetadata: {{name: g}}\nspec: {{owner: x, reason: y, from: ['*'], to: [s], deny: ['GET {}']}}\n",
+            path(":")
+        );
+        let found = of(&walled, &open);
+        let unknown = found.iter().any(|it| it.effect == Effect::Unknown);
+        assert_eq!(unknown, !told, "{:?}", rows(&found));
+        let opened = found.iter().filter(|it| it.effect == Effect::Opened);
+        assert_eq!(opened.count(), if told { 64 } else { 0 });
+    }
+}
+
+#[test]
+fn so_many_pairs_of_soft_policies_are_looked_at_and_those_beyond_are_counted() {
+    let soft = |agents: usize, services: usize| {
+        let mut text = vec!["kind: Agent\nmetadata: {name: none}\n".to_owned()];
+        text.extend((0..services).map(|n| {
+            format!("kind: Service\nmetadata: {{name: s{n}}}\nspec: {{protocol: tcp, port: 80}}\n")
+        }));
+        for n in 0..agents {
+            text.push(format!("kind: Agent\nmetadata: {{name: a{n}}}\n"));
+            text.push(format!("kind: Policy\nmetadata: {{name: p{n}}}\nspec: {{agent: a{n}, mode: learn, until: 2026-06-20, initiate: []}}\n"));
+        }
+        compile(&text.join("---\n"))
+    };
+    let (none, one, all) = (soft(0, 0), soft(1, 1), soft(1_000, 1_000));
+    let diff = Diff::new(&none, &all, now());
+    assert_eq!((diff.pairs(), diff.left_out()), (1_000_000, 0));
+    // One of the old side, which the new one has too, leaves room for one less of those.
+    let diff = Diff::new(&one, &all, now());
+    assert_eq!((diff.pairs(), diff.left_out()), (999_999, 1));
 }

@@ -10,8 +10,16 @@ use proptest::prelude::*;
 use ringfence_policy::{Reached, Snapshot, TestReport, Web};
 
 const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
-const OPERATIONS: [&str; 5] = ["GET /x", "GET /*", "PUT /x", "GET /y/**", "* /y/z"];
-const REQUESTS: [&str; 8] = [
+const OPERATIONS: [&str; 7] = [
+    "GET /x",
+    "GET /*",
+    "PUT /x",
+    "GET /y/**",
+    "* /y/z",
+    "WEBSOCKET /x",
+    "WEBSOCKET /y/*",
+];
+const REQUESTS: [&str; 10] = [
     "GET /x",
     "PUT /x",
     "GET /q",
@@ -20,6 +28,8 @@ const REQUESTS: [&str; 8] = [
     "PUT /y/z",
     "GET /y/q",
     "GET /y/z/q",
+    "WEBSOCKET /x",
+    "WEBSOCKET /y/z",
 ];
 
 /// Initiator, receiver, operation, and whether a condition stands beside it.
@@ -91,7 +101,7 @@ fn distances(edges: &BTreeMap<(usize, usize), (bool, bool)>, plain: bool) -> [Op
 }
 
 fn rules() -> impl Strategy<Value = Vec<Rule>> {
-    let rule = (0usize..6, 0usize..6, 0usize..5, prop::bool::weighted(0.3));
+    let rule = (0usize..6, 0usize..6, 0usize..7, prop::bool::weighted(0.3));
     prop::collection::vec(rule, 0..24)
 }
 
@@ -102,7 +112,7 @@ proptest! {
     fn reach_is_what_decisions_let_be_reached_step_by_step(
         initiate in rules(),
         receive in rules(),
-        wall in prop::option::of(0usize..5),
+        wall in prop::option::of(0usize..7),
         hops in prop::option::of(1u32..4),
     ) {
         // The same edges agreed by both ends, and some by one alone.
@@ -255,4 +265,74 @@ fn rings_and_soft_policies_are_walked_to_their_end() {
     let later = at("2026-06-21T00:00:00Z");
     let mut web = Web::new(&soft, later);
     assert_eq!(names(web.spread(from, None)), ["1 b", "2 c"]);
+}
+
+const SOCKET: &str = "kind: Agent\nmetadata: {name: a}\n---\nkind: Agent\nmetadata: {name: b}\nspec: {serves: {protocol: http, port: 80}}\n---\nkind: Service\nmetadata: {name: c}\nspec: {protocol: tcp, port: 81}\n---\nkind: Policy\nmetadata: {name: a}\nspec: {agent: a, initiate: [{agent: b, operations: [OURS]}]}\n---\nkind: Policy\nmetadata: {name: b}\nspec: {agent: b, receive: [{agent: a, operations: [THEIRS]}], initiate: [{service: c, operations: [connect]}]}\n";
+
+/// What opens WebSockets reaches, and what does not name them does not reach by them.
+#[test]
+fn a_websocket_is_a_way_where_both_ends_name_it() {
+    let wall = "---\nkind: Guardrail\nmetadata: {name: g}\nspec: {owner: o, reason: r, from: ['*'], to: ['*'], ";
+    for (ours, theirs, guard, example) in [
+        ("WEBSOCKET /x", "WEBSOCKET /**", "", Some("WEBSOCKET /x")),
+        ("WEBSOCKET /x", "'* /**'", "", None),
+        ("'* /**'", "WEBSOCKET /x", "", None),
+        ("GET /x", "WEBSOCKET /x", "", None),
+        ("WEBSOCKET /x", "WEBSOCKET /x", "deny: ['* /x']}", None),
+        (
+            "WEBSOCKET /x",
+            "WEBSOCKET /x",
+            "deny: ['GET /x']}",
+            Some("WEBSOCKET /x"),
+        ),
+        (
+            "WEBSOCKET /x",
+            "WEBSOCKET /x",
+            "only: ['* /**', connect]}",
+            None,
+        ),
+        (
+            "WEBSOCKET /x",
+            "WEBSOCKET /x",
+            "only: ['WEBSOCKET /*', connect]}",
+            Some("WEBSOCKET /x"),
+        ),
+    ] {
+        let mut text = SOCKET.replace("OURS", ours).replace("THEIRS", theirs);
+        if !guard.is_empty() {
+            text += &format!("{wall}{guard}\n");
+        }
+        let snapshot = compile(&text);
+        let mut web = Web::new(&snapshot, now());
+        let [a, b, c] = ["a", "b", "c"].map(|name| snapshot.find(name).unwrap());
+        let edge = web.edge(a, b).cloned();
+        let told = edge.as_ref().and_then(|it| it.example.as_deref());
+        assert_eq!(told, example, "{ours} {theirs} {guard}");
+        assert_eq!(edge.is_some(), example.is_some(), "{ours} {theirs} {guard}");
+        let hops = web.spread(a, None).iter().map(|it| it.hops).max();
+        assert_eq!(hops, example.map(|_| 2), "{ours} {theirs} {guard}");
+        assert!(web.edge(b, c).is_some());
+        // And a test of reach says the same.
+        let claims = format!("{text}---\n{}", claim("{from: a, unreachable: c}"));
+        assert_eq!(
+            try_compile(&estate(&claims)).is_ok(),
+            example.is_none(),
+            "{ours} {theirs} {guard}"
+        );
+    }
+}
+
+/// At most so many operations between two are named.
+#[test]
+fn so_many_operations_are_named_and_no_further_one() {
+    for count in [64, 65] {
+        let rules: Vec<String> = (0..count).map(|n| format!("GET /p{n}")).collect();
+        let rules = rules.join(", ");
+        let snapshot = compile(&SOCKET.replace("OURS", &rules).replace("THEIRS", "'* /**'"));
+        let mut web = Web::new(&snapshot, now());
+        let [a, b] = ["a", "b"].map(|name| snapshot.find(name).unwrap());
+        let edge = web.edge(a, b).unwrap();
+        assert!(edge.certain && edge.operations.contains(&"GET /p63".to_owned()));
+        assert_eq!(edge.operations.len(), 64);
+    }
 }

@@ -276,3 +276,57 @@ fn what_does_not_load_or_is_not_said_is_an_error_of_its_own() {
         stderr(&output)
     );
 }
+
+/// People are shown so many rows; programs get all.
+#[test]
+fn a_thousand_rows_are_shown_and_those_beyond_are_counted() {
+    let old = estate(ESTATE);
+    for (count, more) in [(999, ""), (1_000, "1 more; -o json tells all\n")] {
+        let rules: Vec<String> = (0..count).map(|n| format!("\"GET /p{n}\"")).collect();
+        let text = ESTATE.replace("\"GET /books/*\"", &rules.join(", "));
+        let new = estate(&text.replace("team-a", "team-b"));
+        let output = diff(old.path(), new.path(), &[]);
+        let said = stdout(&output);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        let rows = said.lines().filter(|it| it.contains(" → library : "));
+        assert_eq!(rows.count(), 1_000);
+        let end = format!("team-a → team-b\n\n{more}{count} opened, 1 closed, 1 note\n");
+        assert!(said.ends_with(&end), "{}", &said[said.len() - 200..]);
+        let output = diff(old.path(), new.path(), &["-o", "markdown"]);
+        let said = stdout(&output);
+        assert_eq!(
+            said.ends_with("\n1 more: `ringfence policy diff -o json` tells all.\n"),
+            !more.is_empty()
+        );
+        let rows = said.lines().filter(|it| it.contains(" → library"));
+        assert_eq!(rows.count(), 1_000);
+        let output = diff(old.path(), new.path(), &["-o", "json"]);
+        assert_eq!(lines(&output).len(), count + 2);
+    }
+}
+
+#[test]
+fn a_websocket_is_told_as_what_it_is() {
+    let old = estate(&ESTATE.replace("GET /books/*", "* /**"));
+    let new = estate(&ESTATE.replace("\"GET /books/*\"", "\"* /**\", \"WEBSOCKET /feed\""));
+    let output = diff(old.path(), new.path(), &["--fail-on", "widened"]);
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!(
+        stdout(&output),
+        "opened     assistant → library : WEBSOCKET /feed\n             such as WEBSOCKET /feed\n\n1 opened\n"
+    );
+    let output = diff(new.path(), old.path(), &["-o", "json"]);
+    let rows = lines(&output);
+    assert_eq!(
+        (
+            &rows[0]["effect"],
+            &rows[0]["operation"],
+            &rows[0]["example"]
+        ),
+        (
+            &"closed".into(),
+            &"WEBSOCKET /feed".into(),
+            &"WEBSOCKET /feed".into()
+        )
+    );
+}

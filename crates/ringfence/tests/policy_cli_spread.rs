@@ -358,3 +358,132 @@ fn the_picture_of_the_manual_is_of_the_example() {
         "draw it again: ringfence policy reach --config examples/office --from assistant -o svg > docs/pictures/reach.svg"
     );
 }
+
+#[test]
+fn a_websocket_is_a_way_and_a_test_of_reach_sees_it() {
+    let socket = |rule: &str| {
+        let text = ESTATE.replace("\"POST /plans\"", rule);
+        let text = text.replace("[\"POST /**\"]", "[\"* /**\", \"WEBSOCKET /live/*\"]");
+        let claim = test("{ from: assistant, unreachable: ledger }");
+        (estate(&text), estate(&format!("{text}{claim}")))
+    };
+    let (root, claimed) = socket("\"WEBSOCKET /live/*\"");
+    let found = out(&policy(
+        "reach",
+        &root,
+        &["--from", "assistant", "-o", "json"],
+    ));
+    let row: Value = serde_json::from_str(
+        found
+            .lines()
+            .find(|it| it.contains("\"to\":\"planner\",\"toKind\""))
+            .unwrap(),
+    )
+    .unwrap();
+    assert_eq!(row["path"][0]["example"], "WEBSOCKET /live/x");
+    let output = policy("test", &claimed, &[]);
+    assert_eq!(output.status.code(), Some(3));
+    let said = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(
+        said.contains("assistant → planner : WEBSOCKET /live/x (estate.yaml:"),
+        "{said}"
+    );
+    // It is named by the initiator alone, or stands where the receiver names another one.
+    let (root, claimed) = socket("\"WEBSOCKET /other\"");
+    let found = out(&policy("reach", &root, &["--from", "assistant"]));
+    assert!(
+        found.ends_with("assistant reaches 1 of 4 others\n"),
+        "{found}"
+    );
+    assert!(policy("test", &claimed, &[]).status.success());
+}
+
+fn reached(count: usize) -> TempDir {
+    let mut text = ESTATE.split("---\n").next().unwrap().to_owned();
+    let mut entries = Vec::new();
+    for n in 0..count {
+        text += &format!(
+            "---\napiVersion: ringfence.dev/v1alpha1\nkind: Service\nmetadata: {{ name: s{n} }}\nspec: {{ protocol: tcp, port: 80 }}\n"
+        );
+        entries.push(format!("{{ service: s{n}, operations: [connect] }}"));
+    }
+    estate(&format!(
+        "{text}---\napiVersion: ringfence.dev/v1alpha1\nkind: Policy\nmetadata: {{ name: p }}\nspec: {{ agent: assistant, initiate: [{}] }}\n",
+        entries.join(", ")
+    ))
+}
+
+#[test]
+fn a_picture_shows_so_many_workloads_and_is_refused_with_one_more() {
+    for (others, drawn) in [(399, true), (400, false)] {
+        let root = reached(others);
+        for arguments in [&["-o", "svg"][..], &["--from", "assistant", "-o", "svg"]] {
+            let output = policy("reach", &root, arguments);
+            assert_eq!(output.status.success(), drawn, "{}", stderr(&output));
+            let said = stderr(&output);
+            assert_eq!(
+                said.contains("a picture of 401 workloads can be read by nobody; 400 is the most"),
+                !drawn,
+                "{said}"
+            );
+            assert_eq!(
+                stdout(&output).matches("class=\"box\"").count(),
+                if drawn { 400 } else { 0 }
+            );
+        }
+        // What is not for looking at has no bound.
+        let output = policy("reach", &root, &["--from", "assistant", "-o", "json"]);
+        assert_eq!(lines(&output).len(), others);
+    }
+}
+
+#[test]
+fn so_many_links_beside_the_shortest_ways_are_drawn_and_with_one_more_none() {
+    const AGENTS: usize = 16;
+    for (more, drawn) in [(false, true), (true, false)] {
+        let mut text = ESTATE.split("---\n").next().unwrap().to_owned();
+        let names = |numbers: Vec<usize>| -> String {
+            let entry = |n| format!("{{ agent: b{n}, operations: [connect] }}");
+            numbers
+                .into_iter()
+                .map(entry)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let policy_of = |name: &str, initiate: String, receive: String| {
+            format!(
+                "---\napiVersion: ringfence.dev/v1alpha1\nkind: Policy\nmetadata: {{ name: {name} }}\nspec: {{ agent: {name}, initiate: [{initiate}], receive: [{receive}] }}\n"
+            )
+        };
+        text += &policy_of("assistant", names((0..AGENTS).collect()), String::new());
+        for n in 0..AGENTS {
+            text += &format!(
+                "---\napiVersion: ringfence.dev/v1alpha1\nkind: Agent\nmetadata: {{ name: b{n} }}\nspec: {{ serves: {{ protocol: tcp, port: 80 }} }}\n"
+            );
+            // Each to all after it, 120 pairs, and one back.
+            let back = more && n == 1;
+            let to = (n + 1..AGENTS).chain(back.then_some(0)).collect();
+            let from = names((0..n).chain((more && n == 0).then_some(1)).collect());
+            let from = format!("{{ agent: assistant, operations: [connect] }}, {from}");
+            text += &policy_of(
+                &format!("b{n}"),
+                names(to),
+                from.trim_end_matches(", ").to_owned(),
+            );
+        }
+        let output = policy(
+            "reach",
+            &estate(&text),
+            &["--from", "assistant", "-o", "svg"],
+        );
+        let picture = out(&output);
+        let asides = picture.matches("<path class=\"way aside\" d=\"M").count();
+        // One of them, where there are any, is the sample in the legend.
+        let (wanted, words) = match drawn {
+            true => (121, ">another way<"),
+            false => (1, ">121 links of other ways: not drawn<"),
+        };
+        assert_eq!(asides, wanted);
+        assert!(picture.contains(words));
+    }
+}
