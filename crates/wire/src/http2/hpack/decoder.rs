@@ -53,10 +53,20 @@ impl Decoder {
         let mut begun = false;
         while let Some(&first) = block.first() {
             match first {
+                // One byte can name four kilobytes: what is not kept is not looked at either.
+                0x81..0xff if list.excess().is_some() => {
+                    let known = self.table.len();
+                    let is_one = |byte: &u8| (0x81..0xff).contains(byte);
+                    let run = block.iter().position(|byte| !is_one(byte));
+                    let (run, rest) = block.split_at(run.unwrap_or(block.len()));
+                    if run.iter().any(|byte| usize::from(byte & 0x7f) > known) {
+                        return Err(Unsound::Index);
+                    }
+                    block = rest;
+                }
                 0x80.. => {
                     let index = number(&mut block, 7)?;
                     let (name, value) = self.table.get(index).ok_or(Unsound::Index)?;
-                    // One byte can name four kilobytes: what is not kept is not copied either.
                     if list.excess().is_none() {
                         list.stage(name);
                         let name = list.staged();

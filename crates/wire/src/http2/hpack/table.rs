@@ -102,6 +102,11 @@ impl Table {
         }
     }
 
+    /// The highest index that stands for something.
+    pub(super) fn len(&self) -> usize {
+        STATIC.len() + self.entries.len()
+    }
+
     /// Name and value at `index`.
     pub(super) fn get(&self, index: usize) -> Option<(&[u8], &[u8])> {
         if let Some((name, value)) = STATIC.get(index.checked_sub(1)?) {
