@@ -15,8 +15,9 @@ use crate::guests::Guests;
 use crate::inbound::Pool;
 use crate::limits::{
     ARRIVING, BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT,
-    SAID_BYTES, SAID_TEXTS, TURNS_PER_COMPARTMENT,
+    HELD_PER_COMPARTMENT, SAID_BYTES, SAID_TEXTS, TURNS_PER_COMPARTMENT,
 };
+use crate::memory::Memory;
 use crate::node::Node;
 use crate::rate::Rate;
 use crate::record::{Record, Ruling, Subject, bounded};
@@ -50,6 +51,8 @@ pub(crate) struct Compartment {
     pub(crate) flows: Flows,
     /// Bodies of its requests that are held for a decision.
     pub(crate) body_slots: Arc<Slots>,
+    /// What its requests may take beyond what each of its connections may hold by itself.
+    pub(crate) memory: Arc<Memory>,
     /// Places for connections that came to its doors and are not judged yet.
     pub(crate) arriving: Arc<Semaphore>,
     /// What its connections and flows run in.
@@ -85,6 +88,7 @@ impl Compartment {
             flow_guests: Guests::default(),
             flows: Flows::default(),
             body_slots: Slots::new(BODIES_PER_COMPARTMENT),
+            memory: Memory::new(HELD_PER_COMPARTMENT),
             arriving: Arc::new(Semaphore::new(ARRIVING)),
             turns: Turns::new(TURNS_PER_COMPARTMENT),
             dns_slots: Slots::new(DNS_TCP_CONNECTIONS),

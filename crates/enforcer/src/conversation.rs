@@ -1,7 +1,7 @@
 //! What the relays of HTTP ask of a connection: the same steps as everywhere, for each request.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ringfence_model::flow::Kind;
@@ -16,6 +16,7 @@ use crate::http::{Asked, Ended, Gate, Read, Refusal};
 use crate::http2;
 use crate::inforce::Stands;
 use crate::judge::Admitted;
+use crate::memory::Memory;
 use crate::record::Ruling;
 use crate::relay::{End, relay_begun};
 use crate::request::{self, Decided, UnderWay};
@@ -69,6 +70,10 @@ impl<'c> Conversation<'c> {
                 let generation = snapshot.generation();
                 let stands = Stands { count, generation };
                 let under_way = under_way.stands_under(stands, admitted.recheck);
+                let Some(under_way) = under_way.borrow(&connection.home().memory) else {
+                    self.refuse(&operation(), self.no_memory(), Cause::Limit);
+                    return Err(Refusal::Unavailable);
+                };
                 (under_way.hold(held_before), admitted)
             }
             Ok(Decided::BodyFirst) => {
@@ -110,6 +115,16 @@ impl<'c> Conversation<'c> {
             Ok(()) => Ok(under_way),
             Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
         }
+    }
+
+    /// Why something is refused that would have to be kept.
+    fn no_memory(&self) -> String {
+        let home = self.connection.home();
+        format!(
+            "{} has requests under way that hold {} bytes already",
+            home.instance,
+            home.memory.limit()
+        )
     }
 
     /// Records what was refused before it could be decided.
@@ -296,5 +311,13 @@ impl http2::Gate for Conversation<'_> {
 
     fn over_bound(&self, what: &str, reason: &str) {
         self.refuse(what, reason.to_owned(), Cause::Limit);
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        &self.connection.home().memory
+    }
+
+    fn out_of_memory(&self, what: &str) {
+        self.refuse(what, self.no_memory(), Cause::Limit);
     }
 }

@@ -4,7 +4,7 @@
 //! calls it, so nothing that ships has it.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use ringfence_model::operation::WEBSOCKET;
@@ -16,6 +16,8 @@ use tokio::net::TcpStream;
 
 use crate::http::{self, Asked, Ended, Gate, Read, Refusal, Said};
 use crate::http2;
+use crate::limits::HELD_PER_COMPARTMENT;
+use crate::memory::Memory;
 use crate::whole::Whole;
 
 /// What became of one request.
@@ -44,6 +46,7 @@ where
 {
     let diary = Diary {
         dial,
+        memory: Memory::new(HELD_PER_COMPARTMENT),
         judged: Mutex::default(),
     };
     let ended = http::relay(client, &diary).await.to_string();
@@ -61,6 +64,7 @@ where
 {
     let diary = Diary {
         dial,
+        memory: Memory::new(HELD_PER_COMPARTMENT),
         judged: Mutex::default(),
     };
     let ended = http2::relay(client, &diary).await.to_string();
@@ -73,6 +77,7 @@ where
 
 struct Diary<D> {
     dial: D,
+    memory: Arc<Memory>,
     judged: Mutex<Vec<Judged>>,
 }
 
@@ -207,6 +212,14 @@ where
     }
 
     fn over_bound(&self, _what: &str, _reason: &str) {
+        Diary::note(self, Judged::Refused);
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    fn out_of_memory(&self, _what: &str) {
         Diary::note(self, Judged::Refused);
     }
 }

@@ -41,6 +41,7 @@ mod limits;
 mod link;
 mod live;
 mod loads;
+mod memory;
 mod meters;
 mod node;
 mod quarantine;

@@ -107,6 +107,11 @@ pub(crate) const DNS_TCP_IDLE: Duration = Duration::from_secs(10);
 /// Bodies of one compartment that are held because a decision rests on them, each at most twice its bound. One more
 /// request of that kind is refused.
 pub(crate) const BODIES_PER_COMPARTMENT: usize = 128;
+
+/// Bytes that requests of one compartment take beyond what each of its connections may hold by itself: what conditions may
+/// ask about again, what waits for a service, windows of connections of HTTP/2 above 65,535 bytes.
+pub(crate) const HELD_PER_COMPARTMENT: usize = 64 * 1024 * 1024;
+
 /// DNS connections over TCP of one compartment at once. Over it: reset and recorded.
 pub(crate) const DNS_TCP_CONNECTIONS: usize = 32;
 

@@ -1,5 +1,7 @@
 //! A request, as policy is asked about it: when it arrives, and again while it is under way.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use ringfence_model::{CanonicalPath, GrpcCall};
 use ringfence_policy::{Body, Moment, Operation, Recheck, Request, Seen, Snapshot};
@@ -7,6 +9,7 @@ use ringfence_policy::{Body, Moment, Operation, Recheck, Request, Seen, Snapshot
 use crate::http::{Asked, Said};
 use crate::inforce::Stands;
 use crate::judge::{self, Admitted, Denied, Pair};
+use crate::memory::{Loan, Memory};
 use crate::slots::Slot;
 
 /// A request that was let through, as far as it takes to decide it again.
@@ -18,6 +21,8 @@ pub(crate) struct UnderWay {
     kept: Option<Box<Kept>>,
     /// For the body in it, as long as that is held.
     place: Option<Slot>,
+    /// For the rest of it.
+    loan: Option<Loan>,
     /// Where the decision does not depend on time.
     stands: Option<Stands>,
 }
@@ -83,6 +88,7 @@ pub(crate) fn decide(
         recheck,
         kept,
         place: None,
+        loan: None,
         stands: None,
     };
     if !snapshot.reads_request(pair.from, pair.to) {
@@ -168,6 +174,14 @@ impl UnderWay {
         self
     }
 
+    /// Takes of `memory` what it keeps; `None` where so much is not left.
+    pub(crate) fn borrow(mut self, memory: &Arc<Memory>) -> Option<Self> {
+        if let Some(kept) = &self.kept {
+            self.loan = Some(memory.lend(kept.bytes())?);
+        }
+        Some(self)
+    }
+
     /// When to ask again, as far as that was known when it was let through.
     pub(crate) fn recheck(&self) -> Recheck {
         self.recheck
@@ -208,6 +222,17 @@ pub(crate) fn in_words(operation: Operation<'_>) -> String {
 }
 
 impl Kept {
+    /// How much memory it takes, without a body, which has its place.
+    fn bytes(&self) -> usize {
+        let field = |(name, value): &(String, Box<[u8]>)| name.len() + value.len();
+        let query = self.query.as_ref().map_or(0, |query| query.len());
+        size_of::<Self>()
+            + self.authority.len()
+            + query
+            + self.fields.len() * size_of::<(String, Box<[u8]>)>()
+            + self.fields.iter().map(field).sum::<usize>()
+    }
+
     fn of(asked: &Asked<'_>) -> Self {
         let field = |field: &ringfence_wire::http1::Field<'_>| {
             (field.name.to_owned(), Box::from(field.value))

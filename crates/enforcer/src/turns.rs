@@ -5,7 +5,7 @@
 //! compartment has a few places in the runtime's queue ([`TURNS_PER_COMPARTMENT`](crate::limits::TURNS_PER_COMPARTMENT)).
 //! Its connections take them in the order in which they became ready; the rest wait in a queue of the compartment's own,
 //! which costs nobody else anything. How long one turn may be is bounded where the work is done: `relay.rs`,
-//! `http/pump.rs`, `http/session.rs`.
+//! `http/pump.rs`, `http/session.rs`, `http2/turn.rs`.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};

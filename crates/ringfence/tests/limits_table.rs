@@ -254,6 +254,7 @@ fn of_file(file: &Path, code: &str) -> Vec<Constant> {
 enum Value {
     Number(u128),
     Milliseconds(u128),
+    Microseconds(u128),
     /// Options of a mount, or numbers in a row of which the last is the largest.
     Text(String),
 }
@@ -264,6 +265,7 @@ impl Value {
         match self {
             Self::Number(number) => vec![spellings(*number)],
             Self::Milliseconds(time) => vec![times(*time)],
+            Self::Microseconds(time) => vec![vec![format!("{time} µs")]],
             Self::Text(text) if text.contains('=') => {
                 (text.split(',').filter_map(|option| option.split_once('=')))
                     .filter(|(name, _)| matches!(*name, "size" | "nr_inodes"))
@@ -385,6 +387,9 @@ fn evaluate(expression: &str, at: &Constant, all: &[Constant]) -> Option<Value> 
             };
             return Some(Value::Milliseconds(count * unit));
         }
+    }
+    if let Some((_, count)) = text.split_once("Duration::from_micros(") {
+        return Some(Value::Microseconds(count.strip_suffix(')')?.parse().ok()?));
     }
     if let Some((_, rest)) = text.split_once("Timespec { tv_sec: ") {
         let Value::Number(seconds) = evaluate(rest.split(',').next()?, at, all)? else {

@@ -17,19 +17,21 @@ use super::recent::How;
 use super::session::Session;
 use super::side::within;
 use super::stream::{Early, End, Head, Phase, Place, Stream, Way};
+use super::turn::Turn;
 use crate::http::{EARLY_MAX, Said, first_line};
+use crate::memory::Loan;
 
 impl<G: Gate> Session<'_, G> {
     /// Reads as long as there is something to read and room for what comes of it; whether there was.
     pub(super) fn read_client(
         &mut self,
         cx: &mut Context<'_>,
-        work: &mut usize,
+        turn: &mut Turn,
     ) -> Result<bool, Ended> {
         let mut moved = false;
         while !self.deaf {
-            moved |= self.take_client(work).map_err(Ended::Violation)?;
-            if *work == 0 || self.is_clogged() {
+            moved |= self.take_client(turn).map_err(Ended::Violation)?;
+            if turn.is_over() || self.is_clogged() {
                 return Ok(moved);
             }
             let begins = self.client.inbound.is_empty();
@@ -44,7 +46,7 @@ impl<G: Gate> Session<'_, G> {
                     if begins {
                         self.client.heard = self.now;
                     }
-                    *work = work.saturating_sub(count / 1024);
+                    turn.spend(count / 1024);
                 }
                 Poll::Ready(Ok(0)) if self.streams.is_empty() => {
                     // What waits to be written is written first.
@@ -64,10 +66,10 @@ impl<G: Gate> Session<'_, G> {
     }
 
     /// Handles the whole frames that have come; whether there were any.
-    fn take_client(&mut self, work: &mut usize) -> Result<bool, Violation> {
+    fn take_client(&mut self, turn: &mut Turn) -> Result<bool, Violation> {
         let inbound = std::mem::take(&mut self.client.inbound);
         let mut taken = 0;
-        let result = self.take_frames(inbound.unread(), &mut taken, work);
+        let result = self.take_frames(inbound.unread(), &mut taken, turn);
         self.client.inbound = inbound;
         self.client.inbound.consume(taken);
         if taken > 0 {
@@ -80,7 +82,7 @@ impl<G: Gate> Session<'_, G> {
         &mut self,
         bytes: &[u8],
         taken: &mut usize,
-        work: &mut usize,
+        turn: &mut Turn,
     ) -> Result<(), Violation> {
         if self.preface < PREFACE.len() {
             let due = PREFACE.get(self.preface..).unwrap_or_default();
@@ -92,14 +94,15 @@ impl<G: Gate> Session<'_, G> {
             self.preface += here;
             *taken = here;
         }
-        while *work > 0 && !self.is_clogged() {
+        while !turn.is_over() && !self.is_clogged() {
             let rest = bytes.get(*taken..).unwrap_or_default();
             let Some((frame, length)) = read_frame(rest)? else {
                 return Ok(());
             };
             *taken += length;
-            *work = work.saturating_sub(weight(&frame));
+            let weight = weight(&frame);
             self.client_frame(frame)?;
+            turn.spend(weight);
         }
         Ok(())
     }
@@ -274,11 +277,21 @@ impl<G: Gate> Session<'_, G> {
             self.ended_here.remember(id, How::ByUs);
             return self.resets_one_more();
         }
-        self.arrives(id, end)
+        let loan = match self.has_room() {
+            true => None,
+            false => Some(self.gate.memory().lend(self.list.memory())),
+        };
+        if let Some(None) = loan {
+            self.gate.out_of_memory("stream");
+            self.client.reset(id, ErrorCode::RefusedStream);
+            self.ended_here.remember(id, How::ByUs);
+            return self.resets_one_more();
+        }
+        self.arrives(id, end, loan.flatten())
     }
 
-    /// A stream begins, with what is in the list.
-    fn arrives(&mut self, id: u32, ended: bool) -> Result<(), Violation> {
+    /// A stream begins, with what is in the list. `loan` is for keeping that, where the service has no room.
+    fn arrives(&mut self, id: u32, ended: bool, loan: Option<Loan>) -> Result<(), Violation> {
         let arrived = Instant::now();
         let mut held = None;
         self.fields.clear();
@@ -309,6 +322,7 @@ impl<G: Gate> Session<'_, G> {
                 let early = Early {
                     list: std::mem::take(&mut self.list),
                     held,
+                    loan,
                     what,
                     since: self.now,
                 };
@@ -326,15 +340,15 @@ impl<G: Gate> Session<'_, G> {
                 path,
                 outline,
             } => {
-                if self.has_room() {
+                if let Some(loan) = loan {
+                    let phase = self.postpone(permit, path, outline, arrived, loan);
+                    let place = self.enter(id, phase, outline, ended);
+                    self.wait(place);
+                } else {
                     let trailers = !self.gate.saw_fields(&permit);
                     let place = self.enter(id, Phase::Open { permit }, outline, ended);
                     self.admitted(place, trailers);
                     self.send_head(place, arrived);
-                } else {
-                    let phase = self.postpone(permit, path, outline, arrived);
-                    let place = self.enter(id, phase, outline, ended);
-                    self.wait(place);
                 }
             }
         }
@@ -348,12 +362,14 @@ impl<G: Gate> Session<'_, G> {
         path: CanonicalPath,
         outline: Outline,
         arrived: Instant,
+        loan: Loan,
     ) -> Phase<G::Permit, G::Place> {
         let head = Head {
             list: std::mem::take(&mut self.list),
             path,
             expect_continue: outline.expect_continue,
             arrived,
+            loan,
         };
         Phase::Waiting {
             permit,
@@ -436,7 +452,12 @@ impl<G: Gate> Session<'_, G> {
         let mut block = Vec::new();
         trailers.write(&mut block);
         let goes_on = stream.trailers && !trailers.is_empty();
-        stream.there.end = End::Due(goes_on.then(|| block.into()));
+        let (trailers, waits) = (goes_on.then(|| block.into()), stream.up == 0);
+        if !stream.there.ends_with(trailers, waits, self.gate.memory()) {
+            self.gate.out_of_memory("trailers");
+            self.reset_both(place, ErrorCode::EnhanceYourCalm, ErrorCode::Cancel);
+            return self.resets_one_more();
+        }
         stream.touched = self.now;
         self.moves_on(place);
         Ok(())
@@ -538,6 +559,7 @@ impl<G: Gate> Session<'_, G> {
             } => {
                 // A list in use takes the place of the one that was kept.
                 std::mem::swap(&mut self.list, &mut early.list);
+                let loan = early.loan.take();
                 stream.touched = self.now;
                 stream.there.window = self.service.stream_window();
                 if self.has_room() {
@@ -548,7 +570,12 @@ impl<G: Gate> Session<'_, G> {
                     self.admitted(place, trailers);
                     self.send_head(place, arrived);
                 } else {
-                    let phase = self.postpone(permit, path, outline, arrived);
+                    let loan = loan.or_else(|| self.gate.memory().lend(self.list.memory()));
+                    let Some(loan) = loan else {
+                        self.gate.out_of_memory("stream");
+                        return self.answer(place, 503);
+                    };
+                    let phase = self.postpone(permit, path, outline, arrived, loan);
                     if let Some(stream) = self.streams.get_mut(place) {
                         stream.phase = phase;
                     }

@@ -51,7 +51,7 @@ where
             Some(block) => to.headers(number, &block, true),
             None => to.data(number, &[], true),
         };
-        way.end = End::Sent;
+        way.ended();
     }
     moved
 }
@@ -244,6 +244,7 @@ impl<G: Gate> Session<'_, G> {
                         path,
                         expect_continue,
                         arrived,
+                        loan: _given_back,
                     } = *head;
                     let (gate, out) = (self.gate, &mut self.fields);
                     let written = read_request(&mut list, false).and_then(|request| {

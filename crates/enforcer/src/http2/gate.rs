@@ -3,11 +3,13 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use ringfence_wire::http2::Violation;
 
 use crate::http;
 use crate::http::{Asked, Refusal};
+use crate::memory::Memory;
 
 /// The connection's side of the relay: decides, records, dials. The relay itself knows no policy and no log.
 ///
@@ -57,6 +59,12 @@ pub(crate) trait Gate: http::Gate {
 
     /// Records a stream over a bound, of which nothing was decided.
     fn over_bound(&self, what: &str, reason: &str);
+
+    /// What the caller's requests may take beyond what each of its connections may hold by itself.
+    fn memory(&self) -> &Arc<Memory>;
+
+    /// Records that there was none left of it for `what`.
+    fn out_of_memory(&self, what: &str);
 }
 
 /// Why a relay ended; [`fmt::Display`] is the reason for the close record.

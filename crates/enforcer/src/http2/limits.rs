@@ -8,17 +8,21 @@ pub(crate) const STREAMS: usize = 128;
 /// Bytes of one direction of one stream that may be on their way to us: what is held of it at most.
 pub(crate) const STREAM_WINDOW: u32 = 65_535;
 
-/// Bytes of one direction of all streams of a connection that may be on their way to us.
+/// Bytes of one direction of all streams of a connection that may be on their way to us, where the compartment has the
+/// memory for it; 65,535, with which every connection begins, where it has not.
 pub(crate) const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Bytes waiting to be written to one side beyond which no more data is put behind them.
 pub(crate) const OUT_SOFT: usize = 64 * 1024;
 
 /// Bytes waiting to be written to either side beyond which nothing is read that could add to them.
-pub(crate) const OUT_HARD: usize = 256 * 1024;
+pub(crate) const OUT_HARD: usize = 128 * 1024;
 
 /// Frames handled, a KiB counting as one, before others get their turn.
 pub(crate) const FRAMES_PER_TURN: usize = 256;
+
+/// How long a turn may be, however little was handled in it.
+pub(crate) const TURN_TIME: Duration = Duration::from_micros(100);
 
 /// What a frame with a part of a header block counts in a turn: there is a decision behind it, and a record. So does every
 /// 64 bytes of it, which can stand for as many fields.

@@ -10,7 +10,8 @@
 //!
 //! Reading order: `gate.rs` (the contract), `session.rs` (the life of a connection), `client.rs` and `service.rs` (the
 //! frames of either side), `judge.rs` (from a header list to a permit), `stream.rs` (one stream), `flow.rs` (bodies and
-//! windows), `side.rs` (one connection), `answer.rs` (what we say ourselves), `budget.rs` (floods), `limits.rs`.
+//! windows), `side.rs` (one connection), `answer.rs` (what we say ourselves), `budget.rs` (floods), `turn.rs`
+//! (others' turns), `limits.rs`.
 //! `docs/http2.md` says the same for users.
 
 mod answer;
@@ -27,6 +28,7 @@ mod side;
 mod stream;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn;
 
 pub(crate) use gate::{Ended, Gate};
 pub(crate) use session::relay;

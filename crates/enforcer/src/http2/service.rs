@@ -20,6 +20,7 @@ use super::recent::How;
 use super::session::Session;
 use super::side::{Side, within};
 use super::stream::{End, Phase, Place};
+use super::turn::Turn;
 use crate::http::INTERIM_MAX;
 
 /// The connection to the service. It belongs to one client alone.
@@ -91,13 +92,13 @@ impl<G: Gate> Session<'_, G> {
     }
 
     /// Goes on with the dial, or reads; whether anything was done.
-    pub(super) fn poll_service(&mut self, cx: &mut Context<'_>, work: &mut usize) -> bool {
+    pub(super) fn poll_service(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> bool {
         match &mut self.service {
             Service::Absent => false,
             Service::Dialling { dial, .. } => match dial.as_mut().poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(Ok(io)) => {
-                    let mut side = Box::new(Side::new(io));
+                    let mut side = Box::new(Side::new(io, self.gate.memory()));
                     side.preface();
                     side.greet(&[
                         (setting::ENABLE_PUSH, 0),
@@ -119,7 +120,7 @@ impl<G: Gate> Session<'_, G> {
                     true
                 }
             },
-            Service::Open { .. } => match self.read_service(cx, work) {
+            Service::Open { .. } => match self.read_service(cx, turn) {
                 Ok(moved) => moved,
                 Err(fault) => {
                     self.service_failed(fault, 502);
@@ -150,11 +151,11 @@ impl<G: Gate> Session<'_, G> {
         }
     }
 
-    fn read_service(&mut self, cx: &mut Context<'_>, work: &mut usize) -> Result<bool, Fault> {
+    fn read_service(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<bool, Fault> {
         let mut moved = false;
         loop {
-            moved |= self.take_service(work)?;
-            if *work == 0 || self.is_clogged() {
+            moved |= self.take_service(turn)?;
+            if turn.is_over() || self.is_clogged() {
                 return Ok(moved);
             }
             let Service::Open { side, .. } = &mut self.service else {
@@ -168,21 +169,21 @@ impl<G: Gate> Session<'_, G> {
                     if begins {
                         side.heard = self.now;
                     }
-                    *work = work.saturating_sub(count / 1024);
+                    turn.spend(count / 1024);
                 }
                 Poll::Ready(Ok(_) | Err(_)) => return Err(Fault::Ended),
             }
         }
     }
 
-    fn take_service(&mut self, work: &mut usize) -> Result<bool, Violation> {
+    fn take_service(&mut self, turn: &mut Turn) -> Result<bool, Violation> {
         let Service::Open { side, .. } = &mut self.service else {
             return Ok(false);
         };
         let inbound = std::mem::take(&mut side.inbound);
         let mut taken = 0;
         let mut result = Ok(());
-        while *work > 0 && !self.is_clogged() {
+        while !turn.is_over() && !self.is_clogged() {
             let rest = inbound.unread().get(taken..).unwrap_or_default();
             let frame = match read_frame(rest) {
                 Ok(Some((frame, length))) => {
@@ -195,8 +196,9 @@ impl<G: Gate> Session<'_, G> {
                     break;
                 }
             };
-            *work = work.saturating_sub(weight(&frame));
+            let weight = weight(&frame);
             result = self.service_frame(frame);
+            turn.spend(weight);
             if result.is_err() {
                 break;
             }
@@ -428,7 +430,12 @@ impl<G: Gate> Session<'_, G> {
         }
         let mut block = Vec::new();
         trailers.write(&mut block);
-        stream.back.end = End::Due((!trailers.is_empty()).then(|| block.into()));
+        let trailers = (!trailers.is_empty()).then(|| block.into());
+        if !stream.back.ends_with(trailers, false, self.gate.memory()) {
+            self.gate.out_of_memory("trailers");
+            self.reset_both(place, ErrorCode::Internal, ErrorCode::Cancel);
+            return Ok(());
+        }
         self.pump_one(place);
         Ok(())
     }

@@ -14,13 +14,12 @@ use tokio::time::{sleep, timeout};
 
 use super::budget::Budget;
 use super::gate::{Ended, Gate};
-use super::limits::{
-    FRAMES_PER_TURN, RESETS_AT_ONCE, RESETS_PER_SECOND, STREAM_WINDOW, STREAMS, Timeouts,
-};
+use super::limits::{RESETS_AT_ONCE, RESETS_PER_SECOND, STREAM_WINDOW, STREAMS, Timeouts};
 use super::recent::Recent;
 use super::service::Service;
 use super::side::Side;
 use super::stream::{Phase, Place, Streams};
+use super::turn::Turn;
 use crate::whole::Whole;
 
 /// Serves the streams of `client` until one side is done. Says why it ended.
@@ -111,7 +110,7 @@ enum Pause {
 
 impl<'g, G: Gate> Session<'g, G> {
     fn new(client: TcpStream, gate: &'g G, timeouts: Timeouts) -> Self {
-        let mut client = Side::new(Whole::from(client));
+        let mut client = Side::new(Whole::from(client), gate.memory());
         client.greet(&[
             (setting::MAX_CONCURRENT_STREAMS, STREAMS as u32),
             (setting::INITIAL_WINDOW_SIZE, STREAM_WINDOW),
@@ -195,17 +194,17 @@ impl<'g, G: Gate> Session<'g, G> {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
         self.now = Instant::now();
-        let mut work = FRAMES_PER_TURN;
+        let mut turn = Turn::new(self.now);
         loop {
-            match self.turn(cx, &mut work) {
+            match self.everything(cx, &mut turn) {
                 Err(ended) => return Poll::Ready(ended),
                 Ok(false) => break,
-                Ok(true) if work == 0 => {
-                    // There may be more; others first.
-                    cx.waker().wake_by_ref();
-                    break;
-                }
-                Ok(true) => {}
+                Ok(true) => turn.look(),
+            }
+            if turn.is_over() {
+                // There may be more; others first.
+                cx.waker().wake_by_ref();
+                break;
             }
         }
         let idle = self.now.saturating_duration_since(self.client.heard) >= self.timeouts.tick;
@@ -217,9 +216,9 @@ impl<'g, G: Gate> Session<'g, G> {
     }
 
     /// Everything once; whether anything was done.
-    fn turn(&mut self, cx: &mut Context<'_>, work: &mut usize) -> Result<bool, Ended> {
-        let mut moved = self.read_client(cx, work)?;
-        moved |= self.poll_service(cx, work);
+    fn everything(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Result<bool, Ended> {
+        let mut moved = self.read_client(cx, turn)?;
+        moved |= self.poll_service(cx, turn);
         if self.backlog {
             self.pump();
         }
@@ -368,11 +367,30 @@ impl<'g, G: Gate> Session<'g, G> {
         .await?;
         self.client.io.shutdown().await?;
         loop {
-            let here = self.client.inbound.unread().len();
-            self.client.inbound.consume(here);
-            if self.client.inbound.fill(&mut self.client.io).await? == 0 {
-                return Ok(());
+            // Who floods goes on doing so.
+            let mut turn = Turn::new(Instant::now());
+            while !turn.is_over() {
+                let here = self.client.inbound.unread().len();
+                self.client.inbound.consume(here);
+                match self.client.inbound.fill(&mut self.client.io).await? {
+                    0 => return Ok(()),
+                    count => turn.spend(1 + count / 1024),
+                }
             }
+            others_first().await;
         }
     }
+}
+
+/// Gives others their turn.
+async fn others_first() {
+    let mut had = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut had, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }

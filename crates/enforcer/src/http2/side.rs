@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ use super::limits::{
     CONNECTION_WINDOW, IDLE_FRAMES_AT_ONCE, IDLE_FRAMES_PER_SECOND, OUT_HARD, OUT_SOFT,
 };
 use crate::http::Buffer;
+use crate::memory::{Loan, Memory};
 
 /// Bytes of a buffer that is kept for the next write.
 const KEPT: usize = 2 * OUT_SOFT;
@@ -44,6 +46,9 @@ pub(super) struct Side<S> {
     pub(super) streams: usize,
     /// Bytes of data that it may still send on the whole connection.
     room: i64,
+    /// Where that may be more than a connection begins with, for the rest.
+    wide: Option<Loan>,
+    memory: Arc<Memory>,
     /// Of those it has sent, how many were taken on and not given back to it.
     owed: u32,
     /// Frames that do nothing.
@@ -57,7 +62,8 @@ pub(super) struct Side<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
-    pub(super) fn new(io: S) -> Self {
+    /// `memory`: see [`super::gate::Gate::memory`].
+    pub(super) fn new(io: S, memory: &Arc<Memory>) -> Self {
         Self {
             io,
             inbound: Buffer::default(),
@@ -69,7 +75,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
             window: i64::from(INITIAL_WINDOW),
             stream_window: i64::from(INITIAL_WINDOW),
             streams: usize::MAX,
-            room: i64::from(CONNECTION_WINDOW),
+            room: i64::from(INITIAL_WINDOW),
+            wide: None,
+            memory: Arc::clone(memory),
             owed: 0,
             idle_frames: Budget::new(IDLE_FRAMES_AT_ONCE, IDLE_FRAMES_PER_SECOND),
             out: Vec::new(),
@@ -79,10 +87,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
         }
     }
 
-    /// Puts our settings in line, and the window of the connection.
+    /// Puts our settings in line.
     pub(super) fn greet(&mut self, settings: &[(u16, u32)]) {
         frame::write_settings(settings, &mut self.out);
-        write_window(0, CONNECTION_WINDOW - INITIAL_WINDOW, &mut self.out);
     }
 
     /// Takes a SETTINGS frame, and acknowledges it. Gives by how much the windows of its streams change.
@@ -114,16 +121,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Side<S> {
     /// It has sent data that takes `weight` of the window.
     pub(super) fn take(&mut self, weight: u32) -> Result<(), Violation> {
         self.room -= i64::from(weight);
+        if self.room < i64::from(INITIAL_WINDOW / 2) {
+            self.widen();
+        }
         match self.room {
             0.. => Ok(()),
             _ => Err(Violation::WindowExceeded),
         }
     }
 
+    /// Opens the window of the connection as far as it may be, once it is of use, and there is memory for it.
+    fn widen(&mut self) {
+        const MORE: u32 = CONNECTION_WINDOW - INITIAL_WINDOW;
+        if self.wide.is_none() && self.room >= 0 {
+            self.wide = self.memory.lend_spare(MORE as usize);
+            if self.wide.is_some() {
+                write_window(0, MORE, &mut self.out);
+                self.room += i64::from(MORE);
+            }
+        }
+    }
+
     /// `count` bytes of what it has sent are held no longer.
     pub(super) fn give_back(&mut self, count: u32) {
         self.owed += count;
-        if self.owed >= CONNECTION_WINDOW / 2 {
+        let window = match self.wide {
+            Some(_) => CONNECTION_WINDOW,
+            None => INITIAL_WINDOW,
+        };
+        if self.owed >= window / 2 {
             write_window(0, self.owed, &mut self.out);
             self.room += i64::from(self.owed);
             self.owed = 0;

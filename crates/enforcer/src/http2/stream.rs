@@ -1,11 +1,13 @@
 //! One stream, and all of a connection.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use ringfence_model::CanonicalPath;
 use ringfence_wire::http2::{HeaderList, Violation};
 
 use super::limits::{STREAM_WINDOW, STREAMS};
+use crate::memory::{Loan, Memory};
 
 /// One stream, between its first header block and its end on both sides.
 pub(super) struct Stream<P, L> {
@@ -46,6 +48,8 @@ pub(super) enum Phase<P, L> {
 pub(super) struct Early<L> {
     pub(super) list: HeaderList,
     pub(super) held: Option<L>,
+    /// For the list, where it may have to wait for the service.
+    pub(super) loan: Option<Loan>,
     /// For the record, if it is never decided.
     pub(super) what: String,
     pub(super) since: Instant,
@@ -57,6 +61,8 @@ pub(super) struct Head {
     pub(super) path: CanonicalPath,
     pub(super) expect_continue: bool,
     pub(super) arrived: Instant,
+    /// For the list.
+    pub(super) loan: Loan,
 }
 
 impl<P, L> Phase<P, L> {
@@ -83,6 +89,8 @@ pub(super) struct Way {
     /// Of what is queued, how much was given back to the writer before: it was read early.
     prepaid: u32,
     pub(super) end: End,
+    /// For trailers that wait behind what is queued.
+    loan: Option<Loan>,
     /// What is left of the announced length.
     pub(super) left: Option<u64>,
 }
@@ -98,6 +106,9 @@ pub(super) enum End {
     Sent,
 }
 
+/// Bytes of a queue that were taken and are in front of others still, before they are taken out.
+const COMPACT_FROM: usize = STREAM_WINDOW as usize / 2;
+
 impl Way {
     pub(super) fn new(window: i64, left: Option<u64>) -> Self {
         Self {
@@ -108,6 +119,7 @@ impl Way {
             done: 0,
             prepaid: 0,
             end: End::Open,
+            loan: None,
             left,
         }
     }
@@ -145,11 +157,21 @@ impl Way {
         if self.done >= self.queue.len() {
             self.queue = Vec::new();
             self.done = 0;
+        } else if self.done >= COMPACT_FROM {
+            // A reader that is slow all the time lets it never be empty.
+            self.queue.drain(..self.done);
+            self.done = 0;
         }
         let count = count as u32;
         let paid = self.prepaid.min(count);
         self.prepaid -= paid;
         count - paid
+    }
+
+    /// Bytes of memory that its queue takes.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        self.queue.capacity()
     }
 
     /// How much of what is queued counts against the writer.
@@ -160,6 +182,32 @@ impl Way {
     /// Whether something waits for its reader.
     pub(super) fn is_pending(&self) -> bool {
         !self.queued().is_empty() || matches!(self.end, End::Due(_))
+    }
+
+    /// Its writer has ended, with `trailers`, or none. Where they are kept in `memory`, because something is before them or
+    /// `waits` says so, and it has no room for them, that is `false`.
+    pub(super) fn ends_with(
+        &mut self,
+        trailers: Option<Box<[u8]>>,
+        waits: bool,
+        memory: &Arc<Memory>,
+    ) -> bool {
+        if let Some(block) = &trailers
+            && (waits || !self.queued().is_empty())
+        {
+            self.loan = memory.lend(block.len());
+            if self.loan.is_none() {
+                return false;
+            }
+        }
+        self.end = End::Due(trailers);
+        true
+    }
+
+    /// Its reader has the end, behind which nothing is kept.
+    pub(super) fn ended(&mut self) {
+        self.end = End::Sent;
+        self.loan = None;
     }
 
     /// Counts `count` bytes of data, the last if `end`; whether they are as many as were announced.

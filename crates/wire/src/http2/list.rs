@@ -56,6 +56,11 @@ impl HeaderList {
         self.excess = None;
     }
 
+    /// Bytes of memory that it takes, with what it has room for.
+    pub fn memory(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
     /// Names and values in the order in which they came, unchecked.
     pub fn pairs(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.raw().map(|raw| (raw.name, raw.value))

@@ -467,3 +467,26 @@ async fn bodies_that_decisions_wait_for_are_bounded() {
         .unwrap();
     assert_eq!(stage.ask(&whole).await.0, 200);
 }
+
+/// Who has thousands of requests under way does not make the node keep the heads of all of them.
+#[tokio::test]
+async fn what_conditions_may_ask_about_again_is_kept_while_there_is_memory_for_it() {
+    let stage = Stage::new(
+        &web(r#"{ allow: "GET /host", when: 'request.host == "web"' }"#),
+        "",
+    )
+    .await;
+    let memory = &stage.home.memory;
+    let asked = get("/host", &format!("x-a: {}\r\n", "y".repeat(1000)));
+    assert_eq!(stage.ask(&asked).await.0, 200);
+    let all_but_little = memory.lend(crate::limits::HELD_PER_COMPARTMENT - 1000);
+    assert!(all_but_little.is_some(), "something was not given back");
+    let (status, flow) = stage.ask(&asked).await;
+    assert_eq!((status, flow.outcome()), (503, Outcome::Deny));
+    let reason = "has requests under way that hold 67108864 bytes already";
+    assert!(flow.reason.contains(reason), "{}", flow.reason);
+    // A short one is kept.
+    assert_eq!(stage.ask(&get("/host", "")).await.0, 200);
+    drop(all_but_little);
+    assert_eq!(stage.ask(&asked).await.0, 200);
+}

@@ -2,7 +2,7 @@
 
 use super::super::gate::Ended;
 use super::super::limits::{STREAMS, Timeouts};
-use super::harness::{GOAWAY, QUICK, Scene, block, call, request};
+use super::harness::{GOAWAY, PING, QUICK, Scene, block, call, frame, request};
 
 #[tokio::test]
 async fn a_reset_goes_through_and_costs_nobody_else() {
@@ -87,7 +87,9 @@ async fn nobody_at_the_other_end_is_said_to_be_so() {
 
 #[tokio::test]
 async fn a_service_that_speaks_something_else_gets_nothing_of_the_client() {
-    for answer in ["HTTP/1.1 400 Bad Request\r\n\r\n", ""] {
+    // Another protocol, nothing at all, and frames in front of the one that has to come first.
+    let ping = frame(PING, 0, 0, &[0; 8]);
+    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"", &ping] {
         let mut scene = Scene::within(QUICK, false, true).await;
         scene.client.greet(&[]).await;
         scene.client.begins(1, "POST", "/").await;
@@ -100,7 +102,7 @@ async fn a_service_that_speaks_something_else_gets_nothing_of_the_client() {
         let late = request("POST", "/smuggled", &[]);
         scene.client.headers(3, &late, true).await;
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        service.bytes(answer.as_bytes()).await;
+        service.bytes(answer).await;
         let said = scene.client.next().await;
         let status = if answer.is_empty() { 504 } else { 502 };
         assert!(said.contains(&format!(":status={status}")), "{said}");

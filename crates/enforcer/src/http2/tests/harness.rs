@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use ringfence_model::path::Allowances;
@@ -12,7 +14,7 @@ use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http2::hpack::{Decoder, Encoder};
 use ringfence_wire::http2::{HeaderList, PREFACE, Violation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -21,12 +23,17 @@ use super::super::gate::{Ended, Gate};
 use super::super::limits::Timeouts;
 use super::super::session::relay_within;
 use crate::http::{self, Asked, Refusal, Said};
+use crate::limits::HELD_PER_COMPARTMENT;
+use crate::memory::Memory;
 use crate::whole::Whole;
 
 /// How long a test waits for what must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 /// How long a test waits for what must not happen.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(200);
+
+/// Longer than a turn.
+pub(crate) const LONG: Duration = Duration::from_millis(2);
 
 /// Waits that a test can sit out.
 pub(super) const QUICK: Timeouts = Timeouts {
@@ -56,7 +63,7 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// Allows every path but those under `/forbidden`, and what was revoked; asks for the body under `/judged`, and there
+/// Allows every path but those under `/forbidden`, and what was revoked, and takes [`LONG`] over `/forbidden/long`; asks for the body under `/judged`, and there
 /// forbids all that hold `evil`; looks at fields under `/seen`. As a service of gRPC it allows `a.Svc/Do` and `a.Svc/Stream`.
 pub(crate) struct Diary {
     service: Option<SocketAddr>,
@@ -64,9 +71,25 @@ pub(crate) struct Diary {
     entries: Mutex<Vec<String>>,
     /// Paths that may not go on; all of the connection where `*` is among them.
     revoked: watch::Sender<BTreeSet<String>>,
+    memory: Arc<Memory>,
 }
 
 impl Diary {
+    fn new(service: Option<SocketAddr>, grpc: bool, memory: usize) -> Arc<Self> {
+        Arc::new(Self {
+            service,
+            grpc,
+            entries: Mutex::default(),
+            revoked: watch::Sender::default(),
+            memory: Memory::new(memory),
+        })
+    }
+
+    /// Bytes of the account that are lent.
+    pub(crate) fn lent(&self) -> usize {
+        self.memory.lent()
+    }
+
     fn note(&self, entry: String) {
         self.entries.lock().unwrap().push(entry);
     }
@@ -89,6 +112,9 @@ impl Diary {
             None => format!("{} {}", asked.method, asked.path.as_str()),
         };
         let path = asked.path.as_str();
+        if path == "/forbidden/long" {
+            std::thread::sleep(LONG);
+        }
         let judged = path.starts_with("/judged");
         let (word, answer) = match (path, asked.body) {
             (_, Said::Unread) if judged => ("ask", Err(Refusal::BodyFirst)),
@@ -246,6 +272,14 @@ impl Gate for Diary {
 
     fn over_bound(&self, what: &str, reason: &str) {
         self.note(format!("over {what}: {reason}"));
+    }
+
+    fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    fn out_of_memory(&self, what: &str) {
+        self.note(format!("no memory for {what}"));
     }
 }
 
@@ -514,29 +548,45 @@ impl Scene {
         Self::within(Timeouts::STANDARD, true, true).await
     }
 
-    /// A relay that nobody runs yet, and its client. There is no service.
-    pub(crate) async fn apart() -> (impl Future<Output = Ended>, Peer) {
-        let gate = Arc::new(Diary {
-            service: None,
-            grpc: false,
-            entries: Mutex::default(),
-            revoked: watch::Sender::default(),
-        });
-        let (client, inner) = pair().await;
-        let relay = async move { relay_within(inner, &*gate, Timeouts::STANDARD).await };
-        (relay, Peer::new(client))
+    /// A relay that nobody runs yet, its client, and its service, whose sockets hold little.
+    pub(crate) async fn apart() -> Apart<impl Future<Output = Ended>> {
+        Self::apart_with(8192).await
+    }
+
+    /// The same, with sockets that hold about so many bytes.
+    pub(crate) async fn apart_with(buffers: u32) -> Apart<impl Future<Output = Ended>> {
+        let listener = sized(buffers).listen(1).unwrap();
+        let service = listener.local_addr().unwrap();
+        let gate = Diary::new(Some(service), false, HELD_PER_COMPARTMENT);
+        let door = sized(buffers).listen(1).unwrap();
+        let client = sized(buffers)
+            .connect(door.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (inner, _) = door.accept().await.unwrap();
+        let own = Arc::clone(&gate);
+        Apart {
+            relay: Box::pin(async move { relay_within(inner, &*own, Timeouts::STANDARD).await }),
+            client: Peer::new(client),
+            gate,
+            listener,
+        }
+    }
+
+    /// With so many bytes for all that its requests take beyond what a connection may hold by itself.
+    pub(crate) async fn with_memory(bytes: usize) -> Self {
+        Self::of(Timeouts::STANDARD, false, true, bytes).await
     }
 
     /// `there`: a service listens; otherwise the dial hangs.
     pub(super) async fn within(timeouts: Timeouts, grpc: bool, there: bool) -> Self {
+        Self::of(timeouts, grpc, there, HELD_PER_COMPARTMENT).await
+    }
+
+    async fn of(timeouts: Timeouts, grpc: bool, there: bool, memory: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let gate = Arc::new(Diary {
-            service: there.then_some(address),
-            grpc,
-            entries: Mutex::default(),
-            revoked: watch::Sender::default(),
-        });
+        let gate = Diary::new(there.then_some(address), grpc, memory);
         let (client, inner) = pair().await;
         let for_relay = Arc::clone(&gate);
         let relay = tokio::spawn(async move { relay_within(inner, &*for_relay, timeouts).await });
@@ -612,6 +662,74 @@ impl Scene {
         self.client.io.shutdown().await.unwrap();
         self.ended().await
     }
+}
+
+/// A relay that has a turn when a test says so.
+pub(crate) struct Apart<R> {
+    relay: Pin<Box<R>>,
+    pub(crate) client: Peer,
+    pub(crate) gate: Arc<Diary>,
+    listener: TcpListener,
+}
+
+impl<R: Future<Output = Ended>> Apart<R> {
+    /// Gives it one turn.
+    pub(crate) fn turn(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(self.relay.as_mut().poll(&mut cx).is_pending());
+    }
+
+    /// Gives it turns until it has ended, and says how many those were.
+    pub(crate) async fn turns_to_its_end(&mut self) -> usize {
+        for turn in 1..100_000 {
+            let mut cx = Context::from_waker(Waker::noop());
+            if self.relay.as_mut().poll(&mut cx).is_ready() {
+                return turn;
+            }
+            // Sockets are looked at in between.
+            tokio::task::yield_now().await;
+        }
+        panic!("it does not end");
+    }
+
+    /// Gives it some turns.
+    pub(crate) async fn rest(&mut self) {
+        for _ in 0..20 {
+            self.turn();
+            // Sockets are looked at in between.
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Gives it turns until it has dialled, and greets it as its service. The request that it dialled for is the
+    /// client's first.
+    pub(crate) async fn serve(&mut self) -> Peer {
+        self.client.greet(&[]).await;
+        self.client.asks(1, "GET", "/").await;
+        self.rest().await;
+        let (io, _) = timeout(SOON, self.listener.accept())
+            .await
+            .unwrap()
+            .unwrap();
+        let mut peer = Peer::new(io);
+        self.rest().await;
+        peer.welcome(&[]).await;
+        self.rest().await;
+        assert!(peer.next().await.starts_with("1 headers :method="));
+        peer.headers(1, &block(&[(":status", "204")]), true).await;
+        self.rest().await;
+        assert_eq!(self.client.next().await, "1 headers :status=204 end");
+        peer
+    }
+}
+
+/// A socket on the loopback whose buffers, and those of what it accepts, have this size.
+fn sized(buffers: u32) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(buffers).unwrap();
+    socket.set_send_buffer_size(buffers).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket
 }
 
 /// The two ends of a connection.

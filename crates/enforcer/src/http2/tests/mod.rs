@@ -3,5 +3,6 @@
 mod abuse;
 mod endings;
 pub(crate) mod harness;
+mod memory;
 mod requests;
 mod windows;
