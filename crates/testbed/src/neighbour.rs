@@ -244,6 +244,12 @@ impl Phase {
 
     /// Whether the neighbour noticed what happened in this phase, held against a calm one of the same run: `Err` says how.
     pub fn held_against(&self, calm: &Self) -> Result<(), String> {
+        self.held_against_slowed(calm, 1.0)
+    }
+
+    /// The same, where the machine's other work slowed the node so many times meanwhile
+    /// ([`crate::Vitals::slowed_since`]).
+    pub fn held_against_slowed(&self, calm: &Self, slowed: f64) -> Result<(), String> {
         let wrong = self.failures();
         if let Some(first) = wrong.first() {
             let count = wrong.len();
@@ -251,8 +257,8 @@ impl Phase {
                 "{count} requests of the neighbour failed, the first by: {first}; {self}"
             ));
         }
-        let median = calm.median().max(MEDIAN_LEAST) * MEDIAN_FACTOR;
-        let worst = calm.worst().max(WORST_LEAST) * WORST_FACTOR;
+        let median = (calm.median().max(MEDIAN_LEAST) * MEDIAN_FACTOR).mul_f64(slowed);
+        let worst = (calm.worst().max(WORST_LEAST) * WORST_FACTOR).mul_f64(slowed);
         if self.median() > median {
             return Err(format!(
                 "the neighbour's middle request took over {median:?}: {self}; calm: {calm}"

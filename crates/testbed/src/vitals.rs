@@ -18,13 +18,17 @@ pub struct Vitals {
     pub threads: u64,
     /// Time of a core that it has used since it started, to 10 ms.
     pub busy: Duration,
+    /// Time that its threads had a core.
+    pub ran: Duration,
+    /// Time that they were ready and had none.
+    pub waited: Duration,
 }
 
 impl Vitals {
     /// Of the process that has `pid` in `host`.
     pub fn of(host: &Host, pid: u32) -> Result<Self, TestbedError> {
-        let script =
-            r#"cd "/proc/$0" && cat stat && grep -E '^(VmRSS|Threads):' status && ls fd | wc -l"#;
+        let script = r#"cd "/proc/$0" && cat stat && grep -E '^(VmRSS|Threads):' status &&
+            cat task/*/schedstat | sed 's/^/sched: /' && ls fd | wc -l"#;
         let told = host.run_as_root(["sh", "-c", script, &pid.to_string()])?;
         Self::parse(&told.stdout).ok_or_else(|| TestbedError::Answer {
             what: format!("/proc of process {pid}"),
@@ -45,6 +49,22 @@ impl Vitals {
             descriptors: text.lines().last()?.trim().parse().ok()?,
             threads: value("Threads:")?,
             busy: TICK * (field(11)? + field(12)?),
+            ran: scheduled(text, 0)?,
+            waited: scheduled(text, 1)?,
         })
     }
+
+    /// How many times as long everything took since `before` as it would have with cores of its own.
+    pub fn slowed_since(&self, before: &Self) -> f64 {
+        let ran = self.ran.saturating_sub(before.ran).as_secs_f64();
+        let waited = self.waited.saturating_sub(before.waited).as_secs_f64();
+        1.0 + waited / ran.max(0.01)
+    }
+}
+
+/// The sum of one number of what the scheduler tells of each thread, in nanoseconds.
+fn scheduled(text: &str, number: usize) -> Option<Duration> {
+    let threads = text.lines().filter_map(|line| line.strip_prefix("sched: "));
+    let of_each = threads.map(|line| line.split(' ').nth(number)?.parse::<u64>().ok());
+    of_each.sum::<Option<u64>>().map(Duration::from_nanos)
 }
