@@ -94,94 +94,10 @@ while True:
     threading.Thread(target=serve, args=(sock, peer), daemon=True).start()
 "#;
 
-/// A service of gRPC that echoes: one message, a row of them, and whatever comes.
-const CALLS: &str = r#"
-import time
-from concurrent import futures
-import grpc
-
-def row(request, context):
-    for number in range(int(request)):
-        yield str(number).encode()
-
-def chat(requests, context):
-    for request in requests:
-        yield b"heard " + request
-
-def fail(request, context):
-    context.set_trailing_metadata((("x-sum", "7"),))
-    context.abort(grpc.StatusCode.FAILED_PRECONDITION, "not now")
-
-class Handler(grpc.GenericRpcHandler):
-    def service(self, details):
-        print(details.method, flush=True)
-        name = details.method.rsplit("/", 1)[1]
-        return {
-            "Get": grpc.unary_unary_rpc_method_handler(lambda request, context: b"got " + request),
-            "Row": grpc.unary_stream_rpc_method_handler(row),
-            "Chat": grpc.stream_stream_rpc_method_handler(chat),
-            "Ping": grpc.stream_stream_rpc_method_handler(chat),
-            "Fail": grpc.unary_unary_rpc_method_handler(fail),
-        }.get(name)
-
-server = grpc.server(futures.ThreadPoolExecutor(16), handlers=[Handler()])
-server.add_insecure_port("[::]:50051")
-server.start()
-print("calls is serving", flush=True)
-server.wait_for_termination()
-"#;
-
+/// A service of gRPC that echoes.
+const CALLS: &str = include_str!("e2e_http2/calls.py");
 /// Calls as it is told, on one channel.
-const CALLER: &str = r#"
-import json, os, queue, sys
-os.environ["GRPC_DNS_RESOLVER"] = "native"
-import grpc
-
-channel = grpc.insecure_channel("calls:50051")
-kept = {}
-
-def failed(error):
-    trailers = {name: value for name, value in error.trailing_metadata() or ()}
-    return {"code": error.code().name, "details": error.details(), "trailers": trailers}
-
-def one(method, text):
-    try:
-        return {"ok": channel.unary_unary(method)(text.encode(), timeout=60).decode()}
-    except grpc.RpcError as error:
-        return failed(error)
-
-def row(method, count):
-    try:
-        return {"ok": [m.decode() for m in channel.unary_stream(method)(str(count).encode(), timeout=60)]}
-    except grpc.RpcError as error:
-        return failed(error)
-
-def chat(name, method):
-    said = queue.Queue()
-    kept[name] = (said, channel.stream_stream(method)(iter(said.get, None)))
-    return {"open": name}
-
-def say(name, text):
-    said, call = kept[name]
-    said.put(None if text is None else text.encode())
-    try:
-        return {"ok": next(call).decode()}
-    except StopIteration:
-        return {"end": call.code().name}
-    except grpc.RpcError as error:
-        return failed(error)
-
-def wait(name):
-    try:
-        return {"ok": next(kept[name][1]).decode()}
-    except grpc.RpcError as error:
-        return failed(error)
-
-print("ready", flush=True)
-for line in sys.stdin:
-    name, *arguments = json.loads(line)
-    print(json.dumps(globals()[name](*arguments)), flush=True)
-"#;
+const CALLER: &str = include_str!("e2e_http2/caller.py");
 
 fn start() -> Node {
     NodeOptions::new(BINARY)

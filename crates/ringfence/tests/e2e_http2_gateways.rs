@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod e2e_support;
+#[path = "e2e_http2/envoy.rs"]
+mod envoy;
 
 use std::time::Duration;
 
@@ -99,13 +101,22 @@ fn the_server_behind_a_gateway_hears_what_is_on_record_and_nothing_else() {
             HAPROXY,
             "/usr/sbin/haproxy -db -f haproxy.cfg",
         ),
+        ("envoy.yaml", &envoy::conf(9090, false), envoy::COMMAND),
     ] {
+        let envoy = file == "envoy.yaml";
+        if envoy && envoy::program().is_none() {
+            eprintln!("skipped: {}", envoy::MISSING);
+            continue;
+        }
         let node = NodeOptions::new(BINARY)
             .file("estate.yaml", ESTATE)
             .start()
             .unwrap();
         let path = workdir(&node, "work-web", "behind.py", BEHIND);
         workdir(&node, "work-web", file, conf);
+        if envoy {
+            envoy::put_into(&path);
+        }
         let open = |port: u16| {
             format!(
                 "while ! {PYTHON} -c 'import socket; socket.create_connection((\"127.0.0.1\", {port}))' 2>/dev/null; do sleep 0.1; done"
