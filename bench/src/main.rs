@@ -5,11 +5,13 @@
 //! between a client and a server can be anything or nothing.
 #![forbid(unsafe_code)]
 
+mod ask;
 mod decide;
 mod estate;
 mod hold;
 mod rate;
 mod spread;
+mod step;
 mod stream;
 mod streams;
 
@@ -34,6 +36,8 @@ enum What {
     Hold(hold::HoldArgs),
     Streams(streams::StreamsArgs),
     StreamSink(streams::StreamSinkArgs),
+    Ask(ask::AskArgs),
+    Step(step::StepArgs),
 }
 
 /// Many connections need many descriptors, and what a process starts with is often less than it may have.
@@ -53,6 +57,8 @@ fn main() -> ExitCode {
         What::Hold(args) => hold::run(&args),
         What::Streams(args) => streams::source(&args),
         What::StreamSink(args) => streams::sink(&args),
+        What::Ask(args) => ask::run(&args),
+        What::Step(args) => step::run(&args),
     };
     match told.and_then(|told| print(&told)) {
         Ok(()) => ExitCode::SUCCESS,

@@ -173,7 +173,7 @@ impl Lane {
 }
 
 /// The status of an answer with a `content-length`, if it is here in full.
-fn whole(answer: &[u8]) -> io::Result<Option<u16>> {
+pub(crate) fn whole(answer: &[u8]) -> io::Result<Option<u16>> {
     let Some(head) = answer.windows(4).position(|four| four == b"\r\n\r\n") else {
         return Ok(None);
     };

@@ -31,9 +31,15 @@ class Ours:
         self.workdir = self.node.workdir("caller")
         self.began, self.protocol = 0, protocol
 
+    def words(self, command):
+        return ["/work/probe" if word == "PROBE" else word.replace("SERVER", f"{self.service}:{self.port}") for word in command]
+
     def client(self, command):
-        command = ["/work/probe" if word == "PROBE" else word.replace("SERVER", f"{self.service}:{self.port}") for word in command]
-        return self.node.client(command, self.workdir)
+        return self.node.client(self.words(command), self.workdir)
+
+    def command(self, command):
+        """What starts that client, to do it oneself."""
+        return self.node.command("caller", self.words(command), self.workdir)
 
     def processes(self):
         return self.node.processes()
@@ -51,9 +57,12 @@ class Theirs:
     def __init__(self, bench, peer):
         self.bench, self.peer, self.name, self.lines = bench, peer, peer.name, 0
 
-    def client(self, command):
+    def command(self, command):
         server = f"127.0.0.1:{self.peer.port}"
-        return run([self.bench.args.probe if word == "PROBE" else word.replace("SERVER", server) for word in command])
+        return [self.bench.args.probe if word == "PROBE" else word.replace("SERVER", server) for word in command]
+
+    def client(self, command):
+        return run(self.command(command))
 
     def processes(self):
         return self.peer.processes()
