@@ -35,7 +35,7 @@ fuzz: ## attack each reader of hostile bytes with what coverage leads to, FUZZ_S
 	@scripts/fuzz
 
 # BENCH takes options of bench/run: make bench BENCH="--only http1 --rounds 9"
-bench: ## measure beside Envoy, HAProxy, bubblewrap and others: target/bench/figures.json and .svg (some ten minutes)
+bench: ## measure beside Envoy, HAProxy, bubblewrap and others: target/bench/figures.json and .svg (a quarter of an hour)
 	@scripts/deps bench
 	cargo build --locked --release -p ringfence -p ringfence-bench
 	bench/run $(BENCH)
