@@ -55,6 +55,9 @@ impl Clock {
     }
 
     fn wait_for(&self, due: Recheck) -> Option<watch::Receiver<()>> {
+        if !due.is_due() {
+            return None;
+        }
         let next = self.now().as_second() + 1;
         let at = due.at.map(|at| match at.subsec_nanosecond() {
             1.. => at.as_second() + 1,

@@ -3,9 +3,10 @@
 //! The order never changes: who, where, may they meet, record, dial, relay, close record. A connection watches for
 //! news *before* the check that lets its bytes move, so no change of policy can fall between the two.
 
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use ringfence_audit::LogError;
@@ -26,6 +27,7 @@ use crate::node::Node;
 use crate::record::{Ruling, Subject};
 use crate::request::UnderWay;
 use crate::upstream::{Stream, Upstream};
+use crate::vigil::Vigil;
 
 /// A connection that was let in.
 pub(crate) struct Connection {
@@ -45,6 +47,9 @@ pub(crate) struct Connection {
     trouble: Mutex<Option<String>>,
     /// Under what it has passed as a connection, where that does not depend on time.
     stands: Mutex<Option<Stands>>,
+    /// The two ends in what was in force when that was asked last.
+    known: Mutex<Option<(Weak<InForce>, Pair)>>,
+    vigil: Mutex<Vigil>,
     sent: AtomicU64,
     received: AtomicU64,
     _lives: Lives,
@@ -175,6 +180,8 @@ impl Connection {
             ended_by: Mutex::default(),
             trouble: Mutex::default(),
             stands: Mutex::default(),
+            known: Mutex::default(),
+            vigil: Mutex::default(),
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             _lives: lives,
@@ -259,10 +266,20 @@ impl Connection {
 
     /// The two ends in what is in force, provided that they still are what they were when this connection opened, and
     /// that neither is quarantined.
-    pub(crate) fn pair(&self, force: &InForce) -> Result<Pair, Denied> {
+    pub(crate) fn pair(&self, force: &Arc<InForce>) -> Result<Pair, Denied> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // The answer rests on nothing but what is in force, which never changes: another generation, or another list of who is
+        // quarantined, stands elsewhere, and not in this place as long as somebody has an eye on it.
+        if let Some((of, pair)) = &*known
+            && std::ptr::eq(of.as_ptr(), Arc::as_ptr(force))
+        {
+            return Ok(*pair);
+        }
+        *known = None;
         let snapshot = &force.snapshot;
         let pair = judge::pair(force, &self.home.workload, self.original)?;
         if snapshot.workload(pair.to).id == self.to && pair.protocol == self.protocol {
+            *known = Some((Arc::downgrade(force), pair));
             return Ok(pair);
         }
         let ruling = Ruling::without_rule(
@@ -399,13 +416,11 @@ impl Connection {
     /// left. `under_way` is the request that must stay allowed; without one, what must stay allowed is that the two
     /// may meet.
     pub(crate) async fn watch(&self, under_way: Option<&UnderWay>) -> Cut {
-        let mut news = self.node.current.subscribe();
-        let mut home = self.home.departure();
-        let far = self.far.get().and_then(Far::compartment);
-        let mut far = far.unwrap_or(&self.home).departure();
         let mut passed = None;
         loop {
-            let count = *news.borrow_and_update();
+            // Before the check, so that no change falls between the two.
+            let mark = self.vigil().listen(self);
+            let count = self.node.current.count();
             let checked = match self.stands(under_way, count) {
                 Some(stands) => Ok((stands.generation, Recheck::default())),
                 None => self.check(under_way, passed),
@@ -424,14 +439,16 @@ impl Connection {
                     return cut;
                 }
             };
-            // None of the senders can be gone: `self` holds them all.
             tokio::select! {
-                _ = news.changed() => {}
-                _ = home.changed() => {}
-                _ = far.changed() => {}
+                biased;
+                () = poll_fn(|cx| self.vigil().poll(cx, mark)) => {}
                 () = self.node.clock.reached(recheck) => {}
             }
         }
+    }
+
+    fn vigil(&self) -> MutexGuard<'_, Vigil> {
+        self.vigil.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether nothing has happened, `count` being that of the news so far, since the same was decided: then it stands. Asked

@@ -111,7 +111,10 @@ impl<'c> Conversation<'c> {
             home.failed(&subject, Kind::Operation, &operation(), &ruling, 0);
             return Err(Refusal::Unavailable);
         }
-        match connection.record_operation(outcome, &operation(), &ruling) {
+        let recorded = request::with_words(asked.operation(), |operation| {
+            connection.record_operation(outcome, operation, &ruling)
+        });
+        match recorded {
             Ok(()) => Ok(under_way),
             Err(_denied_and_counted_by_the_log) => Err(Refusal::Unavailable),
         }
@@ -200,8 +203,8 @@ impl Gate for Conversation<'_> {
             .map(crate::endpoint::Target::authority)
     }
 
-    fn client_cert_header(&self) -> String {
-        self.caller.clone()
+    fn client_cert_header(&self) -> &str {
+        &self.caller
     }
 
     async fn revoked(&self, permit: Option<&UnderWay>) {

@@ -152,8 +152,8 @@ where
         None
     }
 
-    fn client_cert_header(&self) -> String {
-        "By=us".to_owned()
+    fn client_cert_header(&self) -> &str {
+        "By=us"
     }
 
     async fn revoked(&self, _permit: Option<&bool>) {

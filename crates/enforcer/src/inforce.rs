@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use ringfence_model::{Diagnostics, Generation, HostName, Name, Protocol};
@@ -125,6 +126,8 @@ pub(crate) struct Stands {
 pub(crate) struct Current {
     now: ArcSwap<InForce>,
     news: watch::Sender<u64>,
+    /// The same number, for those who only look.
+    count: AtomicU64,
 }
 
 impl Current {
@@ -133,6 +136,7 @@ impl Current {
         Self {
             now: ArcSwap::from_pointee(InForce::nothing()),
             news: watch::Sender::new(0),
+            count: AtomicU64::new(0),
         }
     }
 
@@ -162,12 +166,16 @@ impl Current {
 
     /// Wakes every connection: time has passed, and a verdict may depend on it.
     pub(crate) fn recheck(&self) {
-        self.news.send_modify(|count| *count += 1);
+        // In here nobody else counts, and nobody has been woken yet.
+        self.news.send_modify(|count| {
+            *count += 1;
+            self.count.store(*count, Ordering::SeqCst);
+        });
     }
 
     /// How much news there has been. Asked *before* [`Current::load`], see [`Stands`].
     pub(crate) fn count(&self) -> u64 {
-        *self.news.borrow()
+        self.count.load(Ordering::SeqCst)
     }
 
     /// News from here on. Subscribe *before* [`Current::load`]: then no change can fall in between.

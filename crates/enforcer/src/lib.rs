@@ -57,6 +57,7 @@ mod splice;
 mod testing;
 mod turns;
 mod upstream;
+mod vigil;
 mod watch;
 mod whole;
 

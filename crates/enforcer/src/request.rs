@@ -1,5 +1,7 @@
 //! A request, as policy is asked about it: when it arrives, and again while it is under way.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -29,7 +31,10 @@ pub(crate) struct UnderWay {
 
 /// What it does.
 enum What {
-    Request { method: String, path: CanonicalPath },
+    Request {
+        method: Cow<'static, str>,
+        path: CanonicalPath,
+    },
     Call(GrpcCall),
 }
 
@@ -81,7 +86,7 @@ pub(crate) fn decide(
         what: match asked.call {
             Some(call) => What::Call(call.clone()),
             None => What::Request {
-                method: asked.method.to_owned(),
+                method: usual(asked.method),
                 path: asked.path.clone(),
             },
         },
@@ -209,6 +214,34 @@ impl<'a> Asked<'a> {
             },
         }
     }
+}
+
+/// `method`, without memory of its own where it is one of those that nearly all are.
+fn usual(method: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    match USUAL.into_iter().find(|one| *one == method) {
+        Some(one) => Cow::Borrowed(one),
+        None => Cow::Owned(method.to_owned()),
+    }
+}
+
+thread_local! {
+    /// Memory for an operation's name, kept from one request to the next.
+    static WORDS: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Hands `use_it` what [`in_words`] gives, without an allocation. It must not come here again.
+pub(crate) fn with_words<T>(operation: Operation<'_>, use_it: impl FnOnce(&str) -> T) -> T {
+    let Operation::Http { method, path } = operation else {
+        return use_it(&in_words(operation));
+    };
+    WORDS.with_borrow_mut(|words| {
+        words.clear();
+        words.push_str(method);
+        words.push(' ');
+        words.push_str(path.as_str());
+        use_it(words.as_str())
+    })
 }
 
 /// As records name it.

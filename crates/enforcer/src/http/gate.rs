@@ -59,7 +59,7 @@ pub(crate) trait Gate: Send + Sync {
     fn upstream_authority(&self) -> Option<String>;
 
     /// The value of `x-forwarded-client-cert` that names the caller. Control bytes in it make every request 503.
-    fn client_cert_header(&self) -> String;
+    fn client_cert_header(&self) -> &str;
 
     /// Resolves when the request (`Some`), or the connection between requests (`None`), is no longer allowed.
     /// The relay then stops at once and resets the client. Must resolve immediately when that is already so.

@@ -131,11 +131,10 @@ pub(super) fn judge<G: Gate>(
     // Written before the decision: what cannot be sent must not stand in the record as allowed.
     let mut head = Vec::with_capacity(bytes.len().min(4096) + 256);
     let own_authority = gate.upstream_authority();
-    let client_cert = gate.client_cert_header();
     let onward = Onward {
         path: path.as_str(),
         authority: own_authority.as_deref().unwrap_or(request.authority),
-        client_cert: &client_cert,
+        client_cert: gate.client_cert_header(),
     };
     if let Err(refusal) = request.write(onward, &mut head) {
         gate.refuse_malformed(&in_words(&request), &refusal.to_string());

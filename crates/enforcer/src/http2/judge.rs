@@ -135,12 +135,11 @@ pub(super) fn write<G: Gate>(
     out: &mut Vec<u8>,
 ) -> Result<(), Unread> {
     let own_authority = gate.upstream_authority();
-    let client_cert = gate.client_cert_header();
     let onward = Onward {
         scheme: gate.scheme(),
         path: path.as_str(),
         authority: own_authority.as_deref().unwrap_or(request.authority),
-        client_cert: &client_cert,
+        client_cert: gate.client_cert_header(),
         expect_continue,
     };
     request.write(onward, out)

@@ -6,6 +6,7 @@ mod edges;
 mod explain;
 mod http;
 mod http2;
+mod kept;
 mod quarantine;
 mod reload;
 mod scene;

@@ -20,6 +20,8 @@ pub(super) const SOON: Duration = Duration::from_secs(10);
 pub(super) struct Stage {
     pub(super) world: World,
     pub(super) home: Arc<Compartment>,
+    /// Where the web service runs.
+    pub(super) service: Arc<Compartment>,
     ports: (u16, u16),
     /// Heads and bodies that reached the web service.
     pub(super) reached: Reached,
@@ -33,7 +35,7 @@ impl Stage {
         let ports = (web_port, echo_port);
         let world = World::new(&estate_of(ports, policy, more));
         let home = world.compartment(WorkloadKind::Agent, "agent");
-        world.running("web");
+        let service = world.running("web");
         world.running("echo");
         let reached = Reached::default();
         tokio::spawn(serve(web, Arc::clone(&reached)));
@@ -41,6 +43,7 @@ impl Stage {
         Self {
             world,
             home,
+            service,
             ports,
             reached,
             generation: 1,

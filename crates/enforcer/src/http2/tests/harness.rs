@@ -198,8 +198,8 @@ impl http::Gate for Diary {
         None
     }
 
-    fn client_cert_header(&self) -> String {
-        "URI=spiffe://zone/agent/a".to_owned()
+    fn client_cert_header(&self) -> &str {
+        "URI=spiffe://zone/agent/a"
     }
 
     async fn revoked(&self, _permit: Option<&Permit>) {
