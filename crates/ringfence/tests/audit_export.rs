@@ -4,6 +4,8 @@
 
 #[path = "observe_cli/logs.rs"]
 mod logs;
+#[path = "../../ocsf/tests/support/valid.rs"]
+mod valid;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -11,7 +13,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use logs::{bank, flow, observe, state};
+use prost::Message;
 use ringfence_model::flow::{Flow, Kind, Outcome};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 fn command(state: &Path, format: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringfence"));
@@ -40,7 +45,7 @@ fn text(output: Output) -> String {
 fn seqs(state: &Path, args: &[&str]) -> Vec<u64> {
     let lines = text(export(state, "json", args));
     let seq = |line: &str| {
-        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        let record: Value = serde_json::from_str(line).unwrap();
         record["seq"].as_u64().unwrap()
     };
     lines.lines().map(seq).collect()
@@ -281,7 +286,7 @@ fn following_ends_at_the_last_record_that_is_asked_for() {
 fn a_closed_pipe_ends_it_quietly() {
     let many = vec![flow("customer-service", "payments", "GET /", Outcome::Allow); 2_000];
     let (state, log) = state(&many);
-    for format in ["json", "csv"] {
+    for format in ["ocsf", "json", "csv"] {
         for follow in [&[][..], &["--follow"]] {
             let mut child = command(state.path(), format, follow)
                 .stdout(Stdio::piped())
@@ -298,18 +303,110 @@ fn a_closed_pipe_ends_it_quietly() {
     }
 }
 
+/// Every event of a log, checked by the published schema.
+fn events(state: &Path, args: &[&str]) -> Vec<Value> {
+    let text = text(export(state, "ocsf", args));
+    let event = |line: &str| {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(valid::faults(&event), [""; 0], "{event:#}");
+        event
+    };
+    text.lines().map(event).collect()
+}
+
+#[test]
+fn ocsf_is_one_valid_event_for_each_record_with_its_place_in_the_log() {
+    let (state, _log) = bank();
+    let all = events(state.path(), &[]);
+    let of = |pointer: &str| -> Vec<&Value> {
+        all.iter().map(|it| it.pointer(pointer).unwrap()).collect()
+    };
+    assert_eq!(of("/metadata/sequence"), [0, 1, 2, 3, 4]);
+    assert_eq!(of("/metadata/uid")[4], "bank-1/4");
+    assert_eq!(
+        of("/type_uid"),
+        [400_203, 400_206, 400_203, 400_299, 400_203]
+    );
+    assert_eq!(
+        of("/status_code"),
+        ["allow", "deny", "would-deny", "deny", "error"]
+    );
+    assert_eq!(
+        events(state.path(), &["--from", "2", "--to", "3"]),
+        all[2..4]
+    );
+    assert_eq!(events(state.path(), &["--verdict", "deny"])[0], all[1]);
+
+    // The fingerprint is that of the bytes of the record.
+    let leaf = flow(
+        "customer-service",
+        "customer-data",
+        "GET /customers/1",
+        Outcome::Allow,
+    )
+    .encode_to_vec();
+    let hash = Sha256::new()
+        .chain_update([0])
+        .chain_update(&leaf)
+        .finalize();
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(of("/attestation_list/0/fingerprint/value")[0], &hex);
+}
+
+/// A signed log is called what its key is called.
+#[test]
+fn the_name_of_a_signed_log_is_in_its_events() {
+    let (state, _log) = bank();
+    std::fs::write(
+        state.path().join("log/key.pub"),
+        "bank-1.1a2b.example+33b2a3f1+AaaaBbbb\n",
+    )
+    .unwrap();
+    let first = &events(state.path(), &["--to", "0"])[0];
+    assert_eq!(first["metadata"]["uid"], "bank-1.1a2b.example/0");
+    assert_eq!(
+        first["attestation_list"][0]["chain_uid"],
+        "bank-1.1a2b.example"
+    );
+}
+
 #[test]
 fn hostile_text_never_breaks_a_line_of_json() {
     let nasty = "\u{1b}]0;x\u{7}\r\n\u{2028}\u{202e}\u{0}\"\\,{}\u{85}\u{fffd}";
-    let mut folded = saying(nasty);
-    folded.kind = Kind::Wall.into();
-    let (state, _log) = state(&[saying(nasty), folded]);
-    let text = text(export(state.path(), "json", &[]));
-    assert_eq!(text.matches('\n').count(), 2);
-    assert!(
-        !text.lines().any(|line| line.contains(char::is_control)),
-        "{text:?}"
-    );
-    let record: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
-    assert_eq!(record["operation"], nasty);
+    let long = "\u{1}".repeat(60_000);
+    let mut flows = Vec::new();
+    for kind in [
+        Kind::Unspecified,
+        Kind::Connection,
+        Kind::Operation,
+        Kind::Close,
+        Kind::Wall,
+        Kind::Event,
+    ] {
+        for protocol in [nasty, "http", "grpc", "dns", "postgres", "system call"] {
+            flows.push(Flow {
+                kind: kind.into(),
+                protocol: protocol.into(),
+                ..saying(nasty)
+            });
+        }
+    }
+    // As long as a record can be.
+    flows.push(flow("a", "b", &long, Outcome::Deny));
+    let (state, _log) = state(&flows);
+    for format in ["ocsf", "json"] {
+        let text = text(export(state.path(), format, &[]));
+        assert_eq!(text.matches('\n').count(), flows.len(), "{format}");
+        let raw = |c: char| c.is_control() || "\u{202e}\u{2028}".contains(c);
+        assert!(!text.lines().any(|line| line.contains(raw)), "{text:?}");
+        for (line, flow) in text.lines().zip(&flows) {
+            let record: Value = serde_json::from_str(line).unwrap();
+            let operation = match format {
+                "ocsf" => &record["unmapped"]["operation"],
+                _ => &record["operation"],
+            };
+            assert_eq!(operation, &flow.operation);
+        }
+    }
+    assert_eq!(events(state.path(), &[]).len(), flows.len());
 }

@@ -3,28 +3,31 @@
 mod csv;
 
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use prost::Message;
 use ringfence_audit::{Reader, Seq};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
 use super::Whose;
-use crate::output::Failure;
+use crate::output::{Failure, safe_json};
 use crate::verbs::flows::{self, Ahead, ColumnFilters, Pick, Stretch};
 
 const EXAMPLES: &str = "\
 Examples:
   ringfence audit export --format json --since 1d > day.jsonl
   ringfence audit export --format csv --verdict deny > denials.csv
-  ringfence audit export --format json --follow --from 847 | ship-it   go on where shipping stopped: record 847 is first
+  ringfence audit export --format ocsf --follow --from 847 | ship-it   go on where shipping stopped: record 847 is first
 
 Numbers of records are their `seq`: --from and --to are both included. Whoever passes records on keeps the `seq` of \
 the last one that arrived, and starts again with the next: then each arrives at least once, and none is left out.
 
 The same filter twice means either; different filters must all hold; `--not` leaves out what the filter behind it \
-matches. docs/flows.md says what the keys mean, docs/export.md how to ship without loss.
+matches. docs/flows.md says what the keys mean, docs/ocsf.md what the events of OCSF are, docs/export.md how to ship without \
+loss.
 
 Exit codes: 0 also when nothing matches, and when the reader goes away; 1 no log, or a part of it that cannot be read; \
 2 usage.";
@@ -58,6 +61,8 @@ pub(super) struct ExportArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// One event per line, after the Open Cybersecurity Schema Framework
+    Ocsf,
     /// One JSON object per line, without loss: the lines of `ringfence observe -o json`
     Json,
     /// RFC 4180, with the same columns; no cell is a formula
@@ -68,11 +73,13 @@ enum Format {
 pub(super) fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     check(args)?;
     let pick = Pick::new(&args.stretch, &args.filters.0)?;
-    let mut reader = Reader::open(&args.whose.log()?).map_err(flows::failure)?;
+    let log = args.whose.log()?;
+    let mut reader = Reader::open(&log).map_err(flows::failure)?;
     let mut export = Export {
         from: args.from.unwrap_or(0),
         to: args.to.unwrap_or(u64::MAX),
         format: args.format,
+        origin: origin(&log)?,
         pick,
         out: BufWriter::new(io::stdout()),
     };
@@ -112,11 +119,27 @@ fn check(args: &ExportArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The name of the log in `log`: that of its public key, in the form of C2SP signed notes. A log that is not signed has
+/// none.
+fn origin(log: &Path) -> Result<Option<String>, Failure> {
+    let path = log.join("key.pub");
+    match std::fs::read_to_string(&path) {
+        Ok(key) => Ok(key.split('+').next().map(str::to_owned)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::plain(format!(
+            "{} cannot be read: {error}",
+            path.display()
+        ))),
+    }
+}
+
 /// One run of the verb.
 struct Export<'a> {
     from: u64,
     to: u64,
     format: Format,
+    /// Name of the log.
+    origin: Option<String>,
     pick: Pick<'a>,
     out: BufWriter<io::Stdout>,
 }
@@ -166,8 +189,14 @@ impl Export<'_> {
         Ok(Ahead::More)
     }
 
-    fn write(&mut self, record: &FlowRecord, _flow: &Flow) -> Result<(), Failure> {
+    fn write(&mut self, record: &FlowRecord, flow: &Flow) -> Result<(), Failure> {
         match self.format {
+            Format::Ocsf => {
+                let origin = self.origin.as_deref().unwrap_or(&record.node);
+                // Encodings are deterministic, so this is how it stands in the log.
+                let event = ringfence_ocsf::event(record, &flow.encode_to_vec(), origin);
+                writeln!(self.out, "{}", safe_json(&event.to_string()))?;
+            }
             Format::Json => writeln!(self.out, "{}", flows::json(record)?)?,
             Format::Csv => csv::row(&mut self.out, record)?,
         }
