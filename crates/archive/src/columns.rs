@@ -125,13 +125,16 @@ impl Column {
 }
 
 /// Every column, in the order of the file.
+///
+/// Rows are in the order of the log. Sorted by pair and connection they would take a fifth less, as measured, and no reader could pass
+/// over pages by their time, or give the leaves back one after the other.
 pub const COLUMNS: &[Column] = &[
     Column::new("seq", 0, Shape::Seq).always().delta(),
     Column::new("time", 2, Shape::Time).always().delta(),
     Column::new("node", 3, Shape::Text).always(),
     Column::new("side", 4, Shape::Word(Words::Side)).always(),
     Column::new("kind", 5, Shape::Word(Words::Kind)).always(),
-    Column::new("connection", 6, Shape::Text).delta(),
+    Column::new("connection", 6, Shape::Text),
     Column::new("count", 7, Shape::Number).always(),
     Column::new("source", 8, Shape::Text).always(),
     Column::new("sourceInstance", 9, Shape::Text),

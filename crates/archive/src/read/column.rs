@@ -7,7 +7,7 @@ use crate::LEAF_MAX;
 use crate::columns::Column;
 
 /// Longest pages of a column together, unpacked: all that the rows of a group say, twice (see `seal.rs`), with their lengths, and a little.
-const UNPACKED_MAX: usize = 68 << 20;
+const UNPACKED_MAX: usize = 80 * 1024 * 1024;
 
 /// The values of a column, row by row.
 pub(super) enum Values {

@@ -41,7 +41,7 @@ const ZSTD: i64 = 6;
 
 /// What a footer may list: more than any has.
 const ELEMENTS_MAX: usize = 64;
-const GROUPS_MAX: usize = 1 << 16;
+const GROUPS_MAX: usize = 65_536;
 const PAIRS_MAX: usize = 64;
 
 #[derive(Default)]

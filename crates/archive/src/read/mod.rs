@@ -36,9 +36,9 @@ const ALL: [usize; COLUMNS.len()] = {
     all
 };
 /// Longest footer: room for some three thousand row groups.
-const FOOTER_MAX: u64 = 16 << 20;
+const FOOTER_MAX: u64 = 16 * 1024 * 1024;
 /// Longest row group, packed: no more than it has unpacked, and what Parquet adds.
-const GROUP_FILE_MAX: u64 = 96 << 20;
+const GROUP_FILE_MAX: u64 = 96 * 1024 * 1024;
 
 /// Reads the leaves of a sealed file in the order of the log.
 pub struct SealedReader {

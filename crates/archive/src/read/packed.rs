@@ -59,7 +59,7 @@ fn bits(packed: &[u8], at: usize, width: u32) -> u64 {
 }
 
 /// Blocks are of 128 values or a multiple of it; that of the writer is 256.
-const BLOCK_MAX: u64 = 1 << 16;
+const BLOCK_MAX: u64 = 65_536;
 
 /// Reads `count` numbers stored as differences, no more and no fewer; what lies behind them is left in `rest`.
 pub(super) fn deltas(rest: &mut &[u8], count: usize, values: &mut Vec<i64>) -> Option<()> {
