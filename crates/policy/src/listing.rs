@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use ringfence_model::operation::Pattern;
+use ringfence_model::operation::{HttpPattern, Pattern, Segment};
 use ringfence_model::resource::{Forbids, Policy};
 use ringfence_model::{Estate, Position, Protocol, WorkloadId};
 
@@ -34,6 +34,31 @@ pub struct Reach {
     pub rule: Position,
     /// Where the receiver's rule stands; `None`: it takes whoever names it.
     pub receive_rule: Option<Position>,
+    pattern: Pattern,
+}
+
+impl Reach {
+    /// Whether what was let through between the two is one of these operations. `operation`: as a record has it, in canonical form;
+    /// `is_request`: the record is about a request on a connection, not about the connection itself.
+    pub fn holds(&self, is_request: bool, operation: &str) -> bool {
+        let segment = |text: &str| Segment::Literal(text.into());
+        let requests = |method: &str, path: &str| HttpPattern {
+            method: Some(method.into()),
+            segments: path.split('/').map(segment).collect(),
+            rest: false,
+        };
+        let one = match &self.pattern {
+            // Their one operation is the connection, or flow, itself.
+            Pattern::Connect | Pattern::Send => return true,
+            _ if !is_request => return false,
+            Pattern::Http(_) => {
+                let parts = operation.split_once(" /");
+                parts.map(|(method, path)| Pattern::Http(requests(method, path)))
+            }
+            Pattern::Grpc(_) => Some(Pattern::Grpc(requests("POST", operation))),
+        };
+        one.is_some_and(|one| covers(&self.pattern, &one))
+    }
 }
 
 /// A policy whose own refusals pass today: its subject may do more than is listed.
@@ -163,6 +188,7 @@ fn between(
                 .collect(),
             rule: ours,
             receive_rule: rule(*theirs),
+            pattern: patch.pattern.clone(),
         });
     }
 }

@@ -2,12 +2,12 @@
 
 mod filter;
 mod log;
-mod moment;
+pub(crate) mod moment;
 mod pick;
 
 pub(crate) use filter::{ColumnFilters, Filters};
 pub(crate) use log::{Ahead, copy_failure, failure, follow, read, settle};
-pub(crate) use pick::{Pick, Stretch};
+pub(crate) use pick::{Pick, Stretch, bounds};
 
 use ringfence_model::FlowRecord;
 

@@ -18,6 +18,30 @@ pub(crate) struct Stretch {
     pub(crate) until: Option<Timestamp>,
 }
 
+/// The same times as records have them: nanoseconds since 1970. `None`: no end.
+pub(crate) fn bounds(
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> Result<(u64, Option<u64>), Failure> {
+    if let (Some(since), Some(until)) = (since, until)
+        && since >= until
+    {
+        return Err(Failure::Usage {
+            what: format!("--since {since} is not before --until {until}"),
+            fix: "exchange them; times without an offset are UTC".to_owned(),
+        });
+    }
+    // Records know no time before 1970, nor after 2554.
+    let ns = |at: Timestamp| {
+        u64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH {
+            0
+        } else {
+            u64::MAX
+        })
+    };
+    Ok((since.map_or(0, ns), until.map(ns)))
+}
+
 /// Tells the wanted records of a log from the others.
 pub(crate) struct Pick<'a> {
     filters: &'a Filters,
@@ -30,26 +54,11 @@ pub(crate) struct Pick<'a> {
 impl<'a> Pick<'a> {
     /// Those of `stretch` that `filters` take.
     pub(crate) fn new(stretch: &Stretch, filters: &'a Filters) -> Result<Self, Failure> {
-        if let (Some(since), Some(until)) = (stretch.since, stretch.until)
-            && since >= until
-        {
-            return Err(Failure::Usage {
-                what: format!("--since {since} is not before --until {until}"),
-                fix: "exchange them; times without an offset are UTC".to_owned(),
-            });
-        }
-        // Records know no time before 1970, nor after 2554.
-        let ns = |at: Timestamp| {
-            u64::try_from(at.as_nanosecond()).unwrap_or(if at < Timestamp::UNIX_EPOCH {
-                0
-            } else {
-                u64::MAX
-            })
-        };
+        let (since_ns, until_ns) = bounds(stretch.since, stretch.until)?;
         Ok(Self {
             filters,
-            since_ns: stretch.since.map_or(0, ns),
-            until_ns: stretch.until.map(ns),
+            since_ns,
+            until_ns,
             all: filters.take_all() && stretch.since.is_none() && stretch.until.is_none(),
             names: Names::default(),
         })

@@ -115,12 +115,12 @@ fn as_of(on: Option<Date>) -> Result<(Date, Timestamp), Failure> {
     }
 }
 
-fn zone(text: &str) -> Result<HostName, String> {
+pub(crate) fn zone(text: &str) -> Result<HostName, String> {
     HostName::new(text).map_err(|e| e.to_string())
 }
 
 /// Loads and compiles, as a node would.
-fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnostics> {
+pub(crate) fn compile(config: &Path, zone: &HostName) -> Result<(Estate, Snapshot), Diagnostics> {
     let sources = ringfence_model::load::read(config);
     let estate = sources.load()?;
     let addresses = provisional_addresses(&estate);
@@ -137,7 +137,7 @@ fn schema() -> Result<ExitCode, Failure> {
 }
 
 /// Says that nothing is answered, because nothing loads.
-fn unloadable(errors: &Diagnostics, config: &Path) -> ExitCode {
+pub(crate) fn unloadable(errors: &Diagnostics, config: &Path) -> ExitCode {
     say(errors);
     say(format!(
         "{} does not load, so nothing is answered; mend it and check with `ringfence policy lint`",

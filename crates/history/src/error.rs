@@ -1,0 +1,33 @@
+//! Why a log cannot be read as a whole.
+
+use std::path::PathBuf;
+
+use ringfence_archive::ArchiveError;
+use ringfence_audit::LogError;
+
+/// What is wrong with it.
+#[derive(Debug, thiserror::Error)]
+pub enum HistoryError {
+    /// There is none.
+    #[error("there is no flow log in {}; name the state directory of a node with --state", .0.display())]
+    NoLog(PathBuf),
+    /// The records that are not sealed cannot be read.
+    #[error("{0}")]
+    Log(#[from] LogError),
+    /// A sealed file cannot be read.
+    #[error("{0}")]
+    Sealed(#[from] ArchiveError),
+    /// A sealed file that is not what its name or its neighbour says.
+    #[error("{path}: {what}; `ringfence audit verify` tells which records are right", path = path.display())]
+    Misplaced {
+        /// Which.
+        path: PathBuf,
+        /// What it is instead.
+        what: String,
+    },
+    /// A record was there when the log was opened, and is not any more.
+    #[error(
+        "record {0} is not in the log any more: it was pruned meanwhile, or is damaged; try again"
+    )]
+    Gone(u64),
+}

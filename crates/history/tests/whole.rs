@@ -1,0 +1,130 @@
+//! Sealed and not sealed records are one log.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use prost::Message;
+use ringfence_archive::{file_name, seal};
+use ringfence_audit::Log;
+use ringfence_history::{History, HistoryError, SEALED, Span};
+use ringfence_model::flow::Flow;
+
+fn flow(number: u64) -> Flow {
+    Flow {
+        schema: 1,
+        time_ns: 1_000 + number,
+        node: "node".into(),
+        kind: 1 + (number % 3) as i32,
+        count: 1 + number % 2,
+        source: format!("agent-{}", number % 4),
+        destination: if number.is_multiple_of(5) {
+            String::new()
+        } else {
+            "library".into()
+        },
+        outcome: 1,
+        bytes_sent: 10 * number,
+        ..Flow::default()
+    }
+}
+
+/// A log of `records`, beside which those in `sealed` are sealed.
+fn log(directory: &Path, records: u64, sealed: &[std::ops::Range<u64>]) {
+    if records > 0 {
+        let log = Log::open(directory).unwrap();
+        for number in 0..records {
+            log.record(&flow(number)).unwrap();
+        }
+    }
+    for range in sealed {
+        let path = directory.join(SEALED).join(file_name(range.start));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        seal(
+            range.start,
+            range.clone().map(|number| flow(number).encode_to_vec()),
+            [0; 32],
+            &path,
+        )
+        .unwrap();
+    }
+}
+
+fn sums(history: &History, keys: &[&str], span: Span) -> BTreeMap<Vec<String>, (u64, u64, u64)> {
+    let mut all = BTreeMap::new();
+    history
+        .groups(keys, span, |words, sums| {
+            let words = words.iter().map(|word| (*word).to_owned()).collect();
+            let entry: &mut (u64, u64, u64) = all.entry(words).or_default();
+            entry.0 += sums.records;
+            entry.1 += sums.count;
+            entry.2 += sums.bytes_sent;
+        })
+        .unwrap();
+    all
+}
+
+#[test]
+fn a_record_counts_once_whether_it_is_sealed_or_not_or_both() {
+    let expected = tempfile::tempdir().unwrap();
+    log(expected.path(), 300, &[]);
+    let expected = History::open(expected.path()).unwrap();
+    assert_eq!((expected.records(), expected.hot()), (0..300, 0..300));
+    for sealed in [vec![0..100], vec![0..100, 100..250], vec![0..300]] {
+        let directory = tempfile::tempdir().unwrap();
+        log(directory.path(), 300, &sealed);
+        let history = History::open(directory.path()).unwrap();
+        assert_eq!(history.records(), 0..300);
+        assert_eq!(history.hot().start, sealed.last().unwrap().end);
+        for span in [
+            Span::ALL,
+            Span {
+                since_ns: 1_050,
+                until_ns: Some(1_260),
+            },
+        ] {
+            for keys in [&["source", "destination", "kind"][..], &["connection"], &[]] {
+                assert_eq!(
+                    sums(&history, keys, span),
+                    sums(&expected, keys, span),
+                    "{sealed:?} {span:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_log_of_sealed_files_alone_is_one() {
+    let directory = tempfile::tempdir().unwrap();
+    log(directory.path(), 0, &[10..40]);
+    let history = History::open(directory.path()).unwrap();
+    assert_eq!((history.records(), history.hot()), (10..40, 40..40));
+    assert_eq!(
+        sums(&history, &[], Span::ALL).values().next().unwrap().0,
+        30
+    );
+}
+
+#[test]
+fn gaps_wrong_names_and_no_log_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    assert!(matches!(
+        History::open(directory.path()),
+        Err(HistoryError::NoLog(_))
+    ));
+    log(directory.path(), 50, &[0..10, 20..30]);
+    let error = History::open(directory.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("00000000000000000020.parquet: the file before it ends before record 10"),
+        "{error}"
+    );
+    let sealed = directory.path().join(SEALED);
+    fs::rename(sealed.join(file_name(20)), sealed.join(file_name(10))).unwrap();
+    let error = History::open(directory.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("00000000000000000010.parquet: it begins with record 20"),
+        "{error}"
+    );
+}

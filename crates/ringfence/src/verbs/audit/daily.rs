@@ -1,0 +1,223 @@
+//! `ringfence audit top`, `services`, `agents`: the questions of every day, each a view of the same sums.
+
+use std::cmp::Reverse;
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use super::pairs::{Pair, Part, instant, pairs};
+use crate::output::{Failure, Form, safe, safe_json};
+
+const TOP_EXAMPLES: &str = "\
+Examples:
+  ringfence audit top                             who talks to whom most
+  ringfence audit top -n 5 --since 1h             in the last hour
+  ringfence audit top -o json | jq 'select(.denied > 0)'
+
+ATTEMPTS counts connections, requests and what walls refused, folded ones in full; - as DESTINATION is what belongs to no \
+workload.
+
+Exit codes: 0, 1 no log, or a part of it that cannot be read, 2 usage.";
+
+const SERVICES_EXAMPLES: &str = "\
+Examples:
+  ringfence audit services                        who called each service, what was denied, and why
+  ringfence audit services payments --since 1d    one of them, since yesterday
+  ringfence audit services -o json | jq -r 'select(.denied > 0) | .source' | sort -u
+
+WHY is the most frequent reason of the denials; -o json has all of them.
+
+Exit codes: 0, 1 no log, or a part of it that cannot be read, 2 usage.";
+
+const AGENTS_EXAMPLES: &str = "\
+Examples:
+  ringfence audit agents                          what each workload called, what was denied, and why
+  ringfence audit agents assistant --since 10m    one of them, just now
+
+WHY is the most frequent reason of the denials; -o json has all of them. - as DESTINATION is what belongs to no workload.
+
+Exit codes: 0, 1 no log, or a part of it that cannot be read, 2 usage.";
+
+/// Show the busiest pairs of workloads
+#[derive(Debug, clap::Args)]
+#[command(after_help = TOP_EXAMPLES)]
+pub(super) struct TopArgs {
+    #[command(flatten)]
+    part: Part,
+    /// How many
+    #[arg(short, long, value_name = "N", default_value_t = 20)]
+    number: usize,
+    /// For people, or one JSON object per line
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    output: Form,
+}
+
+/// Show who called each service, what was denied, and why
+#[derive(Debug, clap::Args)]
+#[command(after_help = SERVICES_EXAMPLES)]
+pub(super) struct ServicesArgs {
+    /// Only this one
+    name: Option<String>,
+    #[command(flatten)]
+    part: Part,
+    /// For people, or one JSON object per line
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    output: Form,
+}
+
+/// Show what each workload called, what was denied, and why
+#[derive(Debug, clap::Args)]
+#[command(after_help = AGENTS_EXAMPLES)]
+pub(super) struct AgentsArgs {
+    /// Only this one
+    name: Option<String>,
+    #[command(flatten)]
+    part: Part,
+    /// For people, or one JSON object per line
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    output: Form,
+}
+
+/// Runs `top`.
+pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
+    let mut pairs = pairs(&args.part.history()?, args.part.span()?)?;
+    pairs.sort_by(|a, b| (Reverse(a.attempts), a.ends()).cmp(&(Reverse(b.attempts), b.ends())));
+    pairs.truncate(args.number);
+    print(
+        &pairs,
+        args.output,
+        &[
+            "SOURCE",
+            "DESTINATION",
+            "ATTEMPTS",
+            "DENIED",
+            "SENT",
+            "RECEIVED",
+            "LAST",
+        ],
+        |pair| {
+            vec![
+                pair.source.clone(),
+                pair.destination.clone(),
+                pair.attempts.to_string(),
+                pair.denied.to_string(),
+                pair.bytes_sent.to_string(),
+                pair.bytes_received.to_string(),
+                last(pair),
+            ]
+        },
+    )
+}
+
+/// Runs `services`.
+pub(super) fn services(args: &ServicesArgs) -> Result<ExitCode, Failure> {
+    let mut pairs = pairs(&args.part.history()?, args.part.span()?)?;
+    pairs.retain(|pair| match &args.name {
+        Some(name) => pair.destination == *name,
+        None => !pair.destination.is_empty(),
+    });
+    pairs.sort_by(|a, b| by(&a.destination, a).cmp(&by(&b.destination, b)));
+    let columns = ["DESTINATION", "SOURCE", "ATTEMPTS", "DENIED", "LAST", "WHY"];
+    print(&pairs, args.output, &columns, |pair| {
+        row(&pair.destination, &pair.source, pair)
+    })
+}
+
+/// Runs `agents`.
+pub(super) fn agents(args: &AgentsArgs) -> Result<ExitCode, Failure> {
+    let mut pairs = pairs(&args.part.history()?, args.part.span()?)?;
+    pairs.retain(|pair| match &args.name {
+        Some(name) => pair.source == *name,
+        None => !pair.source.is_empty(),
+    });
+    pairs.sort_by(|a, b| by(&a.source, a).cmp(&by(&b.source, b)));
+    let columns = ["SOURCE", "DESTINATION", "ATTEMPTS", "DENIED", "LAST", "WHY"];
+    print(&pairs, args.output, &columns, |pair| {
+        row(&pair.source, &pair.destination, pair)
+    })
+}
+
+impl Pair {
+    fn ends(&self) -> (&str, &str) {
+        (&self.source, &self.destination)
+    }
+}
+
+/// By one end, then the busiest first.
+fn by<'a>(end: &'a str, pair: &'a Pair) -> (&'a str, Reverse<u64>, (&'a str, &'a str)) {
+    (end, Reverse(pair.attempts), pair.ends())
+}
+
+fn row(end: &str, other: &str, pair: &Pair) -> Vec<String> {
+    let why = pair.denials.first().map(|denial| denial.reason.clone());
+    vec![
+        end.to_owned(),
+        other.to_owned(),
+        pair.attempts.to_string(),
+        pair.denied.to_string(),
+        last(pair),
+        why.unwrap_or_default(),
+    ]
+}
+
+fn last(pair: &Pair) -> String {
+    format!("{:.3}", instant(pair.last))
+}
+
+fn print(
+    pairs: &[Pair],
+    form: Form,
+    columns: &[&str],
+    cells: impl Fn(&Pair) -> Vec<String>,
+) -> Result<ExitCode, Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match form {
+        Form::Json => {
+            for pair in pairs {
+                let json = serde_json::to_string(pair).map_err(Failure::plain)?;
+                writeln!(out, "{}", safe_json(&json))?;
+            }
+        }
+        Form::Table => {
+            let mut table = Table::new();
+            table.load_style(presets::NOTHING);
+            table.set_header(columns.to_vec());
+            for (at, name) in columns.iter().enumerate() {
+                let is_number = matches!(*name, "ATTEMPTS" | "DENIED" | "SENT" | "RECEIVED");
+                if let Some(column) = table.column_mut(at).filter(|_| is_number) {
+                    column.set_cell_alignment(CellAlignment::Right);
+                }
+            }
+            for pair in pairs {
+                table.add_row(cells(pair).into_iter().map(|cell| match cell.as_str() {
+                    "" => "-".to_owned(),
+                    text => safe(text).into_owned(),
+                }));
+            }
+            for line in table.lines() {
+                writeln!(out, "{}", line.trim_end())?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,182 @@
+//! `ringfence audit unused`: permissions that nobody has used.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use comfy_table::{Table, presets};
+use jiff::Timestamp;
+use ringfence_model::{HostName, Outcome, Position, Protocol, RecordKind};
+use ringfence_node::Configuration;
+use ringfence_policy::{Reach, reach};
+use serde::Serialize;
+
+use super::pairs::{Part, failure, instant};
+use crate::output::{Failure, Form, safe, safe_json, say};
+use crate::verbs::configuration::chosen;
+use crate::verbs::policy::{compile, unloadable, zone};
+
+const EXAMPLES: &str = "\
+Examples:
+  ringfence audit unused                              what today's policy allows and no record shows
+  ringfence audit unused --since 30d -o json > unused.jsonl
+  ringfence audit unused --config estate --state copy the log of a copied state directory against files elsewhere
+
+A row is what both ends allow today, as `ringfence policy list` has it. It is used when an operation in it was let \
+through, whatever allowed it at the time. How long the records reach back is said on standard error: a permission that is \
+needed once a year looks unused in a log of a month.
+
+Exit codes: 0 also when all are used, 1 no log, or a configuration that does not load, 2 usage.";
+
+/// List permissions that were never used
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct UnusedArgs {
+    #[command(flatten)]
+    part: Part,
+    /// Directory with the resource files [default: the node's]
+    #[arg(long, value_name = "DIR", env = "RINGFENCE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Zone whose names the workloads answer to [default: the node's, or ringfence.internal]
+    #[arg(long, value_name = "NAME", value_parser = zone)]
+    zone: Option<HostName>,
+    /// For people, or one JSON object per line
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value = "table",
+        value_name = "FORMAT"
+    )]
+    output: Form,
+}
+
+/// A line of `-o json`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row<'a> {
+    from: &'a str,
+    to: &'a str,
+    protocol: Protocol,
+    operation: &'a str,
+    when: &'a [String],
+    rule: &'a Position,
+    receive_rule: Option<&'a Position>,
+}
+
+/// Runs the verb.
+pub(super) fn unused(args: &UnusedArgs) -> Result<ExitCode, Failure> {
+    let state = args.part.state();
+    let Configuration { config, zone } = chosen(args.config.as_ref(), args.zone.as_ref(), state)?;
+    let snapshot = match compile(&config, &zone) {
+        Ok((_, snapshot)) => snapshot,
+        Err(errors) => return Ok(unloadable(&errors, &config)),
+    };
+    let allowed = reach(&snapshot, Timestamp::now());
+    let (mut first, mut last) = (u64::MAX, 0);
+    let mut open: HashMap<&str, HashMap<&str, Vec<&Reach>>> = HashMap::new();
+    for permission in &allowed {
+        let to = open.entry(permission.from.name.as_str()).or_default();
+        let unused = to.entry(permission.to.name.as_str()).or_default();
+        unused.push(permission);
+    }
+    let keys = ["source", "destination", "kind", "outcome", "operation"];
+    let history = args.part.history()?;
+    let read = history.groups(&keys, args.part.span()?, |words, sums| {
+        (first, last) = (first.min(sums.first_ns), last.max(sums.last_ns));
+        let &[source, destination, kind, outcome, operation] = words else {
+            return;
+        };
+        // A connection that was refused, or a request, has shown nothing of what is allowed.
+        let passed = matches!(
+            Outcome::from_word(outcome),
+            Some(Outcome::Allow | Outcome::Error)
+        );
+        let Some(kind) = RecordKind::from_word(kind).filter(|_| passed) else {
+            return;
+        };
+        let to = open.get_mut(source).and_then(|to| to.get_mut(destination));
+        if let Some(unused) = to {
+            let is_request = kind == RecordKind::Operation;
+            unused.retain(|permission| !permission.holds(is_request, operation));
+        }
+    });
+    read.map_err(failure)?;
+    let rows: Vec<Row<'_>> = allowed
+        .iter()
+        .filter(|permission| is_open(&open, permission))
+        .map(row)
+        .collect();
+    print(&rows, args.output)?;
+    say(if last == 0 {
+        format!(
+            "{} permissions, and no record to compare them with",
+            allowed.len()
+        )
+    } else {
+        format!(
+            "{} of {} permissions were not used in the records from {:.0} to {:.0}",
+            rows.len(),
+            allowed.len(),
+            instant(first),
+            instant(last)
+        )
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_open(open: &HashMap<&str, HashMap<&str, Vec<&Reach>>>, permission: &Reach) -> bool {
+    let to = open.get(permission.from.name.as_str());
+    let unused = to.and_then(|to| to.get(permission.to.name.as_str()));
+    unused.is_some_and(|unused| unused.iter().any(|it| std::ptr::eq(*it, permission)))
+}
+
+fn row(permission: &Reach) -> Row<'_> {
+    Row {
+        from: permission.from.name.as_str(),
+        to: permission.to.name.as_str(),
+        protocol: permission.protocol,
+        operation: &permission.operation,
+        when: &permission.when,
+        rule: &permission.rule,
+        receive_rule: permission.receive_rule.as_ref(),
+    }
+}
+
+fn print(rows: &[Row<'_>], form: Form) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    match form {
+        Form::Json => {
+            for row in rows {
+                let json = serde_json::to_string(row).map_err(Failure::plain)?;
+                writeln!(out, "{}", safe_json(&json))?;
+            }
+        }
+        Form::Table => {
+            let mut table = Table::new();
+            table.load_style(presets::NOTHING);
+            table.set_header(["FROM", "TO", "OPERATION", "WHEN", "RULE"]);
+            for row in rows {
+                let cells = [
+                    row.from,
+                    row.to,
+                    row.operation,
+                    &row.when.join(" && "),
+                    &row.rule.to_string(),
+                ];
+                table.add_row(cells.map(|cell| {
+                    if cell.is_empty() {
+                        "-".into()
+                    } else {
+                        safe(cell)
+                    }
+                }));
+            }
+            for line in table.lines() {
+                writeln!(out, "{}", line.trim_end())?;
+            }
+        }
+    }
+    Ok(out.flush()?)
+}
