@@ -39,6 +39,16 @@ pub enum LogError {
         /// What is wrong with it.
         what: String,
     },
+    /// Records are not where they were: sealed, pruned, or lost.
+    #[error("records {from} to {to} are not in {path}; read on at record {next}", to = .next - 1, path = .path.display())]
+    Gone {
+        /// The directory.
+        path: PathBuf,
+        /// The first that is not there.
+        from: u64,
+        /// The first that is there again.
+        next: u64,
+    },
     /// There is nothing to read.
     #[error(
         "there is no flow log in {0}; start a node with `ringfence up`, or name its state with --state"

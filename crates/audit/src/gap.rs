@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use ringfence_model::flow::{Flow, Kind, Outcome};
 
 use crate::LogError;
-use crate::frame::wall_clock_ns;
-use crate::room::Purpose;
+use crate::leaf::wall_clock_ns;
+use crate::writer::Purpose;
 
 /// How long the log refuses at once before it tries the disk again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -41,6 +41,11 @@ impl Gap {
             notes,
             ..Self::default()
         }
+    }
+
+    /// One more note about a repair.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
     }
 
     pub(crate) fn trouble(&self) -> Option<&LogError> {

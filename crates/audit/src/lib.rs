@@ -1,33 +1,42 @@
-//! The flow log: an append-only file that keeps what workloads tried.
+//! The flow log: an append-only sequence of records of what workloads tried.
 //!
 //! What comes in: [`Flow`](ringfence_model::flow::Flow) records. What goes out: a sequence number, once the record
 //! is out of this process's memory; and, to readers, the records again. An attempt that the log cannot take must
 //! not happen: every error of [`Log::record`] means *deny*. What this crate never does: decide, drop, reorder,
 //! or change a record that it has acknowledged.
 //!
-//! First form: one file, `flows.binpb`, a standard length-delimited protobuf stream (a varint length, then a
-//! `Flow`). A record's sequence number is its position, from 0. The narrow waist is `record(flow) -> seq` and
-//! "records from `seq` on"; what lies behind may change without anyone else noticing.
+//! Records lie in segments, `hot/NUMBER.seg`: preallocated files that are mapped into memory (`segment.rs` has the bytes). A
+//! record's sequence number is its position, from 0. The narrow waist is `record(flow) -> seq` and "records from `seq`
+//! on"; what lies behind may change without anyone else noticing.
 //!
-//! Start reading at [`Log`] for the way in, at [`Reader`] for the way out, at `scan.rs` for the bytes.
-#![forbid(unsafe_code)]
+//! Start reading at [`Log`] for the way in, at [`Reader`] for the way out, at `segment.rs` for the bytes.
+#![deny(unsafe_code)]
 
+mod attend;
+mod disk;
 mod error;
-mod frame;
 mod gap;
+mod hot;
+mod leaf;
 mod log;
+mod map;
 mod open;
 mod reader;
-mod room;
 mod scan;
-mod shape;
+mod segment;
 mod writer;
 
 pub use error::LogError;
-pub use frame::RECORD_MAX;
-pub use log::Log;
-pub use open::{FILE_NAME, Repair};
+pub use leaf::RECORD_MAX;
+pub use log::{Durability, Log, Options};
+pub use open::Repair;
 pub use reader::{Mark, Reader, Wait};
+pub use segment::void_leaf;
+
+/// Where the segments of the log in `directory` are.
+pub fn hot_directory(directory: &std::path::Path) -> std::path::PathBuf {
+    directory.join(hot::HOT)
+}
 
 /// Position of a record in the log, from 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,20 +1,42 @@
-//! The way in: one record, one system call that writes, one answer.
+//! The way in: one record, one slot, one answer.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ringfence_model::flow::Flow;
 
+use crate::attend::Attendant;
+use crate::disk::Disk;
+use crate::hot::Hot;
 use crate::open::Repair;
-use crate::room::Purpose;
-use crate::writer::Writer;
-use crate::{LogError, Seq, frame, open};
+use crate::writer::{Purpose, Writer};
+use crate::{LogError, Seq, leaf, open};
 
 thread_local! {
     /// Where a record is put together, before the lock: at most as long as the longest.
     static BYTES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// When a record counts as kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// In the kernel's page cache: the end of any process loses none. It is written back within about a second, which a power
+    /// failure or a crash of the kernel may cost.
+    #[default]
+    Memory,
+    /// On the disk. Records that come while the disk is busy are written together.
+    Disk,
+}
+
+/// How a log is opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// When a record counts as kept.
+    pub durability: Durability,
+    /// The user who will write it, where that is not who opens it.
+    pub owner: Option<u32>,
 }
 
 /// The one writer of a log. Shared by reference between threads.
@@ -23,21 +45,46 @@ thread_local! {
 /// times a second, by the next call. What was refused in between is counted, and the first thing the log writes
 /// then is an `event` with that count (`unrecorded denials`).
 pub struct Log {
-    writer: Mutex<Writer>,
+    // Ends before what it works on.
+    attendant: Mutex<Option<Attendant>>,
+    writer: Arc<Mutex<Writer>>,
+    hot: Arc<Hot>,
+    disk: Option<Disk>,
     repairs: Vec<Repair>,
 }
 
 impl Log {
-    /// Opens (or creates) the log in `directory`, cuts off a record that a crash left half written, moves a
-    /// damaged log aside, and locks out a second writer.
+    /// Opens (or creates) the log in `directory`, makes void the slot of a record that a crash left half written, moves
+    /// what is damaged aside, and locks out a second writer.
     ///
     /// A full disk is no error here: [`Log::trouble`] names it, and records are refused until it recovers.
     pub fn open(directory: &Path) -> Result<Self, LogError> {
-        let (writer, repairs) = open::writer(directory)?;
+        Self::open_with(directory, Options::default())
+    }
+
+    /// The same, as `options` say.
+    pub fn open_with(directory: &Path, options: Options) -> Result<Self, LogError> {
+        let hot = Arc::new(Hot::open(directory, options.owner)?);
+        let durable = options.durability == Durability::Disk;
+        let (writer, repairs) = open::writer(&hot, directory, durable)?;
         Ok(Self {
-            writer: Mutex::new(writer),
+            attendant: Mutex::new(None),
+            writer: Arc::new(Mutex::new(writer)),
+            hot,
+            disk: durable.then(Disk::default),
             repairs,
         })
+    }
+
+    /// Starts the thread that does beforehand what a record should not wait for. Without it everything is done all the
+    /// same, in the record that needs it, and what a failing disk did not keep is noticed later.
+    pub fn attend(&self) -> std::io::Result<()> {
+        let attendant = Attendant::start(self.writer.clone(), self.hot.clone())?;
+        *self
+            .attendant
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(attendant);
+        Ok(())
     }
 
     /// What [`Log::open`] mended. For messages: the log puts an `event` for each before its first record itself.
@@ -45,7 +92,8 @@ impl Log {
         &self.repairs
     }
 
-    /// Takes the record of something that has not happened yet. It is in the page cache when this returns.
+    /// Takes the record of something that has not happened yet. It is kept, as the log's [`Durability`] says, when this
+    /// returns.
     ///
     /// `Err`: the attempt it describes must be denied. It is already counted as denied without a record, so do
     /// not hand it to [`Log::record_after`] as well. Unset `schema`, `time_ns` and `count` are filled in.
@@ -64,13 +112,13 @@ impl Log {
         self.writer().next()
     }
 
-    /// Bytes of all records.
+    /// Bytes of the records since the segment it was opened at.
     pub fn bytes(&self) -> u64 {
-        self.writer().end()
+        self.writer().bytes()
     }
 
-    /// Bytes that the disk has already given for records to come; `None` where it cannot give ahead.
-    pub fn room(&self) -> Option<u64> {
+    /// Bytes that the disk has already given for records to come.
+    pub fn room(&self) -> u64 {
         self.writer().ahead()
     }
 
@@ -80,10 +128,14 @@ impl Log {
     }
 
     fn take(&self, flow: &Flow, purpose: Purpose) -> Result<Seq, LogError> {
-        BYTES.with_borrow_mut(|bytes| {
-            let record = frame::encode_into(flow, bytes).map(|()| bytes.as_slice());
-            self.writer().take(record, purpose, flow.count, &flow.node)
-        })
+        let taken = BYTES.with_borrow_mut(|bytes| {
+            let leaf = leaf::encode_into(flow, bytes).map(|()| bytes.as_slice());
+            self.writer().take(leaf, purpose, flow.count, &flow.node)
+        });
+        match (&self.disk, taken) {
+            (Some(disk), Ok(seq)) => disk.keep(seq, &self.writer).map(|()| seq),
+            (_, taken) => taken,
+        }
     }
 
     /// Every step of the writer leaves it consistent or fails its next check, so a panic elsewhere is no reason

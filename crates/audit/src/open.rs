@@ -1,174 +1,353 @@
-//! Opens the log for writing: one writer, and a file that ends with a whole record.
+//! Opens the log for writing: one writer, and a last segment in which every slot is settled.
 
 use std::fmt;
-use std::fs::{DirBuilder, File};
+use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat, renameat, statat,
-};
-use rustix::io::Errno;
+use prost::Message;
+use prost::bytes::Buf;
+use ringfence_model::flow::Flow;
 
 use crate::gap::Gap;
+use crate::hot::{self, Hot, Segment};
+use crate::map::Map;
 use crate::scan::{Scanner, Step};
-use crate::writer::Writer;
-use crate::{LogError, Seq};
+use crate::segment::{HEADER_LEN, SPAN_MAX, name, void};
+use crate::writer::{Purpose, Writer};
+use crate::{LogError, RECORD_MAX, Seq};
 
-/// Name of the log's file within its directory.
-pub const FILE_NAME: &str = "flows.binpb";
-/// Locked by the writer as long as it lives.
-const LOCK_NAME: &str = "flows.lock";
-/// For the owner only.
-const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
-/// For the owner only.
-const DIRECTORY_MODE: u32 = 0o700;
+/// The log's first form: one file of length-delimited messages. Its records are taken over once.
+const FIRST_FORM: &str = "flows.binpb";
+/// What the file of the first form is called afterwards.
+const TAKEN_OVER: &str = "flows.taken-over.binpb";
+/// The signed tree head, whose second line is the number of records that others may know of.
+const CHECKPOINT: &str = "checkpoint";
 
 /// What had to be mended when the log was opened. The log records each as an `event` of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
-    /// A record that a crash left half written, never acknowledged, was cut off.
-    CutOff {
-        /// Its bytes.
-        bytes: u64,
-        /// Number of whole records before it.
-        kept: u64,
+    /// The slot of a record that a crash left half written, never acknowledged.
+    Void {
+        /// Its number.
+        seq: u64,
     },
-    /// The file was damaged; it was moved aside whole, and a new one begun.
+    /// A segment was damaged; it was moved aside whole, and what can be read of it written again.
     MovedAside {
         /// Its new name.
         to: PathBuf,
+        /// Number of the first record that cannot be read.
+        next: u64,
         /// What is wrong with it.
         damage: String,
+    },
+    /// Records that a signed checkpoint counts are not here.
+    Lost {
+        /// The first of them.
+        from: u64,
+        /// The first that will be here again.
+        next: u64,
+    },
+    /// The records of the log's first form were taken over.
+    TakenOver {
+        /// How many.
+        records: u64,
+        /// Where that file is now.
+        to: PathBuf,
+        /// Why it was not read to its end, if it was not.
+        damage: Option<String>,
     },
 }
 
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Repair::CutOff { bytes, kept } => write!(
+            Repair::Void { seq } => write!(
                 f,
-                "cut off {bytes} bytes of a record that was never acknowledged, after {kept} whole records"
+                "record {seq} was never completed, so what it was to describe did not happen; its place is void"
             ),
-            Repair::MovedAside { to, damage } => write!(
+            Repair::MovedAside { to, next, damage } => write!(
                 f,
-                "{damage}; the damaged log is kept as {}, and a new one begins at record 0",
+                "{damage}; the damaged segment is kept as {}, and the log goes on at record {next}",
                 to.display()
             ),
-        }
-    }
-}
-
-/// Opens the log in `directory`, creating what is missing, and mends it.
-pub(crate) fn writer(directory: &Path) -> Result<(Writer, Vec<Repair>), LogError> {
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |cause: io::Error| LogError::Open { path, cause }
-    };
-    match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
-        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(at(directory)(e)),
-        _ => {}
-    }
-    let opened = rustix::fs::open(
-        directory,
-        OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|e| at(directory)(e.into()))?;
-
-    let lock =
-        create(&opened, LOCK_NAME, OFlags::empty()).map_err(at(&directory.join(LOCK_NAME)))?;
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(Errno::WOULDBLOCK) => return Err(LogError::InUse(directory.to_owned())),
-        Err(e) => return Err(at(&directory.join(LOCK_NAME))(e.into())),
-    }
-
-    let path = directory.join(FILE_NAME);
-    let mut file = create(&opened, FILE_NAME, OFlags::empty()).map_err(at(&path))?;
-    let mut repairs = Vec::new();
-    let (end, next) = match measure(&file, &path) {
-        Ok(Extent {
-            end,
-            next,
-            unfinished,
-        }) => {
-            if unfinished > 0 {
-                file.set_len(end).map_err(at(&path))?;
-                repairs.push(Repair::CutOff {
-                    bytes: unfinished,
-                    kept: next.0,
-                });
+            Repair::Lost { from, next } => write!(
+                f,
+                "records {from} to {} are in a signed checkpoint and not here: someone removed them, or the disk lost them; \
+                 the log goes on at record {next}, and `ringfence audit verify` tells the rest",
+                next - 1
+            ),
+            Repair::TakenOver {
+                records,
+                to,
+                damage,
+            } => {
+                write!(
+                    f,
+                    "{records} records were taken over from the log's first form, which is kept as {}",
+                    to.display()
+                )?;
+                match damage {
+                    Some(damage) => write!(f, "; it cannot be read further: {damage}"),
+                    None => Ok(()),
+                }
             }
-            (end, next)
         }
-        Err(damage @ LogError::Corrupt { .. }) => {
-            let aside = move_aside(&opened).map_err(at(&path))?;
-            repairs.push(Repair::MovedAside {
-                to: directory.join(aside),
-                damage: damage.to_string(),
-            });
-            file = create(&opened, FILE_NAME, OFlags::EXCL).map_err(at(&path))?;
-            (0, Seq(0))
-        }
-        Err(other) => return Err(other),
-    };
-    let gap = Gap::with_notes(repairs.iter().map(Repair::to_string).collect());
-    Ok((
-        Writer::new(file, opened, path, lock, end, next, gap),
-        repairs,
-    ))
-}
-
-fn create(directory: &OwnedFd, name: &str, extra: OFlags) -> io::Result<File> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
-    let file = openat(directory, name, flags, FILE_MODE)?;
-    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-        return Err(io::Error::other("not a regular file; move it away"));
     }
-    Ok(file.into())
 }
 
-struct Extent {
-    end: u64,
+/// Opens what is in `hot`, the segments of the log in `directory`, and mends it.
+pub(crate) fn writer(
+    hot: &Arc<Hot>,
+    directory: &Path,
+    durable: bool,
+) -> Result<(Writer, Vec<Repair>), LogError> {
+    let mut repairs = Vec::new();
+    let (mut end, mut last) = settle(hot, &mut repairs)?;
+    let signed = Seq(signed_size(directory));
+    if signed > end {
+        repairs.push(Repair::Lost {
+            from: end.0,
+            next: signed.0,
+        });
+        end = signed;
+        last = None;
+    }
+    let old = directory.join(FIRST_FORM);
+    // Nothing is recorded before the file has its other name: what is here already came from it.
+    if old.exists() && !directory.join(TAKEN_OVER).exists() {
+        let mut writer = Writer::new(hot.clone(), last, end, Gap::default(), durable);
+        let (records, damage) = take_over(&old, end.0, &mut writer)?;
+        let open = |cause| LogError::Open {
+            path: old.clone(),
+            cause,
+        };
+        hot.rename_beside(FIRST_FORM, TAKEN_OVER).map_err(open)?;
+        let repair = Repair::TakenOver {
+            records,
+            to: directory.join(TAKEN_OVER),
+            damage,
+        };
+        writer.note(repair.to_string());
+        return Ok((writer, vec![repair]));
+    }
+    let gap = Gap::with_notes(repairs.iter().map(Repair::to_string).collect());
+    Ok((Writer::new(hot.clone(), last, end, gap, durable), repairs))
+}
+
+/// Finds the end of the log, with every slot before it complete or void. Gives the segment to go on in, if there is one, and
+/// where in it.
+fn settle(
+    hot: &Hot,
+    repairs: &mut Vec<Repair>,
+) -> Result<(Seq, Option<(Segment, usize)>), LogError> {
+    loop {
+        let segments = hot::list(hot.path()).map_err(|cause| LogError::Open {
+            path: hot.path().to_owned(),
+            cause,
+        })?;
+        let Some(first) = segments.last().copied() else {
+            return Ok((Seq(0), None));
+        };
+        let path = hot.path().join(name(first));
+        let open = |cause| LogError::Open {
+            path: path.clone(),
+            cause,
+        };
+        let file = open_plain(&path).map_err(open)?;
+        let walked = Scanner::new(file, &path).and_then(|mut scanner| {
+            if scanner.header().first != first {
+                return Err(scanner.corrupt("a header with another number than its name"));
+            }
+            walk(&mut scanner)
+        });
+        let walked = match walked {
+            Ok(walked) => walked,
+            Err(damage @ LogError::Corrupt { .. }) => {
+                put_aside(hot, first, None, &damage, repairs).map_err(open)?;
+                continue;
+            }
+            Err(other) => return Err(other),
+        };
+        if let Some(damage) = &walked.damage {
+            put_aside(hot, first, Some(&walked), damage, repairs).map_err(open)?;
+            continue;
+        }
+        let segment = match hot.reopen(&name(first), walked.header) {
+            Ok(segment) => segment,
+            // There is no room for what it has not got: it ends where its records do.
+            Err(error) if hot::is_full(&error) => return Ok((walked.next, None)),
+            Err(error) => return Err(open(error)),
+        };
+        for (at, seq, length) in &walked.reserved {
+            make_void(&segment.map, *at, *length);
+            repairs.push(Repair::Void { seq: seq.0 });
+        }
+        let end = (walked.next, Some((segment, walked.end)));
+        return Ok(if walked.closed { (end.0, None) } else { end });
+    }
+}
+
+/// What a whole segment holds.
+struct Walked {
+    header: crate::segment::Header,
+    /// Where the next slot starts, and its number.
+    end: usize,
     next: Seq,
-    unfinished: u64,
+    /// It says that the next record is elsewhere.
+    closed: bool,
+    /// Slots that were never completed: where, their number, the bytes they were for.
+    reserved: Vec<(usize, Seq, usize)>,
+    /// Why it cannot be read further.
+    damage: Option<LogError>,
 }
 
-fn measure(file: &File, path: &Path) -> Result<Extent, LogError> {
-    let copy = file.try_clone().map_err(|cause| LogError::Open {
+fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
+    let mut walked = Walked {
+        header: scanner.header(),
+        end: HEADER_LEN,
+        next: scanner.header().first,
+        closed: false,
+        reserved: Vec::new(),
+        damage: None,
+    };
+    loop {
+        let (offset, next) = scanner.place();
+        walked.end = usize::try_from(offset).unwrap_or(usize::MAX);
+        walked.next = next;
+        match scanner.step() {
+            Ok(Step::Record(..)) => {}
+            Ok(Step::Closed) => {
+                walked.closed = true;
+                return Ok(walked);
+            }
+            Ok(Step::End { reserved: 0, .. }) => {
+                if !scanner.untouched()? {
+                    walked.damage =
+                        Some(scanner.corrupt("a slot that is empty before others that are not"));
+                }
+                return Ok(walked);
+            }
+            Ok(Step::End { reserved, length }) => {
+                if offset + reserved > walked.header.length {
+                    walked.damage = Some(scanner.corrupt("a record that goes on past its segment"));
+                    return Ok(walked);
+                }
+                walked.reserved.push((walked.end, next, length));
+                scanner.go_to(offset + reserved, Seq(next.0 + 1));
+            }
+            Err(damage @ LogError::Corrupt { .. }) => {
+                walked.damage = Some(damage);
+                return Ok(walked);
+            }
+            Err(other) => return Err(other),
+        }
+    }
+}
+
+fn make_void(map: &Map, at: usize, length: usize) {
+    let (word, sum) = void(length);
+    map.write(at + 4, &sum.to_le_bytes());
+    map.publish(at, word);
+}
+
+/// Keeps a damaged segment under another name, and writes what can be read of it again.
+fn put_aside(
+    hot: &Hot,
+    first: Seq,
+    walked: Option<&Walked>,
+    damage: &LogError,
+    repairs: &mut Vec<Repair>,
+) -> io::Result<()> {
+    let to = hot.move_aside(&name(first))?;
+    let next = walked.map_or(first, |walked| walked.next);
+    if let Some(walked) = walked
+        && walked.end > HEADER_LEN
+    {
+        rewrite(hot, &to, walked)?;
+    }
+    repairs.push(Repair::MovedAside {
+        to,
+        next: next.0,
+        damage: damage.to_string(),
+    });
+    Ok(())
+}
+
+/// Writes a segment again up to where it can be read.
+fn rewrite(hot: &Hot, damaged: &Path, walked: &Walked) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let other = |error: LogError| io::Error::other(error.to_string());
+    let length = (walked.end + SPAN_MAX) as u64;
+    let mut spare = hot.spare(length.next_power_of_two()).map_err(other)?;
+    if spare.map.len() < walked.end {
+        hot.discard(&spare);
+        return Err(io::Error::from(io::ErrorKind::StorageFull));
+    }
+    let mut bytes = vec![0; walked.end - HEADER_LEN];
+    open_plain(damaged)?.read_exact_at(&mut bytes, HEADER_LEN as u64)?;
+    spare.map.write(HEADER_LEN, &bytes);
+    for (at, _, length) in &walked.reserved {
+        if *at < walked.end {
+            make_void(&spare.map, *at, *length);
+        }
+    }
+    spare.file.sync_data()?;
+    hot.begin(&mut spare, walked.header.first).map_err(other)
+}
+
+/// Reads a file of the log's first form into a log that holds its first `held` records. Gives how many there are, and what
+/// stopped it before the end.
+fn take_over(
+    path: &Path,
+    held: u64,
+    writer: &mut Writer,
+) -> Result<(u64, Option<String>), LogError> {
+    let bytes = fs::read(path).map_err(|cause| LogError::Open {
         path: path.to_owned(),
         cause,
     })?;
-    let mut scanner = Scanner::new(copy, path);
-    loop {
-        if let Step::End { unfinished } = scanner.step()? {
-            let (end, next) = scanner.place();
-            return Ok(Extent {
-                end,
-                next,
-                unfinished,
-            });
+    let mut rest = bytes.as_slice();
+    let mut records = 0;
+    while rest.has_remaining() {
+        let length = match prost::decode_length_delimiter(&mut rest) {
+            Ok(length) if length <= RECORD_MAX && length > 0 && length <= rest.len() => length,
+            Ok(_) => return Ok((records, Some(format!("record {records} is not whole")))),
+            Err(error) => return Ok((records, Some(format!("record {records}: {error}")))),
+        };
+        let (leaf, after) = rest.split_at(length);
+        if let Err(error) = Flow::decode(leaf) {
+            return Ok((records, Some(format!("record {records}: {error}"))));
         }
+        if records >= held {
+            writer.take(Ok(leaf), Purpose::After, 1, "")?;
+        }
+        records += 1;
+        rest = after;
     }
+    Ok((records, None))
 }
 
-/// Renames the log to the first free `flows.corrupt-N.binpb`. The lock keeps other writers from doing the same.
-fn move_aside(directory: &OwnedFd) -> io::Result<String> {
-    for number in 1_u32.. {
-        let name = format!("flows.corrupt-{number}.binpb");
-        match statat(directory, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => {}
-            Err(Errno::NOENT) => {
-                renameat(directory, FILE_NAME, directory, &name)?;
-                return Ok(name);
-            }
-            Err(e) => return Err(e.into()),
-        }
+/// How many records the latest checkpoint counts. Anyone may have written there: it only ever leaves numbers out.
+fn signed_size(directory: &Path) -> u64 {
+    let Ok(text) = fs::read_to_string(directory.join(CHECKPOINT)) else {
+        return 0;
+    };
+    text.lines()
+        .nth(1)
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(0)
+}
+
+fn open_plain(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file; move it away"));
     }
-    Err(io::Error::other(
-        "no free name for the damaged log; move the old ones away",
-    ))
+    Ok(file)
 }

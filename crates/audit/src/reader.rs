@@ -10,16 +10,18 @@ use prost::Message;
 use ringfence_model::flow::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::open::FILE_NAME;
-use crate::scan::{Scanner, Step};
-use crate::{LogError, Seq};
+use crate::hot;
+use crate::scan::{Peek, Scanner, Step};
+use crate::segment::name;
+use crate::{LogError, Seq, hot_directory};
 
 /// How often a waiting reader looks at the file. Bounds how late it sees a record.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A place in one log file.
+/// A place in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
+    segment: Seq,
     offset: u64,
     next: Seq,
 }
@@ -27,51 +29,53 @@ pub struct Mark {
 /// What [`Reader::wait`] saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The file has changed.
+    /// There is something to read.
     More,
     /// Nothing happened in the time given.
     Quiet,
-    /// The log goes by another file now, which begins at record 0: use [`Reader::reopen`].
+    /// The log is another one now: use [`Reader::reopen`].
     Replaced,
     /// No one reads the given outlet any more.
     OutletClosed,
 }
 
-/// Reads the log of a directory. Needs no lock and disturbs no writer.
+/// Reads the segments of a log, or one segment. Needs no lock and disturbs no writer.
 #[derive(Debug)]
 pub struct Reader {
     scanner: Scanner,
-    path: PathBuf,
+    /// Where other segments are; `None`: there is this one only.
+    hot: Option<PathBuf>,
     unfinished: u64,
 }
 
 impl Reader {
-    /// Opens the log in `directory`, at its first record.
+    /// Opens the log in `directory`, at its first record that is in a segment.
     pub fn open(directory: &Path) -> Result<Self, LogError> {
-        let path = directory.join(FILE_NAME);
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                return Err(LogError::Missing(directory.to_owned()));
-            }
-            Err(cause) => return Err(LogError::Open { path, cause }),
+        let hot = hot_directory(directory);
+        let segments = match hot::list(&hot) {
+            Ok(segments) => segments,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(cause) => return Err(LogError::Open { path: hot, cause }),
+        };
+        let Some(first) = segments.first() else {
+            return Err(LogError::Missing(directory.to_owned()));
         };
         Ok(Self {
-            scanner: Scanner::new(file, &path),
-            path,
+            scanner: scanner(&hot, *first)?,
+            hot: Some(hot),
             unfinished: 0,
         })
     }
 
-    /// Opens a file in the form of the log, such as a copy of one, at its first record.
+    /// Opens one segment, such as a copy of one, at its first record.
     pub fn open_file(path: &Path) -> Result<Self, LogError> {
         let file = File::open(path).map_err(|cause| LogError::Open {
             path: path.to_owned(),
             cause,
         })?;
         Ok(Self {
-            scanner: Scanner::new(file, path),
-            path: path.to_owned(),
+            scanner: Scanner::new(file, path)?,
+            hot: None,
             unfinished: 0,
         })
     }
@@ -79,41 +83,50 @@ impl Reader {
     /// The next record; `None` when no whole one is there yet.
     pub fn read(&mut self) -> Result<Option<(Seq, Flow)>, LogError> {
         let before = self.mark();
-        let decoded = match self.scanner.step()? {
-            Step::End { unfinished } => {
-                self.unfinished = unfinished;
-                return Ok(None);
-            }
-            Step::Record(seq, body) => Flow::decode(body).map(|flow| (seq, flow)),
+        let decoded = match self.leaf()? {
+            None => return Ok(None),
+            Some((seq, leaf)) => Flow::decode(leaf).map(|flow| (seq, flow)),
         };
-        self.unfinished = 0;
         match decoded {
             Ok(record) => Ok(Some(record)),
             Err(cause) => {
-                self.go_to(before);
+                self.scanner.go_to(before.offset, before.next);
                 Err(self.scanner.corrupt(&cause.to_string()))
             }
         }
     }
 
-    /// Passes over the next record without decoding it; `None` when no whole one is there yet.
-    pub fn skip(&mut self) -> Result<Option<Seq>, LogError> {
+    /// The next record as the bytes that stand for it in the tree; `None` when no whole one is there yet.
+    pub fn leaf(&mut self) -> Result<Option<(Seq, &[u8])>, LogError> {
+        if !self.advance()? {
+            return Ok(None);
+        }
         match self.scanner.step()? {
-            Step::Record(seq, _) => Ok(Some(seq)),
-            Step::End { unfinished } => {
-                self.unfinished = unfinished;
-                Ok(None)
-            }
+            Step::Record(seq, leaf) => Ok(Some((seq, leaf))),
+            Step::End { .. } | Step::Closed => Ok(None),
         }
     }
 
-    /// Passes over records until `seq` is next. `false`: the log ends before it.
+    /// Passes over the next record without decoding it; `None` when no whole one is there yet.
+    pub fn skip(&mut self) -> Result<Option<Seq>, LogError> {
+        Ok(self.leaf()?.map(|(seq, _)| seq))
+    }
+
+    /// Passes over records until `seq` is next, or the first after it that is in a segment. `false`: the log ends before it.
     pub fn skip_to(&mut self, seq: Seq) -> Result<bool, LogError> {
-        if seq < self.mark().next {
-            self.go_to(Mark {
-                offset: 0,
-                next: Seq(0),
-            });
+        if let Some(hot) = &self.hot {
+            let segments = list(hot)?;
+            let holds = segments.iter().rev().find(|first| **first <= seq);
+            if let Some(first) = holds.or(segments.first()) {
+                let mark = self.mark();
+                if mark.segment != *first || mark.next > seq {
+                    self.scanner = scanner(hot, *first)?;
+                }
+            }
+        } else if seq < self.mark().next {
+            let header = self.scanner.header();
+            self.scanner
+                .go_to(crate::segment::HEADER_LEN as u64, header.first);
         }
         while self.mark().next < seq {
             if self.skip()?.is_none() {
@@ -123,8 +136,14 @@ impl Reader {
         Ok(true)
     }
 
-    /// Goes to where the last `count` records begin. Takes two passes and no memory.
+    /// Goes to where the last `count` records begin. Takes a pass over the last segment and no memory.
     pub fn go_to_last(&mut self, count: u64) -> Result<(), LogError> {
+        if let Some(hot) = &self.hot
+            && let Some(last) = list(hot)?.last()
+            && self.mark().segment != *last
+        {
+            self.scanner = scanner(hot, *last)?;
+        }
         while self.skip()?.is_some() {}
         let first = self.mark().next.0.saturating_sub(count);
         self.skip_to(Seq(first)).map(|_| ())
@@ -133,47 +152,82 @@ impl Reader {
     /// Where the next record starts.
     pub fn mark(&self) -> Mark {
         let (offset, next) = self.scanner.place();
-        Mark { offset, next }
+        Mark {
+            segment: self.scanner.header().first,
+            offset,
+            next,
+        }
     }
 
-    /// Goes back to a place in the same file.
-    pub fn go_to(&mut self, mark: Mark) {
+    /// Number of the record that is read next.
+    pub fn next(&self) -> Seq {
+        self.scanner.place().1
+    }
+
+    /// Goes back to a place in the same log.
+    pub fn go_to(&mut self, mark: Mark) -> Result<(), LogError> {
+        if let Some(hot) = &self.hot
+            && self.mark().segment != mark.segment
+        {
+            self.scanner = scanner(hot, mark.segment)?;
+        }
         self.scanner.go_to(mark.offset, mark.next);
+        Ok(())
     }
 
-    /// Bytes behind the last whole record, as of the last [`Reader::read`] that gave `None`.
+    /// Goes on behind records that are not there, after [`LogError::Gone`].
+    pub fn pass_gap(&mut self) -> Result<(), LogError> {
+        if let Some(hot) = &self.hot {
+            let next = self.next();
+            if let Some(first) = list(hot)?.into_iter().find(|first| *first > next) {
+                self.scanner = scanner(hot, first)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file that is read at the moment.
+    pub fn file(&self) -> (&File, &Path) {
+        self.scanner.file()
+    }
+
+    /// Bytes of a slot that was reserved and not completed, as of the last [`Reader::read`] that gave `None`.
     pub fn unfinished(&self) -> u64 {
         self.unfinished
     }
 
     /// Waits, for `at_most`, until there is more to read, or until no one reads `outlet` any more.
     pub fn wait(
-        &self,
+        &mut self,
         outlet: Option<BorrowedFd<'_>>,
         at_most: Duration,
     ) -> Result<Wait, LogError> {
-        let open_error = |cause| LogError::Open {
-            path: self.path.clone(),
-            cause,
-        };
         let until = Instant::now() + at_most;
         loop {
-            let own = self.scanner.file().metadata().map_err(open_error)?;
+            let (file, path) = self.scanner.file();
+            let path = path.to_owned();
+            let open_error = |cause| LogError::Open {
+                path: path.clone(),
+                cause,
+            };
+            let own = file.metadata().map_err(open_error)?;
             let mark = self.mark();
             if own.size() < mark.offset {
                 return Err(LogError::Tampered(format!(
                     "{} was cut to {} bytes, before record {} at byte {}",
-                    self.path.display(),
+                    path.display(),
                     own.size(),
                     mark.next,
                     mark.offset
                 )));
             }
-            if own.size() != mark.offset + self.unfinished {
+            if self.advance()? {
                 return Ok(Wait::More);
             }
-            // A name that leads nowhere is the moment between moving a log aside and beginning a new one.
-            if let Ok(named) = std::fs::symlink_metadata(&self.path)
+            // A name that leads nowhere is the moment between moving a segment aside and beginning a new one, or one that
+            // was sealed.
+            if self.hot.is_some()
+                && let Ok(named) = std::fs::symlink_metadata(&path)
                 && (named.dev(), named.ino()) != (own.dev(), own.ino())
             {
                 return Ok(Wait::Replaced);
@@ -188,12 +242,79 @@ impl Reader {
         }
     }
 
-    /// Leaves this file for the one that now has its name, at record 0.
+    /// Leaves this file for the one that now has its name: at the same place where that is the same segment, else at the log's
+    /// first record.
     pub fn reopen(&mut self) -> Result<(), LogError> {
-        let directory = self.path.parent().unwrap_or(Path::new(".")).to_owned();
-        *self = Self::open(&directory)?;
+        if let Some(hot) = self.hot.clone() {
+            let (header, mark) = (self.scanner.header(), self.mark());
+            match scanner(&hot, mark.segment) {
+                // The same segment, written again after somebody removed it.
+                Ok(scanner) if scanner.header().created_ns == header.created_ns => {
+                    self.scanner = scanner;
+                    self.scanner.go_to(mark.offset, mark.next);
+                }
+                _ => *self = Self::open(hot.parent().unwrap_or(Path::new(".")))?,
+            }
+        }
         Ok(())
     }
+
+    /// Stands before a whole record if there is one, in the next segment where this one has ended.
+    fn advance(&mut self) -> Result<bool, LogError> {
+        loop {
+            self.unfinished = 0;
+            match self.scanner.peek()? {
+                Peek::Record => return Ok(true),
+                Peek::End { reserved } => self.unfinished = reserved,
+                Peek::Closed => {}
+            }
+            let Some(hot) = &self.hot else {
+                return Ok(false);
+            };
+            let (_, next) = self.scanner.place();
+            if next == self.scanner.header().first {
+                // Nothing was ever here: no other segment can begin with the same number.
+                return Ok(false);
+            }
+            match scanner(hot, next) {
+                Ok(scanner) => self.scanner = scanner,
+                Err(LogError::Open { cause, .. })
+                    if cause.kind() == std::io::ErrorKind::NotFound =>
+                {
+                    let after = list(hot)?.into_iter().find(|first| *first > next);
+                    return match after {
+                        Some(first) => Err(LogError::Gone {
+                            path: hot.clone(),
+                            from: next.0,
+                            next: first.0,
+                        }),
+                        None => Ok(false),
+                    };
+                }
+                Err(other) => return Err(other),
+            }
+        }
+    }
+}
+
+fn list(hot: &Path) -> Result<Vec<Seq>, LogError> {
+    hot::list(hot).map_err(|cause| LogError::Open {
+        path: hot.to_owned(),
+        cause,
+    })
+}
+
+fn scanner(hot: &Path, first: Seq) -> Result<Scanner, LogError> {
+    let path = hot.join(name(first));
+    let file = File::open(&path).map_err(|cause| LogError::Open {
+        path: path.clone(),
+        cause,
+    })?;
+    let scanner = Scanner::new(file, &path)?;
+    if scanner.header().first != first {
+        return Err(scanner.corrupt("a header with another number than its name"));
+    }
+    Ok(scanner)
 }
 
 /// Sleeps for `time`. `true`, earlier: no one reads `outlet` any more.

@@ -1,33 +1,54 @@
-//! Walks the records of a log file from a given place, without trusting a byte of it.
+//! Walks the slots of one segment from a given place, without trusting a byte of it.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::frame::{PREFIX_MAX, Prefix, RECORD_MAX, prefix};
-use crate::shape::{Shape, shape};
+use crate::segment::{HEADER_LEN, Header, SLOT_LEN, SPAN_MAX, Word, span, void, void_leaf};
 use crate::{LogError, Seq};
 
 /// Bytes read at a time.
 const CHUNK: usize = 256 * 1024;
+/// How often a leaf whose checksum does not hold is read again: its writer's stores may be seen out of order.
+const LOOKS: u32 = 3;
 
 /// What stands at the scanner's place.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step<'a> {
-    /// The body of a whole record. The scanner now stands behind it.
+    /// A leaf. The scanner now stands behind it.
     Record(Seq, &'a [u8]),
-    /// Nothing more that is whole. So many bytes may become a record yet, or were cut off by a crash.
-    End { unfinished: u64 },
+    /// No slot is complete here yet. So many bytes are reserved for one.
+    End {
+        /// The whole slot.
+        reserved: u64,
+        /// Its leaf.
+        length: usize,
+    },
+    /// The segment ends here: the next record, if any, is in another.
+    Closed,
 }
 
-/// Reads forward from a place. Keeps nothing of an unfinished record: it is read anew on the next step.
+/// What stands at the scanner's place, looked at and not passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peek {
+    /// A leaf, or what begins as one.
+    Record,
+    /// No slot is complete here yet. So many bytes are reserved for one.
+    End { reserved: u64 },
+    /// The segment ends here.
+    Closed,
+}
+
+/// Reads forward from a place.
 #[derive(Debug)]
 pub(crate) struct Scanner {
     file: File,
     path: PathBuf,
+    header: Header,
     buffer: Vec<u8>,
-    /// Where in `buffer` the next record starts.
+    /// Where in `buffer` the next slot starts.
     start: usize,
     /// Where in the file `buffer[start]` comes from.
     offset: u64,
@@ -35,19 +56,36 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
-    /// Stands at the beginning of `file`. `path` is for messages.
-    pub(crate) fn new(file: File, path: &Path) -> Self {
-        Self {
+    /// Stands at the first slot of `file`. `path` is for messages.
+    pub(crate) fn new(file: File, path: &Path) -> Result<Self, LogError> {
+        let mut bytes = [0; HEADER_LEN];
+        let read = fill_from(&file, &mut bytes, 0).map_err(|cause| LogError::Open {
+            path: path.to_owned(),
+            cause,
+        })?;
+        let header = Header::decode(&bytes[..read]).map_err(|what| LogError::Corrupt {
+            path: path.to_owned(),
+            seq: 0,
+            byte: 0,
+            what: what.to_owned(),
+        })?;
+        Ok(Self {
             file,
             path: path.to_owned(),
+            header,
             buffer: Vec::new(),
             start: 0,
-            offset: 0,
-            next: Seq(0),
-        }
+            offset: HEADER_LEN as u64,
+            next: header.first,
+        })
     }
 
-    /// Where the next record starts, and its number.
+    /// What the segment says of itself.
+    pub(crate) fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Where the next slot starts, and its number.
     pub(crate) fn place(&self) -> (u64, Seq) {
         (self.offset, self.next)
     }
@@ -59,99 +97,168 @@ impl Scanner {
         self.next = next;
     }
 
-    /// The file that is read.
-    pub(crate) fn file(&self) -> &File {
-        &self.file
+    /// The file that is read, and its name.
+    pub(crate) fn file(&self) -> (&File, &Path) {
+        (&self.file, &self.path)
     }
 
-    /// The next record, if it is there in whole.
+    /// What stands here. Nothing of an unfinished slot is kept: it is read anew on the next step.
     pub(crate) fn step(&mut self) -> Result<Step<'_>, LogError> {
+        let mut looks = 0;
         loop {
-            match prefix(&self.buffer[self.start..]) {
-                Prefix::Length { prefix, body } => {
-                    let from = self.start + prefix;
-                    if self.buffer.len() - from >= body {
-                        match shape(&self.buffer[from..from + body]) {
-                            Shape::Whole => {}
-                            Shape::Beginning => {
-                                return Err(self.corrupt("a field that ends past the record"));
-                            }
-                            Shape::Broken(what) => return Err(self.corrupt(what)),
-                        }
-                        let seq = self.next;
-                        self.start = from + body;
-                        self.offset += (prefix + body) as u64;
-                        self.next = Seq(seq.0 + 1);
-                        return Ok(Step::Record(seq, &self.buffer[from..from + body]));
-                    }
-                }
-                Prefix::Unfinished => {}
-                Prefix::Impossible(what) => {
-                    return match self.zeros_to_the_end()? {
-                        Some(unfinished) => {
-                            self.forget();
-                            Ok(Step::End { unfinished })
-                        }
-                        None => Err(self.corrupt(what)),
-                    };
-                }
+            if self.offset + SLOT_LEN as u64 > self.header.length {
+                return Ok(Step::Closed);
             }
-            if self.fill()? == 0 {
-                let rest = &self.buffer[self.start..];
-                if let Prefix::Length { prefix, .. } = prefix(rest)
-                    && let Shape::Broken(what) = shape(&rest[prefix..])
-                {
-                    return Err(self.corrupt(what));
+            if !self.have(SLOT_LEN)? {
+                return Err(self.corrupt("the file ends before its segment does"));
+            }
+            match Word::decode(self.u32_at(0)) {
+                Word::Empty => {
+                    self.forget();
+                    return Ok(Step::End {
+                        reserved: 0,
+                        length: 0,
+                    });
                 }
-                let unfinished = rest.len() as u64;
-                self.forget();
-                return Ok(Step::End { unfinished });
+                Word::Reserved(length) => {
+                    self.forget();
+                    return Ok(Step::End {
+                        reserved: span(length) as u64,
+                        length,
+                    });
+                }
+                Word::End => return Ok(Step::Closed),
+                Word::Void(length) => {
+                    if self.u32_at(4) != void(length).1 {
+                        return Err(self.corrupt("a void record whose checksum does not hold"));
+                    }
+                    let seq = self.pass(span(length))?;
+                    return Ok(Step::Record(seq, void_leaf()));
+                }
+                Word::Complete(length) => {
+                    let whole = span(length);
+                    if self.offset + whole as u64 > self.header.length {
+                        return Err(self.corrupt("a record that goes on past its segment"));
+                    }
+                    if !self.have(whole)? {
+                        return Err(self.corrupt("the file ends before its segment does"));
+                    }
+                    let from = self.start + SLOT_LEN;
+                    let sum = self.u32_at(4);
+                    if crc32c::crc32c(&self.buffer[from..from + length]) != sum {
+                        looks += 1;
+                        if looks == LOOKS {
+                            return Err(self.corrupt("a record whose checksum does not hold"));
+                        }
+                        std::thread::sleep(Duration::from_millis(1));
+                        self.forget();
+                        continue;
+                    }
+                    let seq = self.pass(whole)?;
+                    return Ok(Step::Record(seq, &self.buffer[from..from + length]));
+                }
+                Word::Impossible => return Err(self.corrupt("bytes that begin no record")),
             }
         }
     }
 
-    /// Reads on behind what the buffer holds. 0: the file ends there.
-    fn fill(&mut self) -> Result<usize, LogError> {
+    /// What stands here.
+    pub(crate) fn peek(&mut self) -> Result<Peek, LogError> {
+        if self.offset + SLOT_LEN as u64 > self.header.length {
+            return Ok(Peek::Closed);
+        }
+        if !self.have(SLOT_LEN)? {
+            return Err(self.corrupt("the file ends before its segment does"));
+        }
+        let peeked = match Word::decode(self.u32_at(0)) {
+            Word::Empty => Peek::End { reserved: 0 },
+            Word::Reserved(length) => Peek::End {
+                reserved: span(length) as u64,
+            },
+            Word::End => Peek::Closed,
+            Word::Complete(_) | Word::Void(_) | Word::Impossible => Peek::Record,
+        };
+        if let Peek::End { .. } = peeked {
+            // It is read anew when it is looked at again.
+            self.forget();
+        }
+        Ok(peeked)
+    }
+
+    /// Whether everything from here to the end of the segment is zero: what was never written.
+    pub(crate) fn untouched(&self) -> Result<bool, LogError> {
+        let mut chunk = vec![0; CHUNK];
+        let mut at = self.offset;
+        while at < self.header.length {
+            let read = fill_from(&self.file, &mut chunk, at).map_err(|e| self.unreadable(e))?;
+            if chunk[..read].iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+            if read < chunk.len() {
+                break;
+            }
+            at += read as u64;
+        }
+        Ok(true)
+    }
+
+    /// Goes on behind a slot of `whole` bytes. Gives its number.
+    fn pass(&mut self, whole: usize) -> Result<Seq, LogError> {
+        if self.offset + whole as u64 > self.header.length {
+            return Err(self.corrupt("a record that goes on past its segment"));
+        }
+        let seq = self.next;
+        let Some(next) = seq.0.checked_add(1) else {
+            return Err(self.corrupt("a number beyond all numbers"));
+        };
+        // Of a void slot not all may have been read.
+        if self.buffer.len() - self.start < whole {
+            self.forget();
+        } else {
+            self.start += whole;
+        }
+        self.offset += whole as u64;
+        self.next = Seq(next);
+        Ok(seq)
+    }
+
+    fn u32_at(&self, at: usize) -> u32 {
+        let mut word = [0; 4];
+        word.copy_from_slice(&self.buffer[self.start + at..self.start + at + 4]);
+        u32::from_le_bytes(word)
+    }
+
+    /// Makes sure that the buffer holds `bytes` from here on. `false`: the file ends before.
+    fn have(&mut self, bytes: usize) -> Result<bool, LogError> {
+        debug_assert!(bytes <= SPAN_MAX);
+        if self.buffer.len() - self.start >= bytes {
+            return Ok(true);
+        }
         self.buffer.drain(..self.start);
         self.start = 0;
         let held = self.buffer.len();
-        debug_assert!(held <= PREFIX_MAX + RECORD_MAX);
         self.buffer.resize(held + CHUNK, 0);
-        let read = read_at(
+        let read = fill_from(
             &self.file,
             &mut self.buffer[held..],
             self.offset + held as u64,
         );
         self.buffer
             .truncate(held + read.as_ref().copied().unwrap_or(0));
-        read.map_err(|cause| LogError::Open {
-            path: self.path.clone(),
-            cause,
-        })
-    }
-
-    /// How many bytes there are from here on, when all of them are zero: what a power failure leaves of an append.
-    fn zeros_to_the_end(&mut self) -> Result<Option<u64>, LogError> {
-        let mut chunk = vec![0; CHUNK];
-        let mut at = self.offset;
-        loop {
-            let read = read_at(&self.file, &mut chunk, at).map_err(|cause| LogError::Open {
-                path: self.path.clone(),
-                cause,
-            })?;
-            if chunk[..read].iter().any(|byte| *byte != 0) {
-                return Ok(None);
-            }
-            if read == 0 {
-                return Ok(Some(at - self.offset));
-            }
-            at += read as u64;
-        }
+        read.map_err(|e| self.unreadable(e))?;
+        Ok(self.buffer.len() >= bytes)
     }
 
     fn forget(&mut self) {
         self.buffer.clear();
         self.start = 0;
+    }
+
+    fn unreadable(&self, cause: io::Error) -> LogError {
+        LogError::Open {
+            path: self.path.clone(),
+            cause,
+        }
     }
 
     /// An error about the record at the scanner's place. The scanner stays there.
@@ -165,11 +272,16 @@ impl Scanner {
     }
 }
 
-fn read_at(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
-    loop {
-        match file.read_at(into, offset) {
+/// Reads until `into` is full or the file ends.
+fn fill_from(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < into.len() {
+        match file.read_at(&mut into[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            done => return done,
+            Err(e) => return Err(e),
         }
     }
+    Ok(filled)
 }

@@ -1,68 +1,114 @@
-//! Puts records at the end of the file, or leaves the file as it was.
+//! Puts records into slots, or leaves the log as it was.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, fstat, statat};
 use rustix::io::Errno;
 
 use crate::gap::{Gap, again};
-use crate::open::FILE_NAME;
-use crate::room::{LAST_CHUNK, Purpose, Room, is_full};
-use crate::{LogError, Seq, frame};
+use crate::hot::{Hot, SEGMENT_FIRST, SEGMENT_LARGE, Segment};
+use crate::leaf;
+use crate::segment::{HEADER_LEN, SLOT_LEN, SPAN_MAX, Word, span};
+use crate::{LogError, Seq};
 
-/// How often the writer looks whether its file still goes by its name.
+/// How often the writer looks whether its file is still whole and there.
+pub(crate) const FILE_CHECK: Duration = Duration::from_millis(10);
+/// How often it looks whether its file still goes by its name.
 const NAME_CHECK: Duration = Duration::from_secs(1);
+/// Bytes that only [`Purpose::After`] may use, in bytes. When they are gone too, such records are counted instead.
+pub(crate) const RESERVE: usize = 64 * 1024;
+/// Bytes ahead of the end that are kept present in memory by whoever attends to the log.
+pub(crate) const AHEAD: usize = 512 * 1024;
 
-/// The end of the file, and everything that must be true of it.
+/// What a record is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Describes what has not happened yet, and will not if this fails.
+    Before,
+    /// Describes what has happened: a close, a denial.
+    After,
+}
+
+/// The end of the log, and everything that must be true of it.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    file: File,
-    directory: OwnedFd,
-    path: PathBuf,
-    /// Held for its lock.
-    _lock: File,
-    end: u64,
+    hot: Arc<Hot>,
+    segment: Option<Arc<Segment>>,
+    /// Segments that are full, and not written back, where somebody writes back.
+    closed: Vec<Arc<Segment>>,
+    durable: bool,
+    /// Where in it the next slot starts.
+    at: usize,
     next: Seq,
-    room: Room,
+    /// The segment after this one, made beforehand.
+    spare: Option<Segment>,
+    /// Bytes of the next segment that is made.
+    wanted: u64,
     gap: Gap,
-    /// Bytes beyond `end` that could not be cut off again.
-    dirty: bool,
+    /// Bytes of all leaves since the log was opened, and before in the segment it went on with.
+    bytes: u64,
     /// Name of the node, from the latest record: events of the log carry it.
     node: String,
+    checked: Instant,
     name_checked: Instant,
+    /// Present in memory up to here.
+    populated: usize,
+    /// Whether something was written since the last [`Writer::chores`].
+    dirty: bool,
+    /// Woken when there is something to do ahead.
+    attendant: Option<Thread>,
+    /// Told already.
+    nudged: bool,
+}
+
+/// What is to be done outside the lock.
+#[derive(Debug)]
+pub(crate) struct Chores {
+    /// Bytes of the spare that is wanted.
+    pub(crate) spare: Option<u64>,
+    /// What to make present, from and to.
+    pub(crate) populate: Option<(Arc<Segment>, usize, usize)>,
+    /// What to write back.
+    pub(crate) sync: Vec<Arc<Segment>>,
 }
 
 impl Writer {
-    /// Takes over an opened file that holds `next` whole records in `end` bytes.
+    /// Goes on behind `next` records, the last of them in `segment`, before its byte `at`. Without a segment, it begins one.
     pub(crate) fn new(
-        file: File,
-        directory: OwnedFd,
-        path: PathBuf,
-        lock: File,
-        end: u64,
+        hot: Arc<Hot>,
+        segment: Option<(Segment, usize)>,
         next: Seq,
         gap: Gap,
+        durable: bool,
     ) -> Self {
-        let mut writer = Self {
-            file,
-            directory,
-            path,
-            _lock: lock,
-            end,
-            next,
-            room: Room::from(end),
-            gap,
-            dirty: false,
-            node: String::new(),
-            name_checked: Instant::now(),
-        };
         let now = Instant::now();
-        if let Err(error) = writer.secure_some() {
+        let (segment, at) = match segment {
+            Some((segment, at)) => (Some(Arc::new(segment)), at),
+            None => (None, 0),
+        };
+        let mut writer = Self {
+            hot,
+            wanted: segment.as_ref().map_or(SEGMENT_FIRST, |s| larger(s)),
+            bytes: (at as u64).saturating_sub(HEADER_LEN as u64),
+            segment,
+            closed: Vec::new(),
+            durable,
+            at,
+            next,
+            spare: None,
+            gap,
+            node: String::new(),
+            checked: now,
+            name_checked: now,
+            populated: 0,
+            dirty: false,
+            attendant: None,
+            nudged: false,
+        };
+        if let Err(error) = writer.secure(SPAN_MAX, Purpose::Before) {
             writer.gap.enter(&error, now);
         }
         writer
@@ -72,18 +118,37 @@ impl Writer {
         self.next
     }
 
-    pub(crate) fn end(&self) -> u64 {
-        self.end
+    /// Bytes of slots that were used.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
-    pub(crate) fn ahead(&self) -> Option<u64> {
-        self.room.ahead(self.end)
+    /// Bytes that are there for records to come.
+    pub(crate) fn ahead(&self) -> u64 {
+        let spare = self
+            .spare
+            .as_ref()
+            .map_or(0, |spare| spare.map.len() - HEADER_LEN);
+        (self.left() + spare) as u64
     }
 
-    /// Writes one encoded record that stands for `count` and comes from `node`.
+    /// What has to be written back for all records up to now to be on the disk.
+    pub(crate) fn unwritten(&mut self) -> Vec<Arc<Segment>> {
+        let mut segments = std::mem::take(&mut self.closed);
+        segments.extend(self.segment.clone());
+        segments
+    }
+
+    /// From now on, `attendant` is woken when there is something to do ahead.
+    pub(crate) fn attended_by(&mut self, attendant: Option<Thread>) {
+        self.attendant = attendant;
+        self.nudge();
+    }
+
+    /// Takes one leaf that stands for `count` and comes from `node`.
     pub(crate) fn take(
         &mut self,
-        record: Result<&[u8], LogError>,
+        leaf: Result<&[u8], LogError>,
         purpose: Purpose,
         count: u64,
         node: &str,
@@ -92,7 +157,7 @@ impl Writer {
             node.clone_into(&mut self.node);
         }
         let now = Instant::now();
-        let taken = record.and_then(|bytes| self.try_take(bytes, purpose, now));
+        let taken = leaf.and_then(|bytes| self.try_take(bytes, purpose, now));
         if let Err(error) = &taken {
             self.gap.lose(purpose, count, error, now);
         }
@@ -110,30 +175,100 @@ impl Writer {
         self.gap.trouble()
     }
 
-    fn try_take(&mut self, bytes: &[u8], purpose: Purpose, now: Instant) -> Result<Seq, LogError> {
+    /// Something was mended: the log says so before its next record.
+    pub(crate) fn note(&mut self, note: String) {
+        self.gap.note(note);
+    }
+
+    /// What was written could not be kept.
+    pub(crate) fn fail(&mut self, error: io::Error) {
+        let error = self.hot.refusal(error);
+        self.gap.enter(&error, Instant::now());
+        // What the disk did not take from this segment is not tried again in it.
+        self.at = self.segment.as_ref().map_or(0, |s| s.map.len());
+    }
+
+    /// What is to be done ahead. The caller does it without the lock, and brings back what came of it.
+    pub(crate) fn chores(&mut self, sync: bool) -> Chores {
+        self.nudged = false;
+        let spare = self.spare.is_none().then_some(self.wanted);
+        let to = self.at + AHEAD;
+        let populate = self
+            .segment
+            .clone()
+            .filter(|segment| self.populated < segment.map.len().min(to))
+            .map(|segment| (segment, self.populated.max(self.at), to));
+        let sync = if sync && std::mem::take(&mut self.dirty) {
+            self.unwritten()
+        } else {
+            Vec::new()
+        };
+        Chores {
+            spare,
+            populate,
+            sync,
+        }
+    }
+
+    /// Whether something was written that nobody has written back.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// A spare was made. `Some`: there is one already.
+    pub(crate) fn keep_spare(&mut self, spare: Segment) -> Option<Segment> {
+        match self.spare {
+            Some(_) => Some(spare),
+            None => {
+                self.spare = Some(spare);
+                None
+            }
+        }
+    }
+
+    /// `segment` is present up to `to`.
+    pub(crate) fn populated(&mut self, segment: &Arc<Segment>, to: usize) {
+        if self
+            .segment
+            .as_ref()
+            .is_some_and(|own| Arc::ptr_eq(own, segment))
+        {
+            self.populated = self.populated.max(to);
+        }
+    }
+
+    /// Bytes left in the segment in use.
+    fn left(&self) -> usize {
+        self.segment
+            .as_ref()
+            .map_or(0, |segment| segment.map.len() - self.at)
+    }
+
+    fn try_take(&mut self, leaf: &[u8], purpose: Purpose, now: Instant) -> Result<Seq, LogError> {
         if self.gap.trouble().is_some() && !self.recover(now) {
-            let in_reserve = purpose == Purpose::After
-                && self.gap.is_full()
-                && self.room.holds(self.end, bytes.len() as u64, purpose);
+            let in_reserve =
+                purpose == Purpose::After && self.gap.is_full() && self.left() >= span(leaf.len());
             if let Some(error) = self.gap.trouble()
                 && !in_reserve
             {
                 return Err(again(error));
             }
         }
-        let written = self.write(bytes, purpose, now);
+        let written = self.write(leaf, purpose, now);
         if let Err(error) = &written {
             self.gap.enter(error, now);
         }
         written
     }
 
-    fn write(&mut self, bytes: &[u8], purpose: Purpose, now: Instant) -> Result<Seq, LogError> {
-        self.verify(now)?;
-        if self.gap.trouble().is_none() {
+    fn write(&mut self, leaf: &[u8], purpose: Purpose, now: Instant) -> Result<Seq, LogError> {
+        if now.saturating_duration_since(self.checked) >= FILE_CHECK {
+            self.verify(now)?;
+        }
+        if self.gap.trouble().is_none() && self.gap.owes() {
             self.say_what_was_lost(now)?;
         }
-        self.append(bytes, purpose)
+        self.append(leaf, purpose)
     }
 
     /// Tries to end the trouble. `false`: it lasts, or it is too early to try.
@@ -143,7 +278,7 @@ impl Writer {
         }
         let recovered = self
             .verify(now)
-            .and_then(|()| self.secure_some())
+            .and_then(|()| self.secure(SPAN_MAX, Purpose::Before))
             .and_then(|()| self.say_what_was_lost(now));
         match recovered {
             Ok(()) => self.gap.leave(),
@@ -156,40 +291,45 @@ impl Writer {
         while self.gap.owes()
             && let Some(event) = self.gap.event(&self.node, now)
         {
-            let bytes = frame::encode(&event)?;
+            let bytes = leaf::encode(&event)?;
             self.append(&bytes, Purpose::Before)?;
             self.gap.said();
         }
         Ok(())
     }
 
-    /// Whether the file is still the one that was left, and no one else changed it.
+    /// Whether the file is still the one that was left, and whole.
     fn verify(&mut self, now: Instant) -> Result<(), LogError> {
-        if self.dirty {
-            self.cut_back()?;
+        let Some(segment) = self.segment.clone() else {
+            return Ok(());
+        };
+        let path = self.hot.path().join(&segment.name);
+        let tampered = |what: &str| LogError::Tampered(format!("{} {what}", path.display()));
+        if segment.map.lost() {
+            return Err(tampered(
+                "was cut, or the disk lost part of it; restart the node, it keeps what can be read",
+            ));
         }
-        let stat = fstat(&self.file).map_err(io::Error::from)?;
-        if stat.st_nlink == 0 {
-            return Err(self.tampered("was removed; restart the node, it begins a new one"));
-        }
+        let stat = fstat(&segment.file).map_err(io::Error::from)?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
-        if size != self.end {
-            return Err(self.tampered(&format!(
+        if size != segment.map.len() as u64 {
+            return Err(tampered(&format!(
                 "has {size} bytes instead of {}: someone else changed it; restart the node, it keeps what can be read",
-                self.end
+                segment.map.len()
             )));
         }
-        if now.saturating_duration_since(self.name_checked) >= NAME_CHECK {
-            match statat(&self.directory, FILE_NAME, AtFlags::SYMLINK_NOFOLLOW) {
+        self.checked = now;
+        if stat.st_nlink == 0 || now.saturating_duration_since(self.name_checked) >= NAME_CHECK {
+            match statat(
+                self.hot.directory(),
+                &segment.name,
+                AtFlags::SYMLINK_NOFOLLOW,
+            ) {
                 Ok(named) if (named.st_dev, named.st_ino) == (stat.st_dev, stat.st_ino) => {}
                 Ok(_) => {
-                    return Err(self.tampered("was replaced by another file; restart the node"));
+                    return Err(tampered("was replaced by another file; move that one away"));
                 }
-                Err(Errno::NOENT) => {
-                    return Err(self.tampered("was moved away; move it back, or restart the node"));
-                }
-                // The enforcer's own user may not look into a directory of root's. The file itself is well.
-                Err(Errno::ACCESS | Errno::PERM) => {}
+                Err(Errno::NOENT) => self.restore(&segment)?,
                 Err(e) => return Err(LogError::Io(e.into())),
             }
             self.name_checked = now;
@@ -197,118 +337,109 @@ impl Writer {
         Ok(())
     }
 
-    /// Room for one more record of any size, beyond the reserve.
-    fn secure_some(&mut self) -> Result<(), LogError> {
-        self.room
-            .secure(&self.file, self.end, LAST_CHUNK, Purpose::Before)
-            .map_err(|e| self.refusal(e))
-    }
-
-    fn append(&mut self, bytes: &[u8], purpose: Purpose) -> Result<Seq, LogError> {
-        self.room
-            .secure(&self.file, self.end, bytes.len() as u64, purpose)
-            .map_err(|e| self.refusal(e))?;
-        if let Err(error) = self.file.write_all_at(bytes, self.end) {
-            let refusal = self.refusal(error);
-            self.dirty = true;
-            // Tried again before the next record when it does not work now: `dirty` stays.
-            return Err(self.cut_back().err().unwrap_or(refusal));
-        }
-        let seq = self.next;
-        self.end += bytes.len() as u64;
-        self.next = Seq(seq.0 + 1);
-        Ok(seq)
-    }
-
-    /// Takes back what a failed write left beyond the end.
-    fn cut_back(&mut self) -> Result<(), LogError> {
-        self.room.cut_to(self.end);
-        self.file.set_len(self.end).map_err(|e| self.refusal(e))?;
-        self.dirty = false;
+    /// The file is gone from its name, and its bytes are still here: they get a file of that name again.
+    fn restore(&mut self, segment: &Segment) -> Result<(), LogError> {
+        let again = self.hot.restore(segment, self.at)?;
+        self.gap.note(format!(
+            "someone removed {} or moved it away; it was written again from memory, with all its records",
+            self.hot.path().join(&segment.name).display()
+        ));
+        self.segment = Some(Arc::new(again));
+        self.populated = 0;
         Ok(())
     }
 
-    fn tampered(&self, what: &str) -> LogError {
-        LogError::Tampered(format!("{} {what}", self.path.display()))
+    /// Makes sure that a slot of `need` bytes fits, and for [`Purpose::Before`] that closes and denials fit after it.
+    fn secure(&mut self, need: usize, purpose: Purpose) -> Result<(), LogError> {
+        let fits = |left: usize, more: bool| {
+            left >= need && (purpose == Purpose::After || more || left - need >= RESERVE)
+        };
+        if self.segment.is_some() && fits(self.left(), self.spare.is_some()) {
+            return Ok(());
+        }
+        if self.spare.is_none() {
+            let made = self.hot.spare(self.wanted);
+            match made {
+                Ok(spare) => self.spare = Some(spare),
+                Err(_) if purpose == Purpose::After && self.left() >= need => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        if self.left() >= need {
+            // There is a spare now: room for what follows is sure.
+            return Ok(());
+        }
+        self.go_on()
     }
 
-    fn refusal(&self, error: io::Error) -> LogError {
-        if is_full(&error) {
-            LogError::Full(format!(
-                "{error}; free some on the file system of {}",
-                self.path.display()
-            ))
-        } else {
-            LogError::Io(error)
+    /// Closes the segment and begins the next.
+    fn go_on(&mut self) -> Result<(), LogError> {
+        let Some(mut spare) = self.spare.take() else {
+            return Err(LogError::Io(io::Error::other(
+                "there is no segment to go on with",
+            )));
+        };
+        if let Err(error) = self.hot.begin(&mut spare, self.next) {
+            self.spare = Some(spare);
+            return Err(error);
+        }
+        if let Some(last) = &self.segment
+            && self.left() >= SLOT_LEN
+        {
+            last.map.publish(self.at, Word::End.encode());
+        }
+        self.wanted = larger(&spare);
+        let full = self.segment.replace(Arc::new(spare));
+        if self.durable || self.attendant.is_some() {
+            self.closed.extend(full);
+        }
+        self.at = HEADER_LEN;
+        self.populated = HEADER_LEN;
+        self.dirty = true;
+        self.nudge();
+        Ok(())
+    }
+
+    fn append(&mut self, leaf: &[u8], purpose: Purpose) -> Result<Seq, LogError> {
+        let need = span(leaf.len());
+        self.secure(need, purpose)?;
+        let Some(segment) = &self.segment else {
+            return Err(LogError::Io(io::Error::other("there is no segment")));
+        };
+        let map = &segment.map;
+        map.publish(self.at, Word::Reserved(leaf.len()).encode());
+        map.write(self.at + 4, &crc32c::crc32c(leaf).to_le_bytes());
+        map.write(self.at + SLOT_LEN, leaf);
+        map.publish(self.at, Word::Complete(leaf.len()).encode());
+        if map.lost() {
+            return Err(LogError::Tampered(format!(
+                "{} was cut, or the disk has lost part of it; restart the node, it keeps what can be read",
+                self.hot.path().join(&segment.name).display()
+            )));
+        }
+        let seq = self.next;
+        self.at += need;
+        self.bytes += need as u64;
+        self.next = Seq(seq.0 + 1);
+        let short = self.populated < self.at + AHEAD / 2 && self.populated < map.len();
+        if !std::mem::replace(&mut self.dirty, true) || short {
+            self.nudge();
+        }
+        Ok(seq)
+    }
+
+    fn nudge(&mut self) {
+        if let Some(attendant) = &self.attendant
+            && !std::mem::replace(&mut self.nudged, true)
+        {
+            attendant.unpark();
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A writer whose descriptor cannot be written: every allocation and write is an error of the disk's kind.
-    fn broken(directory: &std::path::Path) -> Writer {
-        let (mut writer, _) = crate::open::writer(directory).unwrap();
-        writer.file = File::open(directory.join(FILE_NAME)).unwrap();
-        writer.room.cut_to(writer.end);
-        writer
-    }
-
-    #[test]
-    fn failing_disk_refuses_all_then_recovers_and_says_what_it_missed() {
-        let directory = tempfile::tempdir().unwrap();
-        let mut writer = broken(directory.path());
-        let bytes = frame::encode(&ringfence_model::flow::Flow::default()).unwrap();
-        for purpose in [Purpose::Before, Purpose::After, Purpose::Before] {
-            let refusal = writer.take(Ok(&bytes), purpose, 1, "bank-1").unwrap_err();
-            assert!(matches!(refusal, LogError::Io(_)), "{refusal}");
-        }
-        assert!(writer.trouble().is_some());
-        assert_eq!(writer.next(), Seq(0));
-
-        writer.file = File::options()
-            .read(true)
-            .write(true)
-            .open(directory.path().join(FILE_NAME))
-            .unwrap();
-        assert!(
-            writer
-                .take(Ok(&bytes), Purpose::Before, 1, "bank-1")
-                .is_err(),
-            "too early to try again"
-        );
-        std::thread::sleep(crate::gap::RETRY_AFTER);
-        assert_eq!(
-            writer
-                .take(Ok(&bytes), Purpose::Before, 1, "bank-1")
-                .unwrap(),
-            Seq(1)
-        );
-        assert!(writer.trouble().is_none());
-        let mut reader = crate::Reader::open(directory.path()).unwrap();
-        let (_, event) = reader.read().unwrap().unwrap();
-        assert_eq!(
-            (event.operation.as_str(), event.count),
-            ("unrecorded denials", 4)
-        );
-    }
-
-    #[test]
-    fn bytes_that_could_not_be_taken_back_at_once_are_taken_back_later() {
-        let directory = tempfile::tempdir().unwrap();
-        let (mut writer, _) = crate::open::writer(directory.path()).unwrap();
-        let bytes = frame::encode(&ringfence_model::flow::Flow::default()).unwrap();
-        writer.file.write_all_at(b"half a rec", 0).unwrap();
-        writer.dirty = true;
-        assert_eq!(
-            writer.take(Ok(&bytes), Purpose::Before, 1, "").unwrap(),
-            Seq(0)
-        );
-        assert_eq!(
-            std::fs::read(directory.path().join(FILE_NAME)).unwrap(),
-            bytes
-        );
-    }
+/// What the segment after `segment` should have.
+fn larger(segment: &Segment) -> u64 {
+    (segment.map.len() as u64)
+        .saturating_mul(4)
+        .clamp(SEGMENT_FIRST, SEGMENT_LARGE)
 }

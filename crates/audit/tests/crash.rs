@@ -96,7 +96,7 @@ fn kill_9_loses_no_acknowledged_record() {
 
         let log = Log::open(directory.path()).unwrap();
         for repair in log.repairs() {
-            assert!(matches!(repair, Repair::CutOff { .. }), "{repair}");
+            assert!(matches!(repair, Repair::Void { .. }), "{repair}");
         }
         drop(log);
     }

@@ -9,15 +9,15 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use common::{all, flow};
+use common::{all, flow, segment};
 use proptest::prelude::*;
-use ringfence_audit::{FILE_NAME, Log, LogError, Reader, Seq, Wait};
+use ringfence_audit::{Log, LogError, Reader, Seq, Wait};
 use ringfence_model::flow::Flow;
 
 fn flows() -> impl Strategy<Value = Flow> {
     let texts = prop::collection::vec("\\PC{0,40}", 13);
     let numbers = prop::collection::vec(any::<u64>(), 6);
-    (texts, numbers, 1_u64.., 0..4_i32, 0..6_i32, 0..5_i32).prop_map(
+    (texts, numbers, 1_u64.., 0..4_i32, 0..7_i32, 0..5_i32).prop_map(
         |(t, n, time_ns, side, kind, outcome)| {
             let mut t = t.into_iter();
             let mut text = || t.next().unwrap();
@@ -71,26 +71,6 @@ proptest! {
 }
 
 #[test]
-fn is_a_standard_length_delimited_stream() {
-    use prost::Message;
-    let directory = tempfile::tempdir().unwrap();
-    let log = Log::open(directory.path()).unwrap();
-    for number in 0..3 {
-        log.record(&flow(number, 500)).unwrap();
-    }
-    let bytes = std::fs::read(directory.path().join(FILE_NAME)).unwrap();
-    let mut rest = bytes.as_slice();
-    for number in 0..3 {
-        let read = Flow::decode_length_delimited(&mut rest).unwrap();
-        assert_eq!(read.bytes_sent, number);
-    }
-    assert!(
-        rest.is_empty(),
-        "room that was allocated ahead does not show"
-    );
-}
-
-#[test]
 fn starts_at_any_record_and_at_the_last_ones() {
     let directory = tempfile::tempdir().unwrap();
     let log = Log::open(directory.path()).unwrap();
@@ -113,7 +93,7 @@ fn starts_at_any_record_and_at_the_last_ones() {
     reader.skip_to(Seq(7)).unwrap();
     let mark = reader.mark();
     reader.read().unwrap();
-    reader.go_to(mark);
+    reader.go_to(mark).unwrap();
     assert_eq!(reader.read().unwrap().unwrap().0, Seq(7));
 }
 
@@ -193,9 +173,9 @@ fn wait_sees_a_record_within_a_tenth_of_a_second() {
 fn wait_ends_when_no_one_reads_the_outlet() {
     let directory = tempfile::tempdir().unwrap();
     let _log = Log::open(directory.path()).unwrap();
-    let reader = Reader::open(directory.path()).unwrap();
+    let mut reader = Reader::open(directory.path()).unwrap();
     let (near, mut far) = UnixStream::pair().unwrap();
-    let wait = |time| {
+    let mut wait = |time| {
         reader
             .wait(Some(near.as_fd()), Duration::from_millis(time))
             .unwrap()
@@ -215,7 +195,7 @@ fn follows_into_the_log_that_replaces_a_damaged_one() {
     let mut reader = Reader::open(directory.path()).unwrap();
     while reader.read().unwrap().is_some() {}
     drop(log);
-    let file = directory.path().join(FILE_NAME);
+    let file = segment(directory.path());
     std::fs::rename(&file, directory.path().join("aside")).unwrap();
     assert_eq!(
         reader.wait(None, Duration::ZERO).unwrap(),
@@ -238,7 +218,7 @@ fn log_cut_under_a_reader_is_an_error_not_an_end() {
     while reader.read().unwrap().is_some() {}
     let file = std::fs::OpenOptions::new()
         .write(true)
-        .open(directory.path().join(FILE_NAME));
+        .open(segment(directory.path()));
     file.unwrap().set_len(3).unwrap();
     assert!(matches!(
         reader.wait(None, Duration::ZERO),
@@ -251,4 +231,73 @@ fn missing_log_is_said_with_the_fix() {
     let directory = tempfile::tempdir().unwrap();
     let error = Reader::open(directory.path()).unwrap_err();
     assert!(error.to_string().contains("--state"), "{error}");
+}
+
+#[test]
+fn goes_through_many_segments_both_ways() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path()).unwrap();
+    log.attend().unwrap();
+    let count = 9_000;
+    for number in 0..count {
+        log.record(&flow(number, 1000)).unwrap();
+    }
+    let segments = std::fs::read_dir(ringfence_audit::hot_directory(directory.path()))
+        .unwrap()
+        .filter(|entry| {
+            entry
+                .as_ref()
+                .unwrap()
+                .file_name()
+                .to_string_lossy()
+                .ends_with(".seg")
+        })
+        .count();
+    assert_eq!(segments, 3, "of one, four and sixteen MiB");
+    assert_eq!(all(directory.path()).unwrap().len() as u64, count);
+    let mut reader = Reader::open(directory.path()).unwrap();
+    for seq in [8_999, 0, 5_000, 900, 901, 8_000] {
+        assert!(reader.skip_to(Seq(seq)).unwrap());
+        assert_eq!(reader.read().unwrap().unwrap().1.bytes_sent, seq);
+    }
+    let mark = reader.mark();
+    reader.go_to_last(8_500).unwrap();
+    assert_eq!(reader.read().unwrap().unwrap().0, Seq(500));
+    reader.go_to(mark).unwrap();
+    assert_eq!(reader.read().unwrap().unwrap().0, Seq(8_001));
+    drop(log);
+    let log = Log::open(directory.path()).unwrap();
+    assert_eq!((log.repairs().len(), log.head()), (0, Seq(count)));
+}
+
+#[test]
+fn records_that_are_gone_are_named_and_can_be_passed() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path()).unwrap();
+    for number in 0..9_000 {
+        log.record(&flow(number, 1000)).unwrap();
+    }
+    let hot = ringfence_audit::hot_directory(directory.path());
+    let mut names: Vec<_> = std::fs::read_dir(&hot)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".seg"))
+        .collect();
+    names.sort();
+    let first: u64 = names[2].trim_end_matches(".seg").parse().unwrap();
+    let gone: u64 = names[1].trim_end_matches(".seg").parse().unwrap();
+    std::fs::remove_file(hot.join(&names[1])).unwrap();
+    let mut reader = Reader::open(directory.path()).unwrap();
+    for seq in 0..gone {
+        assert_eq!(reader.read().unwrap().unwrap().0, Seq(seq));
+    }
+    for _ in 0..2 {
+        let error = reader.read().unwrap_err();
+        assert!(
+            matches!(error, LogError::Gone { from, next, .. } if (from, next) == (gone, first)),
+            "{error}"
+        );
+    }
+    reader.pass_gap().unwrap();
+    assert_eq!(reader.read().unwrap().unwrap().0, Seq(first));
 }

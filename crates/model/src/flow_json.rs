@@ -187,6 +187,8 @@ words! {
         Wall = "wall",
         /// Something operators or nodes did.
         Event = "event",
+        /// A place whose record was never completed.
+        Void = "void",
     }
 }
 
@@ -328,7 +330,7 @@ mod tests {
                 any::<u64>(),
                 text,
                 0..4i32,
-                0..6i32,
+                0..7i32,
                 text,
                 any::<u64>(),
                 text,

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ringfence_audit::{LogError, Reader};
@@ -36,6 +36,14 @@ pub(crate) fn all(directory: &Path) -> Result<Vec<Flow>, LogError> {
     }
     Ok(flows)
 }
+
+/// The first segment of the log in `directory`.
+pub(crate) fn segment(directory: &Path) -> PathBuf {
+    ringfence_audit::hot_directory(directory).join("00000000000000000000.seg")
+}
+
+/// Longer than the writer goes without a look at its file.
+pub(crate) const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// Set for the process that runs a test's body; names its directory.
 pub(crate) const INSIDE: &str = "RINGFENCE_AUDIT_TEST_INSIDE";

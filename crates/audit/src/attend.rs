@@ -1,0 +1,95 @@
+//! Does beforehand, in a thread of its own, what a record should not wait for: the next segment, its pages in memory, and
+//! writing back.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::hot::Hot;
+use crate::writer::Writer;
+
+/// How often what was written is written back. A disk that fails is known that soon.
+const WRITE_BACK: Duration = Duration::from_secs(1);
+
+/// The thread, until dropped.
+#[derive(Debug)]
+pub(crate) struct Attendant {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Attendant {
+    pub(crate) fn start(writer: Arc<Mutex<Writer>>, hot: Arc<Hot>) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().name("flow-log".to_owned()).spawn({
+            let (writer, stop) = (writer.clone(), stop.clone());
+            move || attend(&writer, &hot, &stop)
+        })?;
+        lock(&writer).attended_by(Some(thread.thread().clone()));
+        Ok(Self {
+            stop,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // A panic in there has said what it had to say.
+            let _ended = thread.join();
+        }
+    }
+}
+
+fn attend(writer: &Mutex<Writer>, hot: &Hot, stop: &AtomicBool) {
+    let mut written_back = Instant::now();
+    while !stop.load(Ordering::Acquire) {
+        let due = written_back.elapsed() >= WRITE_BACK;
+        let chores = lock(writer).chores(due);
+        // Where there is no room for a spare now, the record that needs it is refused, and says so.
+        if let Some(length) = chores.spare
+            && let Ok(spare) = hot.spare(length)
+        {
+            let length = spare.map.len();
+            // A segment is used from its start: that much is there at once.
+            let _later = spare.map.populate(0, length.min(crate::writer::AHEAD));
+            let left_over = lock(writer).keep_spare(spare);
+            if let Some(spare) = left_over {
+                hot.discard(&spare);
+            }
+        }
+        if let Some((segment, from, to)) = chores.populate {
+            // What cannot be given now is found by the store that needs it.
+            if segment.map.populate(from, to).is_ok() {
+                lock(writer).populated(&segment, to);
+            }
+        }
+        if !chores.sync.is_empty() {
+            written_back = Instant::now();
+            for segment in chores.sync {
+                if let Err(error) = segment.file.sync_data() {
+                    lock(writer).fail(error);
+                }
+            }
+        }
+        let dirty = lock(writer).is_dirty();
+        if dirty {
+            thread::park_timeout(
+                WRITE_BACK
+                    .saturating_sub(written_back.elapsed())
+                    .max(Duration::from_millis(1)),
+            );
+        } else {
+            thread::park();
+        }
+    }
+}
+
+fn lock(writer: &Mutex<Writer>) -> std::sync::MutexGuard<'_, Writer> {
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,359 @@
+//! The directory of segments that are written or not sealed yet, and how a segment comes into it.
+
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{
+    AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
+    fallocate, fchown, flock, fstat, openat, renameat, renameat_with, unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::leaf::wall_clock_ns;
+use crate::map::Map;
+use crate::segment::{self, HEADER_LEN, Header};
+use crate::{LogError, Seq};
+
+/// Name of the directory of segments within that of the log.
+pub(crate) const HOT: &str = "hot";
+/// Locked by the writer as long as it lives.
+const LOCK_NAME: &str = "lock";
+/// How the names of segments begin that have no records yet.
+const SPARE: &str = "spare-";
+/// For the owner only.
+const FILE_MODE: Mode = Mode::from_raw_mode(0o600);
+/// For the owner only.
+const DIRECTORY_MODE: u32 = 0o700;
+
+/// Bytes of the first segment. Each one after it is four times as large, up to [`SEGMENT_LARGE`].
+pub(crate) const SEGMENT_FIRST: u64 = 1024 * 1024;
+/// Bytes of the segments of a busy log.
+pub(crate) const SEGMENT_LARGE: u64 = 64 * 1024 * 1024;
+/// Bytes of a segment on a disk that has no room for a larger one. Without room for this, the log is full.
+pub(crate) const SEGMENT_LEAST: u64 = 256 * 1024;
+
+/// The directory, open.
+#[derive(Debug)]
+pub(crate) struct Hot {
+    directory: OwnedFd,
+    path: PathBuf,
+    spares: AtomicU64,
+    /// Held for its lock.
+    _lock: File,
+}
+
+/// A segment that can be written.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) file: File,
+    pub(crate) map: Map,
+    pub(crate) first: Seq,
+    /// Its name in the directory.
+    pub(crate) name: String,
+}
+
+impl Hot {
+    /// Opens (or creates) the directory in `log`, for `owner` where that is another user, and locks out a second writer.
+    pub(crate) fn open(log: &Path, owner: Option<u32>) -> Result<Self, LogError> {
+        let path = log.join(HOT);
+        for directory in [log, &path] {
+            match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(at(directory)(e));
+                }
+                _ => {}
+            }
+        }
+        let directory = rustix::fs::open(
+            &path,
+            OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
+            Mode::empty(),
+        )
+        .map_err(|e| at(&path)(e.into()))?;
+        if let Some(uid) = owner {
+            fchown(
+                &directory,
+                Some(Uid::from_raw(uid)),
+                Some(Gid::from_raw(uid)),
+            )
+            .map_err(|e| at(&path)(e.into()))?;
+        }
+        let lock_path = path.join(LOCK_NAME);
+        let lock = open_regular(&directory, LOCK_NAME, OFlags::CREATE).map_err(at(&lock_path))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => return Err(LogError::InUse(log.to_owned())),
+            Err(e) => return Err(at(&lock_path)(e.into())),
+        }
+        let hot = Self {
+            directory,
+            path,
+            spares: AtomicU64::new(0),
+            _lock: lock,
+        };
+        hot.sweep().map_err(at(&hot.path))?;
+        Ok(hot)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn directory(&self) -> &OwnedFd {
+        &self.directory
+    }
+
+    /// What a crash left of segments that never had a record.
+    fn sweep(&self) -> io::Result<()> {
+        for entry in std::fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            if name.to_str().is_some_and(|name| name.starts_with(SPARE)) {
+                unlinkat(&self.directory, &name, AtFlags::empty())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment of `wanted` bytes, or of fewer where the disk has no more, with all its room. It gets its first number
+    /// when it is taken into use by [`Hot::begin`].
+    pub(crate) fn spare(&self, wanted: u64) -> Result<Segment, LogError> {
+        let mut length = wanted.clamp(SEGMENT_LEAST, SEGMENT_LARGE);
+        loop {
+            match self.make(length) {
+                Err(e) if is_full(&e) && length > SEGMENT_LEAST => {
+                    length = (length / 4).max(SEGMENT_LEAST);
+                }
+                made => return made.map_err(|e| self.refusal(e)),
+            }
+        }
+    }
+
+    fn make(&self, length: u64) -> io::Result<Segment> {
+        let number = self.spares.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{SPARE}{number}");
+        let file = open_regular(&self.directory, &name, OFlags::CREATE | OFlags::EXCL)?;
+        let made = allocate(&file, length).and_then(|()| {
+            let bytes = usize::try_from(length).map_err(io::Error::other)?;
+            Map::new(&file, bytes)
+        });
+        match made {
+            Ok(map) => Ok(Segment {
+                file,
+                map,
+                first: Seq(0),
+                name,
+            }),
+            Err(error) => {
+                // It stays for the next sweep where even this fails.
+                let _left = unlinkat(&self.directory, &name, AtFlags::empty());
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a spare its place in the log: the segment that begins with `first`.
+    pub(crate) fn begin(&self, spare: &mut Segment, first: Seq) -> Result<(), LogError> {
+        let header = Header {
+            first,
+            created_ns: wall_clock_ns(),
+            length: spare.map.len() as u64,
+        };
+        spare.map.write(0, &header.encode());
+        if spare.map.lost() {
+            return Err(LogError::Io(io::Error::other(format!(
+                "{} was cut while it was made",
+                self.path.join(&spare.name).display()
+            ))));
+        }
+        let name = segment::name(first);
+        renameat_with(
+            &self.directory,
+            &spare.name,
+            &self.directory,
+            &name,
+            RenameFlags::NOREPLACE,
+        )
+        .map_err(|e| self.refusal(e.into()))?;
+        spare.first = first;
+        spare.name = name;
+        Ok(())
+    }
+
+    /// Throws a spare away.
+    pub(crate) fn discard(&self, spare: &Segment) {
+        // It stays for the next sweep where this fails.
+        let _left = unlinkat(&self.directory, &spare.name, AtFlags::empty());
+    }
+
+    /// Opens a segment that is there, for writing.
+    pub(crate) fn reopen(&self, name: &str, header: Header) -> io::Result<Segment> {
+        let file = open_regular(&self.directory, name, OFlags::empty())?;
+        let length = file.metadata()?.len();
+        if length != header.length {
+            return Err(io::Error::other(format!(
+                "it has {length} bytes, and its header says {}",
+                header.length
+            )));
+        }
+        allocate(&file, length)?;
+        let bytes = usize::try_from(length).map_err(io::Error::other)?;
+        let map = Map::new(&file, bytes)?;
+        Ok(Segment {
+            file,
+            map,
+            first: header.first,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Renames `name` to the first free `NAME.damaged-N`. The lock keeps other writers from doing the same.
+    pub(crate) fn move_aside(&self, name: &str) -> io::Result<PathBuf> {
+        for number in 1_u32..10_000 {
+            let aside = format!("{name}.damaged-{number}");
+            match renameat_with(
+                &self.directory,
+                name,
+                &self.directory,
+                &aside,
+                RenameFlags::NOREPLACE,
+            ) {
+                Ok(()) => return Ok(self.path.join(aside)),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Err(io::Error::other(
+            "no free name for the damaged segment; move the old ones away",
+        ))
+    }
+
+    /// Puts all bytes of `segment`, whose file is gone from its name, into a new file of that name.
+    pub(crate) fn restore(&self, segment: &Segment, used: usize) -> Result<Segment, LogError> {
+        let length = segment.map.len() as u64;
+        let mut again = self.make(length).map_err(|e| self.refusal(e))?;
+        let copied = copy(&segment.file, &again.file, used).and_then(|()| again.file.sync_data());
+        if let Err(error) = copied {
+            self.discard(&again);
+            return Err(self.refusal(error));
+        }
+        renameat_with(
+            &self.directory,
+            &again.name,
+            &self.directory,
+            &segment.name,
+            RenameFlags::NOREPLACE,
+        )
+        .map_err(|e| self.refusal(e.into()))?;
+        again.first = segment.first;
+        again.name.clone_from(&segment.name);
+        Ok(again)
+    }
+
+    /// Puts a file of the first form of the log out of the way, under `to`, both in the log's directory.
+    pub(crate) fn rename_beside(&self, from: &str, to: &str) -> io::Result<()> {
+        let log = openat(
+            &self.directory,
+            "..",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        Ok(renameat(log.as_fd(), from, log.as_fd(), to)?)
+    }
+
+    pub(crate) fn refusal(&self, error: io::Error) -> LogError {
+        if is_full(&error) {
+            LogError::Full(format!(
+                "{error}; free some on the file system of {}",
+                self.path.display()
+            ))
+        } else {
+            LogError::Io(error)
+        }
+    }
+}
+
+/// The segments in `hot`, by the numbers in their names.
+pub(crate) fn list(hot: &Path) -> io::Result<Vec<Seq>> {
+    let mut firsts = Vec::new();
+    for entry in std::fs::read_dir(hot)? {
+        if let Some(first) = entry?.file_name().to_str().and_then(segment::first_of) {
+            firsts.push(first);
+        }
+    }
+    firsts.sort_unstable();
+    Ok(firsts)
+}
+
+fn at(path: &Path) -> impl Fn(io::Error) -> LogError {
+    let path = path.to_owned();
+    move |cause| LogError::Open {
+        path: path.clone(),
+        cause,
+    }
+}
+
+fn open_regular(directory: &OwnedFd, name: &str, extra: OFlags) -> io::Result<File> {
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | extra;
+    let file = openat(directory, name, flags, FILE_MODE)?;
+    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(io::Error::other("not a regular file; move it away"));
+    }
+    Ok(file.into())
+}
+
+/// Gives `file` its length, and all the blocks that takes, so that no store into it can find the disk full.
+fn allocate(file: &File, length: u64) -> io::Result<()> {
+    loop {
+        match fallocate(file, FallocateFlags::empty(), 0, length) {
+            Ok(()) => return Ok(()),
+            Err(Errno::INTR) => {}
+            // No such call there: what is written has its blocks.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
+                return if file.metadata()?.len() == length {
+                    Ok(())
+                } else {
+                    write_zeros(file, length)
+                };
+            }
+            Err(e) => return Err(e.into()),
+        }
+    }
+}
+
+fn write_zeros(file: &File, length: u64) -> io::Result<()> {
+    let zeros = vec![0; HEADER_LEN * 1024];
+    let mut at = 0;
+    while at < length {
+        let some = zeros
+            .len()
+            .min(usize::try_from(length - at).unwrap_or(usize::MAX));
+        file.write_all_at(&zeros[..some], at)?;
+        at += some as u64;
+    }
+    file.sync_data()
+}
+
+/// Copies the first `bytes` of one file to another.
+fn copy(from: &File, to: &File, bytes: usize) -> io::Result<()> {
+    let mut chunk = vec![0; 256 * 1024];
+    let mut at = 0;
+    while at < bytes {
+        let some = chunk.len().min(bytes - at);
+        from.read_exact_at(&mut chunk[..some], at as u64)?;
+        to.write_all_at(&chunk[..some], at as u64)?;
+        at += some;
+    }
+    Ok(())
+}
+
+/// Whether an error means that there is no room, as opposed to a failing disk.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
