@@ -31,7 +31,7 @@ pub use leaf::RECORD_MAX;
 pub use log::{Durability, Log, Options};
 pub use open::Repair;
 pub use reader::{Mark, Reader, Wait};
-pub use segment::void_leaf;
+pub use segment::{MAGIC as SEGMENT_MAGIC, void_leaf};
 
 /// Where the segments of the log in `directory` are.
 pub fn hot_directory(directory: &std::path::Path) -> std::path::PathBuf {

@@ -20,7 +20,7 @@ use ringfence_model::flow::{Flow, Kind};
 use crate::{RECORD_MAX, Seq};
 
 /// First bytes of a segment, with the version of its format.
-pub(crate) const MAGIC: [u8; 8] = *b"RFFLOW\x00\x01";
+pub const MAGIC: [u8; 8] = *b"RFFLOW\x00\x01";
 /// Bytes before the first slot.
 pub(crate) const HEADER_LEN: usize = 64;
 /// Bytes of a slot before its leaf.

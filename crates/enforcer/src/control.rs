@@ -180,7 +180,7 @@ fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
         log_head: log.head().0,
         log_trouble: log.trouble(),
         log_bytes: log.bytes(),
-        log_room: log.room(),
+        log_room: Some(log.room()),
         connections: node.slots.taken() as u64,
         figures: Box::new(node.recorder.meters.figures()),
     }

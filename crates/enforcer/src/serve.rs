@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ringfence_audit::{Log, LogError};
+use ringfence_audit::{Log, LogError, Options, hot_directory};
 use ringfence_compartment::confine::{ConfineError, confine_enforcer};
 use ringfence_compartment::inspect::own_namespace;
 use ringfence_compartment::interrupt;
@@ -56,22 +56,27 @@ fn start(control: OwnedFd, log_dir: &Path, run_as: Option<u32>) -> Result<(), En
     let system = |what| move |cause: io::Error| EnforcerError::System { what, cause };
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)
         .map_err(|errno| system("the control channel")(errno.into()))?;
-    let log = Log::open(log_dir)?;
+    let options = Options {
+        owner: run_as,
+        ..Options::default()
+    };
+    let log = Log::open_with(log_dir, options)?;
     for repair in log.repairs() {
         eprintln!("ringfence: enforcer: {repair}");
     }
     let directory = openat(
         CWD,
-        log_dir,
+        hot_directory(log_dir),
         OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
         Mode::empty(),
     )
-    .map_err(|errno| system("the log directory")(errno.into()))?;
+    .map_err(|errno| system("the directory of the log's segments")(errno.into()))?;
     let host = own_namespace().map_err(system("the host's network namespace"))?;
     let boot = random().map_err(system("random bytes"))?;
     let connections = room_for_connections();
     interrupt::prepare().map_err(system("a signal"))?;
     confine_enforcer(run_as, &[directory.as_fd()])?;
+    log.attend().map_err(system("a thread for the log"))?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = runtime(cores).map_err(system("the runtime"))?;

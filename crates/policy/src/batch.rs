@@ -206,9 +206,11 @@ fn operation(record: &FlowRecord) -> Option<&str> {
 fn answer_record(snapshot: &Snapshot, record: &FlowRecord, now: Timestamp) -> Option<Explanation> {
     match record.kind {
         RecordKind::Connection | RecordKind::Operation => {}
-        RecordKind::Close | RecordKind::Wall | RecordKind::Event | RecordKind::Unspecified => {
-            return None;
-        }
+        RecordKind::Close
+        | RecordKind::Wall
+        | RecordKind::Event
+        | RecordKind::Void
+        | RecordKind::Unspecified => return None,
     }
     let (from, to) = (record.source.as_str(), record.destination.as_str());
     // The door tells everyone in the estate its own name; policy is asked about others.

@@ -18,8 +18,9 @@ const ENDINGS: &[&str] = &[
 const NO_BOUNDS: &[&str] = &[
     // How amounts are written.
     "UNITS",
-    // Follows from `RECORD_MAX`.
-    "PREFIX_MAX",
+    // Follow from `RECORD_MAX` and from the smallest record there can be.
+    "SPAN_MAX",
+    "SPAN_MIN",
 ];
 /// Crates of tests alone.
 const TEST_CRATES: &[&str] = &["testbed"];

@@ -10,8 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use logs::{bank, command, flow, observe, records, seqs, state};
-use ringfence_audit::FILE_NAME;
+use logs::{bank, command, flow, observe, records, segment, seqs, slots, state};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::{Flow, Outcome};
 
@@ -255,22 +254,19 @@ fn ends_quietly_when_its_reader_leaves() {
 }
 
 #[test]
-fn stopped_node_with_a_torn_tail_is_read_and_said() {
+fn stopped_node_with_an_unfinished_record_is_read_and_said() {
     let (state, log) = bank();
     drop(log);
-    let file = state.path().join("log").join(FILE_NAME);
-    let size = std::fs::metadata(&file).unwrap().len();
-    std::fs::OpenOptions::new()
-        .write(true)
-        .open(&file)
-        .unwrap()
-        .set_len(size - 5)
-        .unwrap();
+    let file = segment(state.path());
+    let mut bytes = std::fs::read(&file).unwrap();
+    let last = *slots(&bytes).last().unwrap();
+    bytes[last + 2] = 0x0f; // reserved, where it was complete
+    std::fs::write(&file, bytes).unwrap();
     let output = observe(state.path(), &["-o", "json"]);
     assert_eq!(records(&output).len(), 4);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.starts_with("ringfence: the last ") && said.contains("no whole record"),
+        said.starts_with("ringfence: the last record of the log") && said.contains("never completed"),
         "{said}"
     );
 }
@@ -279,10 +275,10 @@ fn stopped_node_with_a_torn_tail_is_read_and_said() {
 fn damage_is_an_error_after_the_records_before_it() {
     let (state, log) = bank();
     drop(log);
-    let file = state.path().join("log").join(FILE_NAME);
+    let file = segment(state.path());
     let mut bytes = std::fs::read(&file).unwrap();
-    let second = 2 + usize::from(bytes[0] & 0x7f) + (usize::from(bytes[1]) << 7);
-    bytes[second] ^= 1;
+    let second = slots(&bytes)[1];
+    bytes[second + 9] ^= 1;
     std::fs::write(&file, bytes).unwrap();
     let output = observe(state.path(), &["-o", "json"]);
     assert_eq!(output.status.code(), Some(1));

@@ -10,8 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use logs::{bank, command, flow, observe, records, seqs, state};
-use ringfence_audit::FILE_NAME;
+use logs::{bank, command, flow, observe, records, segment, seqs, slots, state};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::{Flow, Kind, Outcome};
 
@@ -221,7 +220,7 @@ fn reads_back_what_it_printed() {
     let file = place.path().join("records.jsonl");
     std::fs::write(&file, &json).unwrap();
     let log_copy = place.path().join("copy");
-    std::fs::copy(state.path().join("log").join(FILE_NAME), &log_copy).unwrap();
+    std::fs::copy(segment(state.path()), &log_copy).unwrap();
     for source in [&file, &log_copy] {
         let read = |args: &[&str]| {
             Command::new(env!("CARGO_BIN_EXE_ringfence"))
@@ -294,9 +293,9 @@ fn a_line_that_is_no_record_is_named_after_what_came_before() {
 fn a_damaged_copy_is_told_and_what_cannot_go_together_is_refused() {
     let (state, log) = bank();
     drop(log);
-    let mut bytes = std::fs::read(state.path().join("log").join(FILE_NAME)).unwrap();
-    let second = 2 + usize::from(bytes[0] & 0x7f) + (usize::from(bytes[1]) << 7);
-    bytes[second] ^= 1;
+    let mut bytes = std::fs::read(segment(state.path())).unwrap();
+    let second = slots(&bytes)[1];
+    bytes[second + 9] ^= 1;
     let copy = state.path().join("copy");
     std::fs::write(&copy, bytes).unwrap();
     let run = |args: &[&str]| {

@@ -337,7 +337,7 @@ fn exits_with_5_for_each_reason_and_says_what_to_do() {
     well();
 
     // Somebody writes into the log: it is no longer what was recorded, so nothing more is, and nothing may pass.
-    let log = place.state().join("log/flows.binpb");
+    let log = place.state().join("log/hot/00000000000000000000.seg");
     let log = std::fs::File::options().append(true).open(log).unwrap();
     let length = log.metadata().unwrap().len();
     (&log).write_all(b"x").unwrap();

@@ -203,12 +203,12 @@ impl<'a> Session<'a> {
                 }
                 let end = reader.mark();
                 for mark in marks {
-                    reader.go_to(mark);
+                    reader.go_to(mark).map_err(fail)?;
                     if let Some((record, _)) = read(reader, fail)? {
                         self.printer.print(&record)?;
                     }
                 }
-                reader.go_to(end);
+                reader.go_to(end).map_err(fail)?;
                 // Records that came meanwhile belong to what follows.
                 self.rest(reader, fail)
             }

@@ -1,7 +1,7 @@
 //! Logs that the log's own writer made, and `ringfence observe` on them.
 #![allow(dead_code)]
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use ringfence_audit::Log;
@@ -40,6 +40,25 @@ pub(crate) fn state(flows: &[Flow]) -> (TempDir, Log) {
         log.record(flow).unwrap();
     }
     (state, log)
+}
+
+/// The first segment of the log of a node with this state.
+pub(crate) fn segment(state: &Path) -> PathBuf {
+    ringfence_audit::hot_directory(&state.join("log")).join("00000000000000000000.seg")
+}
+
+/// Where each slot of a segment begins.
+pub(crate) fn slots(segment: &[u8]) -> Vec<usize> {
+    let mut at = 64;
+    let mut slots = Vec::new();
+    loop {
+        let length = usize::from(segment[at]) | usize::from(segment[at + 1]) << 8;
+        if length == 0 {
+            return slots;
+        }
+        slots.push(at);
+        at += (8 + length).next_multiple_of(8);
+    }
 }
 
 pub(crate) fn bank() -> (TempDir, Log) {

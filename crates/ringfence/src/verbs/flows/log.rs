@@ -30,7 +30,15 @@ pub(crate) fn read(
     reader: &mut Reader,
     fail: fn(LogError) -> Failure,
 ) -> Result<Option<(FlowRecord, Flow)>, Failure> {
-    let Some((seq, flow)) = reader.read().map_err(fail)? else {
+    let next = match reader.read() {
+        Err(gone @ LogError::Gone { .. }) => {
+            say(gone.to_string());
+            reader.pass_gap().map_err(fail)?;
+            reader.read()
+        }
+        next => next,
+    };
+    let Some((seq, flow)) = next.map_err(fail)? else {
         return Ok(None);
     };
     match FlowRecord::new(seq.0, &flow) {
@@ -40,7 +48,7 @@ pub(crate) fn read(
 }
 
 /// At the end of what is there: waits for the record that is being written, if one is, hands it to `rest`, and says
-/// what stays torn.
+/// what stays unfinished.
 pub(crate) fn settle(
     reader: &mut Reader,
     fail: fn(LogError) -> Failure,
@@ -53,7 +61,7 @@ pub(crate) fn settle(
     rest(reader)?;
     if reader.unfinished() > 0 {
         say(format!(
-            "the last {} bytes of the log are no whole record; the node cuts them off when it starts",
+            "the last record of the log, of {} bytes, was never completed; the node makes its place void when it starts",
             reader.unfinished()
         ));
     }
@@ -90,7 +98,7 @@ pub(crate) fn follow(
                 }
             }
             Wait::Replaced => {
-                say("the node began a new log; following it from record 0");
+                say("the log was begun anew, or written again; following it");
                 reader.reopen().map_err(fail)?;
             }
         }
@@ -108,7 +116,7 @@ pub(crate) fn failure(error: LogError) -> Failure {
         }
         LogError::Corrupt { .. } => Failure::new(
             error,
-            "records before it are whole; restart the node, which moves the damaged log aside and begins a new one",
+            "records before it are whole; restart the node, which moves the damaged segment aside and goes on behind them",
         ),
         other => Failure::plain(other),
     }

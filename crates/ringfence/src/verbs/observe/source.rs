@@ -1,11 +1,11 @@
-//! Where records come from: the log of a node, a copy of its file, or JSON lines that `observe` printed elsewhere.
+//! Where records come from: the log of a node, a copy of one of its segments, or JSON lines that `observe` printed elsewhere.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use ringfence_audit::Reader;
+use ringfence_audit::{Reader, SEGMENT_MAGIC};
 use ringfence_model::{FLOW_LINE_MAX, FlowRecord};
 
 use crate::output::Failure;
@@ -26,14 +26,14 @@ pub(super) fn open(input: &Path) -> Result<Input, Failure> {
     let cannot = |error: io::Error| {
         Failure::new(
             format!("{shown} cannot be read: {error}"),
-            "name a file of JSON lines, a copy of flows.binpb, or `-` for standard input",
+            "name a file of JSON lines, a copy of a segment of the log (hot/*.seg), or `-` for standard input",
         )
     };
     let file = File::open(input).map_err(cannot)?;
     if file.metadata().map_err(cannot)?.is_file() {
-        let mut head = [0; 2];
+        let mut head = [0; SEGMENT_MAGIC.len()];
         let read = file.read_at(&mut head, 0).map_err(cannot)?;
-        if is_log(&head[..read]) {
+        if head[..read] == SEGMENT_MAGIC {
             return Reader::open_file(input)
                 .map(Input::Log)
                 .map_err(copy_failure);
@@ -42,18 +42,9 @@ pub(super) fn open(input: &Path) -> Result<Input, Failure> {
     Ok(Input::Lines(Lines::new(Box::new(file), &shown)))
 }
 
-/// Whether a file begins as a log does: with the length of a record, and then its first field, the schema version.
-/// JSON may begin with the same first byte, never with the same two.
-fn is_log(head: &[u8]) -> bool {
-    match head {
-        [first, second] => *second == 0x08 || *first >= 0x80,
-        _ => false,
-    }
-}
-
 /// An opened `-i`.
 pub(super) enum Input {
-    /// A file in the form of the log.
+    /// A segment.
     Log(Reader),
     /// JSON.
     Lines(Lines),
@@ -121,26 +112,5 @@ impl Lines {
             ),
             "give lines that `ringfence observe -o json` printed, whole; docs/flows.md says what each key means",
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tells_a_log_from_json() {
-        // A record of 123 bytes begins with the byte of `{`; one of 128 or more with one that no text begins with.
-        for log in [
-            &b"\x7b\x08\x01"[..],
-            b"\x05\x08",
-            b"\x80\x01\x08",
-            b"\xff\xff\x03",
-        ] {
-            assert!(is_log(&log[..2]), "{log:?}");
-        }
-        for json in [&b"{\""[..], b"{ ", b"\n{", b"{", b"", b" {"] {
-            assert!(!is_log(json), "{json:?}");
-        }
     }
 }
