@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use ringfence_model::flow::{Flow, Kind, Outcome};
 
-use crate::LogError;
 use crate::leaf::wall_clock_ns;
 use crate::writer::Purpose;
+use crate::{CLOCK_SET_BACK, LogError};
 
 /// How long the log refuses at once before it tries the disk again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -17,6 +17,15 @@ pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
 pub(crate) struct Trouble {
     error: LogError,
     retry_at: Instant,
+}
+
+/// An event that the log writes about itself.
+#[derive(Debug)]
+struct Note {
+    operation: &'static str,
+    reason: String,
+    /// Its time, where that is not now.
+    time_ns: Option<u64>,
 }
 
 /// Records that were refused since the log last wrote one, and notes it owes its readers.
@@ -30,22 +39,39 @@ pub(crate) struct Gap {
     /// When the first of them was lost, and the latest cause.
     since: Option<Instant>,
     cause: String,
-    /// Notes about repairs, oldest first.
-    notes: Vec<String>,
+    /// What the log has to say of itself, oldest first.
+    notes: Vec<Note>,
 }
 
 impl Gap {
     /// With notes about what was repaired when the log was opened.
     pub(crate) fn with_notes(notes: Vec<String>) -> Self {
-        Self {
-            notes,
-            ..Self::default()
+        let mut gap = Self::default();
+        for note in notes {
+            gap.note(note);
         }
+        gap
     }
 
     /// One more note about a repair.
-    pub(crate) fn note(&mut self, note: String) {
-        self.notes.push(note);
+    pub(crate) fn note(&mut self, reason: String) {
+        self.notes.push(Note {
+            operation: "flow log repaired",
+            reason,
+            time_ns: None,
+        });
+    }
+
+    /// A record is of `time_ns`, long before one of `latest_ns` that stands before it.
+    pub(crate) fn clock_set_back(&mut self, time_ns: u64, latest_ns: u64) {
+        self.notes.push(Note {
+            operation: CLOCK_SET_BACK,
+            reason: format!(
+                "records from here on are {:.1} s older than one before",
+                latest_ns.saturating_sub(time_ns) as f64 / 1e9
+            ),
+            time_ns: Some(time_ns),
+        });
     }
 
     pub(crate) fn trouble(&self) -> Option<&LogError> {
@@ -94,8 +120,10 @@ impl Gap {
 
     /// The next event that says it, for the node `node`. Forgotten only by [`Gap::said`].
     pub(crate) fn event(&self, node: &str, now: Instant) -> Option<Flow> {
+        let mut time_ns = None;
         let (operation, reason, count) = if let Some(note) = self.notes.first() {
-            ("flow log repaired", note.clone(), 1)
+            time_ns = note.time_ns;
+            (note.operation, note.reason.clone(), 1)
         } else {
             let since = self.since?;
             let reason = format!(
@@ -114,7 +142,7 @@ impl Gap {
         };
         Some(Flow {
             schema: 1,
-            time_ns: wall_clock_ns(),
+            time_ns: time_ns.unwrap_or_else(wall_clock_ns),
             node: node.to_owned(),
             kind: Kind::Event.into(),
             count,

@@ -24,6 +24,7 @@ mod open;
 mod reader;
 mod scan;
 mod segment;
+pub mod tree;
 mod writer;
 
 pub use error::LogError;
@@ -32,6 +33,9 @@ pub use log::{Durability, Log, Options};
 pub use open::Repair;
 pub use reader::{Mark, Reader, Wait};
 pub use segment::{MAGIC as SEGMENT_MAGIC, void_leaf};
+
+/// Operation of the event by which the log says that the clock was set back.
+pub const CLOCK_SET_BACK: &str = "clock set back";
 
 /// Where the segments of the log in `directory` are.
 pub fn hot_directory(directory: &std::path::Path) -> std::path::PathBuf {

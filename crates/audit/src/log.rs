@@ -130,7 +130,8 @@ impl Log {
     fn take(&self, flow: &Flow, purpose: Purpose) -> Result<Seq, LogError> {
         let taken = BYTES.with_borrow_mut(|bytes| {
             let leaf = leaf::encode_into(flow, bytes).map(|()| bytes.as_slice());
-            self.writer().take(leaf, purpose, flow.count, &flow.node)
+            self.writer()
+                .take(leaf, purpose, flow.count, &flow.node, flow.time_ns)
         });
         match (&self.disk, taken) {
             (Some(disk), Ok(seq)) => disk.keep(seq, &self.writer).map(|()| seq),

@@ -104,7 +104,11 @@ pub(crate) fn writer(
     durable: bool,
 ) -> Result<(Writer, Vec<Repair>), LogError> {
     let mut repairs = Vec::new();
-    let (mut end, mut last) = settle(hot, &mut repairs)?;
+    let Settled {
+        mut end,
+        mut last,
+        latest_ns,
+    } = settle(hot, &mut repairs)?;
     let signed = Seq(signed_size(directory));
     if signed > end {
         repairs.push(Repair::Lost {
@@ -117,7 +121,7 @@ pub(crate) fn writer(
     let old = directory.join(FIRST_FORM);
     // Nothing is recorded before the file has its other name: what is here already came from it.
     if old.exists() && !directory.join(TAKEN_OVER).exists() {
-        let mut writer = Writer::new(hot.clone(), last, end, Gap::default(), durable);
+        let mut writer = Writer::new(hot.clone(), last, end, Gap::default(), durable, latest_ns);
         let (records, damage) = take_over(&old, end.0, &mut writer)?;
         let open = |cause| LogError::Open {
             path: old.clone(),
@@ -133,22 +137,31 @@ pub(crate) fn writer(
         return Ok((writer, vec![repair]));
     }
     let gap = Gap::with_notes(repairs.iter().map(Repair::to_string).collect());
-    Ok((Writer::new(hot.clone(), last, end, gap, durable), repairs))
+    let writer = Writer::new(hot.clone(), last, end, gap, durable, latest_ns);
+    Ok((writer, repairs))
 }
 
-/// Finds the end of the log, with every slot before it complete or void. Gives the segment to go on in, if there is one, and
-/// where in it.
-fn settle(
-    hot: &Hot,
-    repairs: &mut Vec<Repair>,
-) -> Result<(Seq, Option<(Segment, usize)>), LogError> {
+/// The end of a log in which every slot is complete or void.
+struct Settled {
+    end: Seq,
+    /// The segment to go on in, if there is one, and where in it.
+    last: Option<(Segment, usize)>,
+    /// Time of the last record; 0: there is none.
+    latest_ns: u64,
+}
+
+fn settle(hot: &Hot, repairs: &mut Vec<Repair>) -> Result<Settled, LogError> {
     loop {
         let segments = hot::list(hot.path()).map_err(|cause| LogError::Open {
             path: hot.path().to_owned(),
             cause,
         })?;
         let Some(first) = segments.last().copied() else {
-            return Ok((Seq(0), None));
+            return Ok(Settled {
+                end: Seq(0),
+                last: None,
+                latest_ns: 0,
+            });
         };
         let path = hot.path().join(name(first));
         let open = |cause| LogError::Open {
@@ -174,18 +187,25 @@ fn settle(
             put_aside(hot, first, Some(&walked), damage, repairs).map_err(open)?;
             continue;
         }
+        let mut settled = Settled {
+            end: walked.next,
+            last: None,
+            latest_ns: walked.latest_ns,
+        };
         let segment = match hot.reopen(&name(first), walked.header) {
             Ok(segment) => segment,
             // There is no room for what it has not got: it ends where its records do.
-            Err(error) if hot::is_full(&error) => return Ok((walked.next, None)),
+            Err(error) if hot::is_full(&error) => return Ok(settled),
             Err(error) => return Err(open(error)),
         };
         for (at, seq, length) in &walked.reserved {
             make_void(&segment.map, *at, *length);
             repairs.push(Repair::Void { seq: seq.0 });
         }
-        let end = (walked.next, Some((segment, walked.end)));
-        return Ok(if walked.closed { (end.0, None) } else { end });
+        if !walked.closed {
+            settled.last = Some((segment, walked.end));
+        }
+        return Ok(settled);
     }
 }
 
@@ -201,6 +221,8 @@ struct Walked {
     reserved: Vec<(usize, Seq, usize)>,
     /// Why it cannot be read further.
     damage: Option<LogError>,
+    /// Time of its last record.
+    latest_ns: u64,
 }
 
 fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
@@ -211,13 +233,18 @@ fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
         closed: false,
         reserved: Vec::new(),
         damage: None,
+        latest_ns: 0,
     };
     loop {
         let (offset, next) = scanner.place();
         walked.end = usize::try_from(offset).unwrap_or(usize::MAX);
         walked.next = next;
         match scanner.step() {
-            Ok(Step::Record(..)) => {}
+            Ok(Step::Record(_, leaf)) => {
+                if let Ok(flow) = Flow::decode(leaf) {
+                    walked.latest_ns = walked.latest_ns.max(flow.time_ns);
+                }
+            }
             Ok(Step::Closed) => {
                 walked.closed = true;
                 return Ok(walked);
@@ -321,7 +348,7 @@ fn take_over(
             return Ok((records, Some(format!("record {records}: {error}"))));
         }
         if records >= held {
-            writer.take(Ok(leaf), Purpose::After, 1, "")?;
+            writer.take(Ok(leaf), Purpose::After, 1, "", 0)?;
         }
         records += 1;
         rest = after;

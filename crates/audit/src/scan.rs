@@ -145,7 +145,10 @@ impl Scanner {
                     }
                     let from = self.start + SLOT_LEN;
                     let sum = self.u32_at(4);
-                    if crc32c::crc32c(&self.buffer[from..from + length]) != sum {
+                    let padded = &self.buffer[from + length..self.start + whole];
+                    if crc32c::crc32c(&self.buffer[from..from + length]) != sum
+                        || padded.iter().any(|byte| *byte != 0)
+                    {
                         looks += 1;
                         if looks == LOOKS {
                             return Err(self.corrupt("a record whose checksum does not hold"));
@@ -187,11 +190,11 @@ impl Scanner {
 
     /// Whether everything from here to the end of the segment is zero: what was never written.
     pub(crate) fn untouched(&self) -> Result<bool, LogError> {
-        let mut chunk = vec![0; CHUNK];
+        let (mut chunk, zeros) = (vec![0; CHUNK], vec![0; CHUNK]);
         let mut at = self.offset;
         while at < self.header.length {
             let read = fill_from(&self.file, &mut chunk, at).map_err(|e| self.unreadable(e))?;
-            if chunk[..read].iter().any(|byte| *byte != 0) {
+            if chunk[..read] != zeros[..read] {
                 return Ok(false);
             }
             if read < chunk.len() {
@@ -200,6 +203,15 @@ impl Scanner {
             at += read as u64;
         }
         Ok(true)
+    }
+
+    /// The same behind the word that ends the segment early, where the scanner stands.
+    pub(crate) fn untouched_behind_end(&mut self) -> Result<bool, LogError> {
+        let (offset, next) = self.place();
+        self.go_to(offset + 4, next);
+        let untouched = self.untouched();
+        self.go_to(offset, next);
+        untouched
     }
 
     /// Goes on behind a slot of `whole` bytes. Gives its number.

@@ -12,6 +12,7 @@ use crate::gap::{Gap, again};
 use crate::hot::{Hot, SEGMENT_FIRST, SEGMENT_LARGE, Segment};
 use crate::leaf;
 use crate::segment::{HEADER_LEN, SLOT_LEN, SPAN_MAX, Word, span};
+use crate::tree::CLOCK_SLACK_NS;
 use crate::{LogError, Seq};
 
 /// How often the writer looks whether its file is still whole and there.
@@ -54,6 +55,8 @@ pub(crate) struct Writer {
     node: String,
     checked: Instant,
     name_checked: Instant,
+    /// Latest time of a record.
+    latest_ns: u64,
     /// Present in memory up to here.
     populated: usize,
     /// Whether something was written since the last [`Writer::chores`].
@@ -83,6 +86,7 @@ impl Writer {
         next: Seq,
         gap: Gap,
         durable: bool,
+        latest_ns: u64,
     ) -> Self {
         let now = Instant::now();
         let (segment, at) = match segment {
@@ -103,6 +107,7 @@ impl Writer {
             node: String::new(),
             checked: now,
             name_checked: now,
+            latest_ns,
             populated: 0,
             dirty: false,
             attendant: None,
@@ -152,11 +157,17 @@ impl Writer {
         purpose: Purpose,
         count: u64,
         node: &str,
+        time_ns: u64,
     ) -> Result<Seq, LogError> {
         if self.node != node {
             node.clone_into(&mut self.node);
         }
         let now = Instant::now();
+        if time_ns != 0 && time_ns.saturating_add(CLOCK_SLACK_NS) < self.latest_ns {
+            self.gap.clock_set_back(time_ns, self.latest_ns);
+            self.latest_ns = time_ns;
+        }
+        self.latest_ns = self.latest_ns.max(time_ns);
         let taken = leaf.and_then(|bytes| self.try_take(bytes, purpose, now));
         if let Err(error) = &taken {
             self.gap.lose(purpose, count, error, now);

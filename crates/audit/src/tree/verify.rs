@@ -1,0 +1,452 @@
+//! Whether a log is what was signed: numbers, bytes, tree, signature, and a checkpoint that somebody kept.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use prost::Message;
+use ringfence_model::flow::{Flow, Kind};
+use tlog_tiles::{Hash, record_hash};
+
+use super::frontier::{Frontier, TILE_HEIGHT, TILE_WIDTH};
+use super::note::{self, CHECKPOINT, Checkpoint};
+use super::store::Store;
+use super::{PUBLIC_KEY, TreeError};
+use crate::hot;
+use crate::scan::{Scanner, Step};
+use crate::segment::name;
+use crate::{CLOCK_SET_BACK, LogError, Seq, hot_directory};
+
+/// How far the time of a record may be before that of another which stands before it: records are stamped before they queue,
+/// and folded ones when their first attempt came.
+pub(crate) const CLOCK_SLACK_NS: u64 = 10_000_000_000;
+/// Doubts that are told one by one.
+const DOUBTS_MAX: usize = 100;
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// The first record it is about, if it is about records.
+    pub seq: Option<u64>,
+    /// What is wrong, for an operator.
+    pub what: String,
+}
+
+/// Records from one number to before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The first.
+    pub from: u64,
+    /// The first that does not belong to it.
+    pub to: u64,
+}
+
+/// What was checked, and what came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The checkpoint that everything was held against; `None`: there is none that holds.
+    pub checkpoint: Option<Checkpoint>,
+    /// Records that were read and held against the tree.
+    pub checked: u64,
+    /// Sum of their counts, of those that are attempts.
+    pub attempts: u64,
+    /// Where they begin and end; `None`: there are none.
+    pub records: Option<Stretch>,
+    /// Records after the checkpoint: nobody has signed them yet.
+    pub unsigned: u64,
+    /// Places whose record was never completed.
+    pub void: u64,
+    /// Tiles that were read.
+    pub tiles: u64,
+    /// The clock went back before these records, and the log says so itself.
+    pub clock: Vec<u64>,
+    /// Everything that is wrong, in the order of records.
+    pub doubts: Vec<Doubt>,
+    /// Doubts beyond those.
+    pub more: u64,
+}
+
+/// Checks one log. Feed it the records from the oldest, then take its report.
+#[derive(Debug)]
+pub struct Verifier {
+    directory: PathBuf,
+    store: Store,
+    report: Report,
+    size: u64,
+    next: Option<u64>,
+    last_ns: u64,
+    /// The tile of leaves that was read last.
+    tile: Option<(u64, Vec<Hash>)>,
+    /// Only these are held against the tree.
+    only: Stretch,
+    /// Records that are others than were signed, as far as was read.
+    other: Option<Stretch>,
+}
+
+impl Verifier {
+    /// Reads the checkpoint of the log in `directory` and all its tiles. `public`: the verifier key that somebody kept; without one,
+    /// the one beside the log is taken, which proves less.
+    pub fn open(directory: &Path, public: Option<&str>, only: Stretch) -> Self {
+        let mut verifier = Self {
+            directory: directory.to_owned(),
+            store: Store::new(directory),
+            report: Report::default(),
+            size: 0,
+            next: None,
+            last_ns: 0,
+            tile: None,
+            only,
+            other: None,
+        };
+        verifier.head(public);
+        verifier.tiles();
+        verifier
+    }
+
+    /// Holds a checkpoint that somebody kept against this log: it must begin with what that one counted.
+    pub fn kept(&mut self, text: &[u8], public: Option<&str>) {
+        let Some(public) = self.public(public) else {
+            return;
+        };
+        let kept = match note::open(text, &public) {
+            Ok(kept) => kept,
+            Err(error) => {
+                return self.doubt(None, format!("the checkpoint that was kept: {error}"));
+            }
+        };
+        if kept.size > self.size {
+            return self.doubt(
+                Some(self.size),
+                format!(
+                    "the log was rolled back: a checkpoint that was kept counts {} records, the latest one here {}",
+                    kept.size, self.size
+                ),
+            );
+        }
+        match self.root_at(kept.size) {
+            Ok(root) if root == kept.root => {}
+            Ok(_) => self.doubt(
+                None,
+                format!(
+                    "the log was forked: its first {} records are not those of the checkpoint that was kept",
+                    kept.size
+                ),
+            ),
+            Err(error) => self.doubt(None, error.to_string()),
+        }
+    }
+
+    /// The next record. Records come in the order of their numbers, from the oldest that is there.
+    pub fn leaf(&mut self, seq: Seq, leaf: &[u8]) {
+        let seq = seq.0;
+        match self.next {
+            None => {}
+            Some(next) if next == seq => {}
+            Some(next) if next < seq => self.doubt(
+                Some(next),
+                format!("records {next} to {} are missing", seq - 1),
+            ),
+            Some(next) => self.doubt(
+                Some(seq),
+                format!("record {seq} comes again, where {next} should be"),
+            ),
+        }
+        self.next = Some(seq + 1);
+        let first = self.report.records.map_or(seq, |records| records.from);
+        self.report.records = Some(Stretch {
+            from: first,
+            to: seq + 1,
+        });
+        if seq < self.only.from || seq >= self.only.to {
+            return;
+        }
+        self.report.checked += 1;
+        self.content(seq, leaf);
+        if seq >= self.size {
+            self.report.unsigned += 1;
+            return;
+        }
+        match self.signed_hash(seq) {
+            Ok(hash) if hash == record_hash(leaf) => {}
+            Ok(_) => match &mut self.other {
+                Some(other) if other.to == seq => other.to += 1,
+                _ => {
+                    self.say_others();
+                    self.other = Some(Stretch {
+                        from: seq,
+                        to: seq + 1,
+                    });
+                }
+            },
+            // Told when the tiles were read.
+            Err(_) => {}
+        }
+    }
+
+    /// Tells of a run of records that are others than were signed, once it is over.
+    fn say_others(&mut self) {
+        match self.other.take() {
+            None => {}
+            Some(Stretch { from, to }) if from + 1 == to => self.doubt(
+                Some(from),
+                format!("record {from} is not the one that was signed"),
+            ),
+            Some(Stretch { from, to }) => self.doubt(
+                Some(from),
+                format!(
+                    "records {from} to {} are not the ones that were signed",
+                    to - 1
+                ),
+            ),
+        }
+    }
+
+    /// Feeds the records that are in segments.
+    pub fn segments(&mut self) {
+        let hot = hot_directory(&self.directory);
+        let segments = match hot::list(&hot) {
+            Ok(segments) => segments,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(e) => return self.doubt(None, format!("{}: {e}", hot.display())),
+        };
+        for (at, first) in segments.iter().enumerate() {
+            let last = at + 1 == segments.len();
+            let path = hot.join(name(*first));
+            if let Err(error) = self.segment(&path, *first, last) {
+                let seq = match &error {
+                    LogError::Corrupt { seq, .. } => (*seq).max(first.0),
+                    _ => self.next.unwrap_or(first.0),
+                };
+                self.doubt(Some(seq), error.to_string());
+            }
+        }
+    }
+
+    /// Something else that is wrong, found by whoever feeds it.
+    pub fn doubt(&mut self, seq: Option<u64>, what: String) {
+        if self.report.doubts.len() < DOUBTS_MAX {
+            self.report.doubts.push(Doubt { seq, what });
+        } else {
+            self.report.more += 1;
+        }
+    }
+
+    /// What came of it.
+    pub fn finish(mut self) -> Report {
+        self.say_others();
+        let end = self.next;
+        match (end, self.size) {
+            (Some(next), size) if next < size => self.doubt(
+                Some(next),
+                format!(
+                    "records {next} to {} were signed and are not here",
+                    size - 1
+                ),
+            ),
+            (None, size) if size > 0 => self.doubt(
+                Some(0),
+                format!("{size} records were signed and none is here"),
+            ),
+            _ => {}
+        }
+        // What is wrong with the log as a whole comes last: records are what one looks for.
+        self.report
+            .doubts
+            .sort_by_key(|doubt| doubt.seq.unwrap_or(u64::MAX));
+        self.report
+    }
+
+    fn segment(&mut self, path: &Path, first: Seq, last: bool) -> Result<(), LogError> {
+        let file = fs::File::open(path).map_err(|cause| LogError::Open {
+            path: path.to_owned(),
+            cause,
+        })?;
+        let mut scanner = Scanner::new(file, path)?;
+        if scanner.header().first != first {
+            return Err(scanner.corrupt("a header with another number than its name"));
+        }
+        loop {
+            match scanner.step()? {
+                Step::Record(seq, leaf) => self.leaf(seq, leaf),
+                // Its writer is at it, or a crash has left it: then it becomes void when the node starts.
+                Step::End { reserved: 1.., .. } if last => return Ok(()),
+                Step::End { reserved: 1.., .. } => {
+                    return Err(scanner.corrupt("a record that was never completed"));
+                }
+                Step::End { reserved: 0, .. } => {
+                    // A writer may have gone on since: what was empty is then looked at again.
+                    let place = scanner.place();
+                    if scanner.untouched()? {
+                        return Ok(());
+                    }
+                    if matches!(scanner.step()?, Step::End { reserved: 0, .. }) {
+                        return Err(
+                            scanner.corrupt("a slot that is empty before others that are not")
+                        );
+                    }
+                    scanner.go_to(place.0, place.1);
+                }
+                Step::Closed => {
+                    return if scanner.untouched_behind_end()? {
+                        Ok(())
+                    } else {
+                        Err(scanner.corrupt("bytes behind the end of the segment"))
+                    };
+                }
+            }
+        }
+    }
+
+    fn content(&mut self, seq: u64, leaf: &[u8]) {
+        let flow = match Flow::decode(leaf) {
+            Ok(flow) => flow,
+            Err(error) => return self.doubt(Some(seq), format!("record {seq}: {error}")),
+        };
+        match flow.kind() {
+            Kind::Void => {
+                self.report.void += 1;
+                return;
+            }
+            Kind::Connection | Kind::Operation | Kind::Wall => {
+                self.report.attempts = self.report.attempts.saturating_add(flow.count);
+            }
+            _ => {}
+        }
+        if flow.time_ns.saturating_add(CLOCK_SLACK_NS) < self.last_ns {
+            if flow.kind() == Kind::Event && flow.operation == CLOCK_SET_BACK {
+                self.report.clock.push(seq);
+            } else {
+                self.doubt(
+                    Some(seq),
+                    format!(
+                        "record {seq} is {:.1} s older than one before it, and the log does not say that the clock was set back",
+                        (self.last_ns - flow.time_ns) as f64 / 1e9
+                    ),
+                );
+            }
+            self.last_ns = flow.time_ns;
+        }
+        self.last_ns = self.last_ns.max(flow.time_ns);
+    }
+
+    fn public(&mut self, given: Option<&str>) -> Option<String> {
+        if let Some(given) = given {
+            return Some(given.to_owned());
+        }
+        let path = self.directory.join(PUBLIC_KEY);
+        match fs::read_to_string(&path) {
+            Ok(public) => Some(public),
+            Err(e) => {
+                self.doubt(None, format!("{}: {e}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn head(&mut self, public: Option<&str>) {
+        let path = self.directory.join(CHECKPOINT);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return self.doubt(
+                    None,
+                    format!(
+                        "there is no {}: nothing of this log was ever signed, or somebody removed it",
+                        path.display()
+                    ),
+                );
+            }
+            Err(e) => return self.doubt(None, format!("{}: {e}", path.display())),
+        };
+        let Some(public) = self.public(public) else {
+            return;
+        };
+        match note::open(&bytes, &public) {
+            Ok(held) => {
+                self.size = held.size;
+                self.report.checkpoint = Some(held);
+            }
+            Err(e) => self.doubt(None, format!("{}: {e}", path.display())),
+        }
+    }
+
+    /// Reads every tile of the tree and builds it again from its leaves' hashes.
+    fn tiles(&mut self) {
+        let Some(held) = self.report.checkpoint.clone() else {
+            return;
+        };
+        match self.root_at(held.size) {
+            Ok(root) if root == held.root => {}
+            Ok(_) => self.doubt(
+                None,
+                "the tiles lead to another root than the one that was signed".to_owned(),
+            ),
+            Err(error) => self.doubt(None, error.to_string()),
+        }
+    }
+
+    /// The root over the first `size` hashes in the tiles of leaves. Tiles above them must say the same.
+    fn root_at(&mut self, size: u64) -> Result<Hash, TreeError> {
+        let width = TILE_WIDTH as u64;
+        let mut frontier = Frontier::default();
+        let mut differing = Vec::new();
+        for index in 0..size.div_ceil(width) {
+            let have = (size - index * width).min(width) as usize;
+            let held = (self.size.saturating_sub(index * width)).min(width) as usize;
+            let hashes = self.store.read(0, index, held.max(have))?;
+            self.report.tiles += 1;
+            for hash in &hashes[..have] {
+                frontier.push(*hash, |level, tile, built| {
+                    if level > 0 {
+                        self.report.tiles += 1;
+                        if self.store.read(level, tile, TILE_WIDTH)? != built {
+                            differing.push((level, tile));
+                        }
+                    }
+                    Ok::<_, TreeError>(())
+                })?;
+            }
+        }
+        if size == self.size {
+            for (level, tile, built) in frontier.partial().filter(|(level, ..)| *level > 0) {
+                self.report.tiles += 1;
+                if self.store.read(level, tile, built.len())? != built {
+                    differing.push((level, tile));
+                }
+            }
+        }
+        for (level, tile) in differing {
+            let first = tile << (u32::from(TILE_HEIGHT) * (u32::from(level) + 1)).min(63);
+            self.doubt(
+                Some(first),
+                format!("tile {level}/{tile} does not agree with the tiles below it"),
+            );
+        }
+        Ok(frontier.root())
+    }
+
+    fn signed_hash(&mut self, seq: u64) -> Result<Hash, TreeError> {
+        let width = TILE_WIDTH as u64;
+        let (index, at) = (seq / width, (seq % width) as usize);
+        if self.tile.as_ref().is_none_or(|(held, _)| *held != index) {
+            let have = (self.size - index * width).min(width) as usize;
+            self.tile = Some((index, self.store.read(0, index, have)?));
+        }
+        self.tile
+            .as_ref()
+            .and_then(|(_, hashes)| hashes.get(at))
+            .copied()
+            .ok_or_else(|| TreeError::Inconsistent(format!("there is no hash of record {seq}")))
+    }
+}
+
+/// Checks the segments of the log in `directory` against its own checkpoint.
+pub fn verify(directory: &Path) -> Report {
+    let all = Stretch {
+        from: 0,
+        to: u64::MAX,
+    };
+    let mut verifier = Verifier::open(directory, None, all);
+    verifier.segments();
+    verifier.finish()
+}
