@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::fs;
 use std::path::Path;
 
-use ringfence_audit::{Log, LogError, Reader, Repair, SEGMENT_MAGIC, Seq, hot_directory};
 use prost::Message;
+use ringfence_audit::{Log, LogError, Reader, Repair, SEGMENT_MAGIC, Seq, hot_directory};
 use ringfence_model::flow::Flow;
 use tempfile::TempDir;
 
@@ -142,7 +142,11 @@ fn run(bytes: &[u8]) {
         }
         assert_eq!(after.len() as u64, head.0 + mended + 1);
         for (flow, leaf) in before.iter().zip(&after) {
-            assert_eq!(Flow::decode(&leaf[..]).as_ref(), Ok(flow), "a record was changed");
+            assert_eq!(
+                Flow::decode(&leaf[..]).as_ref(),
+                Ok(flow),
+                "a record was changed"
+            );
         }
         assert!(Log::open(directory).unwrap().repairs().is_empty());
     });

@@ -30,7 +30,7 @@ pub(crate) const SPAN_MAX: usize = span(RECORD_MAX);
 /// Bytes of the smallest slot.
 pub(crate) const SPAN_MIN: usize = span(1);
 /// Largest segment that is read.
-pub(crate) const SEGMENT_MAX: u64 = 1 << 30;
+pub(crate) const SEGMENT_MAX: u64 = 1024 * 1024 * 1024;
 
 /// How the names of segments end.
 pub(crate) const SUFFIX: &str = ".seg";

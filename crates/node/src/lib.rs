@@ -34,6 +34,7 @@ pub mod drill;
 mod enclosing;
 mod enforcer;
 mod error;
+mod evidence;
 mod format;
 #[doc(hidden)]
 pub mod fuzz;

@@ -18,6 +18,7 @@ use crate::cgroup::Prefix;
 use crate::claim::Owner;
 use crate::counters::Counters;
 use crate::enforcer::EXE;
+use crate::evidence::Evidence;
 use crate::generation::Desk;
 use crate::ids::IdMap;
 use crate::instances::Instances;
@@ -151,6 +152,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         }
     }
 
+    let evidence = Evidence::start(state.log_dir(), node.clone())?;
     let group = LauncherGroup::of_this_binary();
     let fixed = Fixed {
         node,
@@ -158,6 +160,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         state: state.dir().to_owned(),
         state_id: state.id(),
         log: state.log_dir(),
+        evidence: evidence.told(),
         config: config.clone(),
         sockets: sockets.clone(),
         metrics: monitors.addresses.clone(),
@@ -225,6 +228,8 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         supervisor.run(queue).await;
         Ok(())
     });
+    // The enforcer has ended: what it recorded is all there.
+    evidence.end();
     // A read of the configuration may hang on a dead file server; the end does not wait for it.
     runtime.shutdown_timeout(Duration::from_millis(100));
     for name in [RUN_SOCKET, ADMIN_SOCKET, METRICS_SOCKET] {

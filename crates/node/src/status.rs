@@ -157,6 +157,12 @@ pub struct LogStatus {
     pub free: Option<u64>,
     /// Why it takes nothing, if so.
     pub trouble: Option<String>,
+    /// Records that the latest checkpoint counts; `null` while there is none.
+    #[serde(default)]
+    pub signed: Option<u64>,
+    /// Why no more of it is signed, if so.
+    #[serde(default)]
+    pub unsigned: Option<String>,
 }
 
 /// An agent or service of the policy in force.

@@ -32,6 +32,7 @@ use crate::claim::Owner;
 use crate::containment::Wish;
 use crate::enclosing::Enclosed;
 use crate::enforcer::{EnforcerNews, Epoch};
+use crate::evidence::Told;
 use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
@@ -120,6 +121,8 @@ pub(crate) struct Fixed {
     pub(crate) state_id: (u64, u64),
     /// Where the flow log is.
     pub(crate) log: PathBuf,
+    /// How far it is signed.
+    pub(crate) evidence: Told,
     pub(crate) config: PathBuf,
     pub(crate) sockets: PathBuf,
     /// Where monitors ask: a path, perhaps a URL.

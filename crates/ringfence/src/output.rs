@@ -17,6 +17,9 @@ pub(crate) const EXIT_DENIED: u8 = 3;
 /// A check failed.
 pub(crate) const EXIT_CHECK: u8 = 4;
 
+/// Evidence does not verify.
+pub(crate) const EXIT_EVIDENCE: u8 = 6;
+
 /// For people, or one JSON object.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 pub(crate) enum Form {

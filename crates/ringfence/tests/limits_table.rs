@@ -17,10 +17,8 @@ const ENDINGS: &[&str] = &[
 /// Names that end like a bound and are none.
 const NO_BOUNDS: &[&str] = &[
     // How amounts are written.
-    "UNITS",
-    // Follow from `RECORD_MAX` and from the smallest record there can be.
-    "SPAN_MAX",
-    "SPAN_MIN",
+    "UNITS", // Follow from `RECORD_MAX` and from the smallest record there can be.
+    "SPAN_MAX", "SPAN_MIN",
 ];
 /// Crates of tests alone.
 const TEST_CRATES: &[&str] = &["testbed"];

@@ -266,7 +266,8 @@ fn stopped_node_with_an_unfinished_record_is_read_and_said() {
     assert_eq!(records(&output).len(), 4);
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(
-        said.starts_with("ringfence: the last record of the log") && said.contains("never completed"),
+        said.starts_with("ringfence: the last record of the log")
+            && said.contains("never completed"),
         "{said}"
     );
 }

@@ -15,7 +15,7 @@ mod verify;
 pub use keeper::Keeper;
 pub use key::PUBLIC_KEY;
 pub use note::{CHECKPOINT, Checkpoint, CheckpointError, checkpoint_text};
-pub use proof::{ProofError, check_proof, proof};
+pub use proof::{PROOF_MAX, ProofError, check_proof, proof};
 pub(crate) use verify::CLOCK_SLACK_NS;
 pub use verify::{Doubt, Report, Stretch, Verifier, verify};
 

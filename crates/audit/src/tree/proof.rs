@@ -15,12 +15,12 @@ use super::frontier::{TILE_HEIGHT, TILE_WIDTH};
 use super::note::{self, CHECKPOINT, Checkpoint, CheckpointError};
 use super::store::Store;
 use super::{PUBLIC_KEY, TreeError};
-use crate::{RECORD_MAX, Seq};
+use crate::Seq;
 
 /// First line of a proof.
 const FORMAT: &str = "c2sp.org/tlog-proof@v1";
-/// Largest proof that is read, in bytes: a record in base64, and more hashes than any tree is high.
-pub(crate) const PROOF_MAX: usize = RECORD_MAX * 4 / 3 + 64 * 1024;
+/// Largest proof that is read, in bytes: the largest record in base64, and more hashes than any tree is high.
+pub const PROOF_MAX: usize = 160 * 1024;
 
 /// Why there is no proof, or why it proves nothing.
 #[derive(Debug, thiserror::Error)]

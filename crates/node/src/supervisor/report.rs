@@ -168,6 +168,8 @@ impl Supervisor {
                 reserved: child.told.log_room,
                 free: free(&fixed.log),
                 trouble: self.log_trouble.clone(),
+                signed: fixed.evidence.signed(),
+                unsigned: fixed.evidence.trouble(),
             },
             estate: self.estate(),
             quarantined: self.quarantines.shown(&Moment::now()),
@@ -344,6 +346,12 @@ impl Supervisor {
             reasons.push(Degraded::new(
                 format!("the flow log takes nothing: {trouble}; every new attempt is denied"),
                 format!("make room in {}", self.fixed.state.display()),
+            ));
+        }
+        if let Some(trouble) = self.fixed.evidence.trouble() {
+            reasons.push(Degraded::new(
+                format!("the flow log is not signed any further: {trouble}"),
+                "run `ringfence audit verify` and keep the log directory as it is for whoever looks into it",
             ));
         }
         let how = self

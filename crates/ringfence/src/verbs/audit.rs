@@ -1,9 +1,12 @@
 //! `ringfence audit`: the flow log as evidence, for those who keep it, ask it, and pass it on.
 
+mod checkpoint;
 mod daily;
 mod export;
 mod pairs;
+mod proof;
 mod unused;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,14 +23,17 @@ Examples:
   ringfence audit top --since 1h                            the busiest pairs of the last hour
   ringfence audit services payments                         who called it, what was denied, and why
   ringfence audit unused                                    permissions that no record shows in use
+  ringfence audit checkpoint > kept.checkpoint              what the log is now, to be kept elsewhere
+  ringfence audit verify --checkpoint kept.checkpoint       that it still is, and nothing was changed
+  ringfence audit proof 847 > 847.tlog-proof                one record, for someone who has only the key
 
 Each reads the log of a node, running or stopped, or a copy of its state directory, and changes nothing. Only the \
 node's own user and root can read it. To look at it yourself: `ringfence observe`. docs/flows.md says what a record \
 says.
 
-Exit codes: 0 ok, 1 no log, or a part of it that cannot be read, 2 usage.";
+Exit codes: 0 ok, 1 no log, or a part of it that cannot be read, 2 usage, 6 evidence does not verify.";
 
-/// Passes the flow log on.
+/// Checks the flow log, proves what is in it, and passes it on.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct AuditArgs {
@@ -37,6 +43,9 @@ pub(crate) struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum AuditVerb {
+    Verify(verify::VerifyArgs),
+    Proof(proof::ProofArgs),
+    Checkpoint(checkpoint::CheckpointArgs),
     Export(export::ExportArgs),
     Top(daily::TopArgs),
     Services(daily::ServicesArgs),
@@ -59,9 +68,39 @@ impl Whose {
     }
 }
 
+/// What signatures are held against.
+#[derive(Debug, clap::Args)]
+struct Key {
+    /// Verifier key that was kept: a file, or its text (NAME+ID+KEY) [default: key.pub beside the log]
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+}
+
+impl Key {
+    /// The key's text, if one was given.
+    fn text(&self) -> Result<Option<String>, Failure> {
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        if key.split('+').count() == 3 && !std::path::Path::new(key).exists() {
+            return Ok(Some(key.clone()));
+        }
+        match std::fs::read_to_string(key) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) => Err(Failure::new(
+                format!("{key} cannot be read: {error}"),
+                "name a copy of the node's log/key.pub, or give its text",
+            )),
+        }
+    }
+}
+
 /// Runs the verb.
 pub(crate) fn run(args: AuditArgs) -> ExitCode {
     finish(match args.verb {
+        AuditVerb::Verify(args) => verify::verify(&args),
+        AuditVerb::Proof(args) => proof::proof(&args),
+        AuditVerb::Checkpoint(args) => checkpoint::checkpoint(&args),
         AuditVerb::Export(args) => export::export(&args),
         AuditVerb::Top(args) => daily::top(&args),
         AuditVerb::Services(args) => daily::services(&args),

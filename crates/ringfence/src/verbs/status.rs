@@ -216,6 +216,11 @@ fn log(log: &LogStatus) -> String {
         (Some(head), None) => format!("next record {head}"),
         (None, None) => "nothing is known while the enforcer is not up".to_owned(),
     };
+    match (&log.unsigned, log.signed) {
+        (Some(trouble), _) => text += &format!(", not signed: {trouble}"),
+        (None, Some(signed)) => text += &format!(", {signed} signed"),
+        (None, None) => {}
+    }
     if let Some(size) = log.bytes {
         text += &format!(", {}", bytes(size));
     }

@@ -131,6 +131,7 @@ impl Filters {
             RecordKind::Close,
             RecordKind::Wall,
             RecordKind::Event,
+            RecordKind::Void,
         ];
         command
             .arg(filter(
