@@ -1,11 +1,15 @@
 //! The programs that `bench/run` measures with: a decision asked a great many times, clients, and what they talk to.
 //!
 //! Each prints one JSON object on standard output and judges nothing: rounds, peers and ratios are the business of
-//! `bench/run`. They know nothing of Ringfence (but `decide`, which asks its policy engine), so that what stands
+//! `bench/run`. They know nothing of Ringfence (but `decide`, which asks its policy engine, and `append`, which writes its log), so that what stands
 //! between a client and a server can be anything or nothing.
 #![forbid(unsafe_code)]
 
+<<<<<<< HEAD
 mod ask;
+=======
+mod append;
+>>>>>>> fb9278f (Cut the segment in tests of a log that takes nothing; look twice before a gap is one)
 mod decide;
 mod estate;
 mod hold;
@@ -29,6 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum What {
+    Append(append::AppendArgs),
     Decide(decide::DecideArgs),
     Rate(rate::RateArgs),
     Source(stream::SourceArgs),
@@ -50,6 +55,7 @@ fn open_many() -> io::Result<()> {
 
 fn main() -> ExitCode {
     let told = match Arguments::parse().what {
+        What::Append(args) => append::run(&args),
         What::Decide(args) => decide::run(&args),
         What::Rate(args) => rate::run(&args),
         What::Source(args) => stream::source(&args),

@@ -261,6 +261,8 @@ impl Reader {
 
     /// Stands before a whole record if there is one, in the next segment where this one has ended.
     fn advance(&mut self) -> Result<bool, LogError> {
+        // A writer may fill this segment and begin others between two looks: a gap is one that is there at the second.
+        let mut gap = false;
         loop {
             self.unfinished = 0;
             match self.scanner.peek()? {
@@ -277,19 +279,25 @@ impl Reader {
                 return Ok(false);
             }
             match scanner(hot, next) {
-                Ok(scanner) => self.scanner = scanner,
+                Ok(scanner) => {
+                    self.scanner = scanner;
+                    gap = false;
+                }
                 Err(LogError::Open { cause, .. })
                     if cause.kind() == std::io::ErrorKind::NotFound =>
                 {
                     let after = list(hot)?.into_iter().find(|first| *first > next);
-                    return match after {
-                        Some(first) => Err(LogError::Gone {
-                            path: hot.clone(),
-                            from: next.0,
-                            next: first.0,
-                        }),
-                        None => Ok(false),
-                    };
+                    match after {
+                        Some(_) if !gap => gap = true,
+                        Some(first) => {
+                            return Err(LogError::Gone {
+                                path: hot.clone(),
+                                from: next.0,
+                                next: first.0,
+                            });
+                        }
+                        None => return Ok(false),
+                    }
                 }
                 Err(other) => return Err(other),
             }

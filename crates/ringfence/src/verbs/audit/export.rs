@@ -161,7 +161,7 @@ impl Export<'_> {
                 "the log has no record {before} yet, so it cannot go on at {}",
                 self.from
             ),
-            "if there was one, the node has begun a new log since, and moved the old one aside as flows.corrupt-*; \
+            "if there was one, the state directory was emptied or put back since (`ringfence audit verify` tells); \
              start with --from 0",
         ))
     }
