@@ -34,8 +34,11 @@ fn quarantined(node: &Node) -> BTreeSet<String> {
 /// In quarantine, as the file has it.
 fn written(node: &Node) -> BTreeSet<String> {
     let file = node.state().join("quarantine.json").display().to_string();
-    let text = node.host().run_as_root(["cat", &file]).unwrap().ok().stdout;
-    let list: Value = serde_json::from_str(&text).unwrap();
+    let read = node.host().run_as_root(["cat", &file]).unwrap();
+    if read.stderr.contains("No such file") {
+        return BTreeSet::new();
+    }
+    let list: Value = serde_json::from_str(&read.ok().stdout).unwrap();
     let list = list["quarantined"].as_array().unwrap().iter();
     list.map(|one| one["name"].as_str().unwrap().to_owned())
         .collect()
@@ -50,6 +53,43 @@ fn events(node: &Node, operations: &[&str]) -> Vec<FlowRecord> {
 
 fn reaches(agent: &mut Puppet) -> bool {
     agent.tell(json!(["tcp", "cache", 6379]))["reached"] == 1
+}
+
+/// Root becomes the user of the node for it: it does not talk to servers of others.
+#[test]
+fn the_user_of_the_node_may_and_is_on_record() {
+    for caller in Caller::available() {
+        let node = start_as(caller);
+        let binary = node.binary().display().to_string();
+        let state = node.state().display().to_string();
+        asked(&node, 0, "quarantine", &["agent"]);
+        let owner = node.host().run(["id", "-u"]).unwrap().ok().stdout;
+        let owner = format!("uid {}", owner.trim());
+        let words = [
+            &binary, "release", "agent", "--reason", "odd", "--state", &state,
+        ];
+        if Caller::available().contains(&Caller::Root) {
+            let by_root = node.host().run_as_root(words).unwrap();
+            let code = if caller == Caller::Root { 0 } else { 1 };
+            assert_eq!(by_root.code, Some(code), "{}", by_root.stderr);
+            if code == 1 {
+                let fix = "ask as the user of the node, as root too";
+                assert!(by_root.stderr.contains(fix), "{}", by_root.stderr);
+                asked(&node, 0, "release", &["agent"]);
+            }
+        } else {
+            asked(&node, 0, "release", &["agent"]);
+        }
+        let told = events(&node, &["quarantine", "release"]);
+        let by = |record: &FlowRecord| {
+            let (_, by) = record.reason.split_once("by ").unwrap();
+            by.split(':').next().unwrap().to_owned()
+        };
+        assert_eq!(told.len(), 2, "{told:?}");
+        for record in &told {
+            assert!(by(record).contains(&owner), "{record:?}");
+        }
+    }
 }
 
 /// The mode of the socket keeps others out. Where somebody has opened it to all, the node does.
@@ -81,7 +121,7 @@ fn another_user_is_refused_and_recorded() {
         let said = stranger(words);
         assert_eq!(said.code, Some(1), "{}", said.stdout);
         assert!(
-            said.stderr.contains("as root or as the owner of the node"),
+            said.stderr.contains("ask as the user of the node"),
             "{}",
             said.stderr
         );
@@ -199,4 +239,64 @@ fn a_second_is_a_second_again_and_again() {
     std::thread::sleep(Duration::from_secs(3));
     assert!(!reaches(&mut agent));
     assert_eq!(events(&node, &["quarantine ended"]).len(), 5);
+}
+
+/// On a disk that has become read-only a quarantine is in force, and is said to be lost with the node; a release likewise.
+#[test]
+fn on_a_read_only_disk_it_is_in_force_and_is_said_not_to_outlive_the_node() {
+    let mut node = options().start().unwrap();
+    let _cache = cache(&node);
+    let mut agent = Puppet::start(&node);
+    let state = node.state().display().to_string();
+    let as_root = |node: &Node, script: &str| {
+        let done = node.host().run_as_root(["sh", "-c", script, &state]);
+        assert_eq!(done.as_ref().unwrap().code, Some(0), "{done:?}");
+    };
+    let lock = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\"";
+    as_root(&node, lock);
+    let done = asked(&node, 5, "quarantine", &["agent"]);
+    assert!(
+        done["unkept"].as_str().unwrap().contains("Read-only"),
+        "{done}"
+    );
+    assert!(
+        done["missing"]
+            .to_string()
+            .contains("a restart of the node would set it free"),
+        "{done}"
+    );
+    assert!(!reaches(&mut agent));
+    let (code, status) = node.status().unwrap();
+    assert_eq!(code, 5);
+    assert!(
+        status["degraded"]
+            .to_string()
+            .contains("is not written down"),
+        "{status}"
+    );
+    // As soon as it can be written, it is.
+    as_root(&node, "umount \"$0\"");
+    node.await_that("it is written down", |node| {
+        Ok((written(node) == BTreeSet::from(["agent".to_owned()])).then_some(()))
+    })
+    .unwrap();
+    node.kill().unwrap();
+    node.up().unwrap();
+    assert_eq!(quarantined(&node).len(), 1);
+    assert!(!reaches(&mut agent));
+    // The other way round: whoever is let back is free, and would not be after a crash.
+    as_root(&node, lock);
+    let done = asked(&node, 5, "release", &["agent"]);
+    assert!(
+        done["missing"]
+            .to_string()
+            .contains("a restart of the node would quarantine it again"),
+        "{done}"
+    );
+    assert!(reaches(&mut agent));
+    node.kill().unwrap();
+    as_root(&node, "umount \"$0\"");
+    node.up().unwrap();
+    assert_eq!(quarantined(&node).len(), 1);
+    assert!(!reaches(&mut agent));
 }

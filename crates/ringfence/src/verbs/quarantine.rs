@@ -170,13 +170,14 @@ pub(super) fn unmet_words(unmet: Unmet, state: &std::path::Path) -> Failure {
             Some(fix) => Failure::new(reason, fix),
             None => Failure::new(
                 reason,
-                "ask as root or as the owner of the node; with a node of an earlier version stop it instead: `kill PID` \
-                 cuts everything",
+                "ask as the user of the node; with a node of an earlier version stop it instead: `kill PID` cuts everything",
             ),
         },
         Unmet::Io(error) => {
             let fix = match error.kind() {
-                ErrorKind::PermissionDenied => "ask as root or as the owner of the node",
+                ErrorKind::PermissionDenied => {
+                    "ask as the user of the node, as root too: `sudo -u '#UID' ringfence …` with the owner of its state directory"
+                }
                 ErrorKind::TimedOut => {
                     "it may be in force or not: `ringfence status` tells; if the node hangs, end it with `kill -9`, which \
                      cuts everything"

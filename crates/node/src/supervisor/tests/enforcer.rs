@@ -2,13 +2,16 @@
 
 use ringfence_compartment::link::FromNode;
 use ringfence_model::Generation;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::ground::{DEAF, ESTATE, Ground, READS, event};
+use crate::containment::{What, Wish};
 use crate::limits::{
     ENFORCER_BACKLOG, EVENTS_KEPT, INSTANCES_MAX, INSTANCES_PER_WORKLOAD, LAST_BREATH,
     LOADED_WITHIN, POISON_DEATHS, READY_WITHIN, STOP_WITHIN,
 };
+use crate::quarantine::Asker;
 
 /// Another policy than [`ESTATE`].
 fn another(ground: &mut Ground) {
@@ -32,6 +35,31 @@ async fn one_that_is_not_ready_in_time_is_killed() {
     let late = Instant::now() + READY_WITHIN;
     ground.supervisor.check_deadlines(late);
     ground.lives().await;
+}
+
+/// Between policy and the list there is no moment in which somebody is free.
+#[tokio::test]
+async fn a_fresh_one_is_told_who_is_in_quarantine_before_any_policy() {
+    let mut ground = Ground::serving(READS, ESTATE);
+    let wish = Wish {
+        name: "clerk".to_owned(),
+        what: What::Quarantine { seconds: None },
+        reason: "odd".to_owned(),
+        dry_run: false,
+    };
+    let (answer, _asked) = oneshot::channel();
+    ground.supervisor.contain(&wish, Asker::of(0, 0), answer);
+    ground.kill().await;
+    // What the one before was told is no matter.
+    ground.forget();
+    ground.ready();
+    let place = |said: &[FromNode], of: fn(&FromNode) -> bool| said.iter().position(of);
+    let load = |one: &FromNode| matches!(one, FromNode::Load { .. });
+    let list = |one: &FromNode| matches!(one, FromNode::Quarantine { .. });
+    let said = ground
+        .told(|said| place(said, load).is_some() && place(said, list).is_some())
+        .await;
+    assert!(place(&said, list) < place(&said, load), "{said:?}");
 }
 
 #[tokio::test]

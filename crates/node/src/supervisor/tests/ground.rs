@@ -216,6 +216,12 @@ impl Ground {
         }
     }
 
+    /// Of what was told until now nothing is kept.
+    pub(super) fn forget(&self) {
+        // One that was told nothing has left nothing.
+        let _ = fs::remove_file(self.temp.path().join("heard"));
+    }
+
     /// Claims `name` as this process, a launcher of the owner.
     pub(super) fn claim(&mut self, name: &str, resume: Option<InstanceId>) -> Claimed {
         let (links, handed) = mpsc::channel(LAUNCHER_BACKLOG);
