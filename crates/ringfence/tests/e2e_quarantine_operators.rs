@@ -211,6 +211,13 @@ fn wishes_of_many_at_once_end_in_one_list() {
     node.kill().unwrap();
     node.up().unwrap();
     assert_eq!(quarantined(&node), last);
+    // The last one that is released is not forgotten either.
+    for name in &last {
+        asked(&node, 0, "release", &[name]);
+    }
+    node.kill().unwrap();
+    node.up().unwrap();
+    assert!(quarantined(&node).is_empty());
 }
 
 #[test]
