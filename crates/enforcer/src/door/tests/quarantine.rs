@@ -159,7 +159,7 @@ fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// A change comes at any moment around the first check: either the check finds it, or the watch is told of it.
 #[test]
 fn no_change_falls_between_a_watch_and_its_first_check() {
-    const ROUNDS: usize = 3000;
+    const ROUNDS: usize = 20_000;
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _inside = runtime.enter();
     let world = World::new(&estate(7, 80));
