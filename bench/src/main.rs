@@ -5,11 +5,8 @@
 //! between a client and a server can be anything or nothing.
 #![forbid(unsafe_code)]
 
-<<<<<<< HEAD
-mod ask;
-=======
 mod append;
->>>>>>> fb9278f (Cut the segment in tests of a log that takes nothing; look twice before a gap is one)
+mod ask;
 mod decide;
 mod estate;
 mod hold;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
     AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
-    fallocate, fchown, flock, fstat, openat, renameat, renameat_with, unlinkat,
+    fallocate, fchown, flock, fstat, fstatvfs, openat, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -35,6 +35,9 @@ pub(crate) const SEGMENT_FIRST: u64 = 1024 * 1024;
 pub(crate) const SEGMENT_LARGE: u64 = 64 * 1024 * 1024;
 /// Bytes of a segment on a disk that has no room for a larger one. Without room for this, the log is full.
 pub(crate) const SEGMENT_LEAST: u64 = 256 * 1024;
+
+/// Bytes of its file system that no segment takes: the tree over the log, and all else of the node, need room too.
+const LEFT_FREE: u64 = 512 * 1024;
 
 /// The directory, open.
 #[derive(Debug)]
@@ -121,7 +124,18 @@ impl Hot {
     /// A segment of `wanted` bytes, or of fewer where the disk has no more, with all its room. It gets its first number
     /// when it is taken into use by [`Hot::begin`].
     pub(crate) fn spare(&self, wanted: u64) -> Result<Segment, LogError> {
-        let mut length = wanted.clamp(SEGMENT_LEAST, SEGMENT_LARGE);
+        // Of a disk that is nearly full, half of what there is.
+        let room = self.free()?.saturating_sub(LEFT_FREE);
+        if room < SEGMENT_LEAST {
+            return Err(self.refusal(io::ErrorKind::StorageFull.into()));
+        }
+        let half = (room / 2).max(SEGMENT_LEAST);
+        let wanted = wanted.clamp(SEGMENT_LEAST, SEGMENT_LARGE);
+        let mut length = if wanted <= half {
+            wanted
+        } else {
+            1 << half.ilog2()
+        };
         loop {
             match self.make(length) {
                 Err(e) if is_full(&e) && length > SEGMENT_LEAST => {
@@ -129,6 +143,15 @@ impl Hot {
                 }
                 made => return made.map_err(|e| self.refusal(e)),
             }
+        }
+    }
+
+    /// Bytes that its file system has for whoever is not root; more than any segment where it does not say.
+    fn free(&self) -> Result<u64, LogError> {
+        match fstatvfs(&self.directory) {
+            Ok(found) => Ok(found.f_bavail.saturating_mul(found.f_frsize)),
+            Err(Errno::NOSYS) => Ok(u64::MAX / 2),
+            Err(e) => Err(LogError::Io(e.into())),
         }
     }
 

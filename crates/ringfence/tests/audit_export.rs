@@ -229,7 +229,7 @@ fn going_on_behind_the_end_is_an_error_and_says_what_happened() {
         assert_eq!(output.stdout, b"");
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains("no record 5 yet"), "{said}");
-        assert!(said.contains("begun a new log"), "{said}");
+        assert!(said.contains("emptied or put back"), "{said}");
     }
     let nothing = tempfile::tempdir().unwrap();
     let output = export(nothing.path(), "json", &[]);

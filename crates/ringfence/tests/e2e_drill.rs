@@ -108,14 +108,16 @@ fn one_that_is_interrupted_leaves_nothing_behind_either() {
             .host()
             .start(words(&state, &["--rounds", "100"]))
             .unwrap();
-        let line = "drill quarantine --state";
-        let pid = node
-            .await_that("the drill", |node| {
-                let found = node.host().processes()?;
-                let found = found.iter().find(|(_, words)| words.contains(line));
-                Ok(found.map(|(pid, _)| *pid))
-            })
-            .unwrap();
+        node.await_that("the drill", |node| {
+            Ok((node.status()?.1["quarantined"] != json!([])).then_some(()))
+        })
+        .unwrap();
+        let found = node.host().processes().unwrap();
+        let pid = found
+            .iter()
+            .find(|(_, words)| words.contains("drill quarantine --state"))
+            .unwrap()
+            .0;
         // It is held again and again until that is between its quarantine and its release.
         node.await_that("the quarantine", |node| {
             node.host().signal("STOP", pid)?;
