@@ -13,7 +13,7 @@ use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
 use super::Whose;
-use crate::output::{Failure, safe_json};
+use crate::output::{Failure, safe_json, say};
 use crate::verbs::flows::{self, Ahead, ColumnFilters, Pick, Stretch};
 
 const EXAMPLES: &str = "\
@@ -150,10 +150,20 @@ impl Export<'_> {
         let Some(before) = self.from.checked_sub(1) else {
             return Ok(());
         };
-        // The record before it has to be there: whoever goes on behind it has seen it.
+        // The record before it has to have been there: whoever goes on behind it has seen it.
         if reader.skip_to(Seq(before)).map_err(flows::failure)?
-            && reader.skip().map_err(flows::failure)?.is_some()
+            && let Some(found) = reader.skip().map_err(flows::failure)?
         {
+            if found.0 > self.from {
+                say(format!(
+                    "records {} to {} are not in the log any more; going on with record {found}",
+                    self.from,
+                    found.0 - 1
+                ));
+            }
+            if found.0 > before {
+                reader.skip_to(Seq(self.from)).map_err(flows::failure)?;
+            }
             return Ok(());
         }
         Err(Failure::new(
