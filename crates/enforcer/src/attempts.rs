@@ -32,7 +32,7 @@ fn sort(attempt: &Attempt) -> (Kind, Cause) {
 fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Record {
     let snapshot = &force.snapshot;
     let original = attempt.destination.map(OriginalDst::new);
-    let mut subject = Subject::of(&force.node, &home.workload, &home.instance);
+    let mut subject = Subject::of(force, &home.workload, &home.instance);
     subject.original = original;
     let to = original.and_then(|to| {
         snapshot

@@ -13,6 +13,7 @@ use crate::datagrams::Flows;
 use crate::fold::{Alike, Denials, Sort};
 use crate::guests::Guests;
 use crate::inbound::Pool;
+use crate::inforce::InForce;
 use crate::limits::{
     ARRIVING, BODIES_PER_COMPARTMENT, DNS_PER_SECOND, DNS_TCP_CONNECTIONS, FLOWS_PER_COMPARTMENT,
     HELD_PER_COMPARTMENT, SAID_BYTES, SAID_TEXTS, TURNS_PER_COMPARTMENT,
@@ -160,11 +161,11 @@ impl Compartment {
     /// What is common to all records about what it tries.
     pub(crate) fn subject(
         &self,
-        node: &str,
+        force: &InForce,
         original: OriginalDst,
         protocol: &'static str,
     ) -> Subject {
-        let mut subject = Subject::of(node, &self.workload, &self.instance);
+        let mut subject = Subject::of(force, &self.workload, &self.instance);
         subject.original = Some(original);
         subject.protocol = protocol;
         subject

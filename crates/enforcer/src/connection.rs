@@ -128,7 +128,7 @@ impl Connection {
     ) -> Opened {
         let force = node.current.load();
         let snapshot = &force.snapshot;
-        let mut subject = home.subject(&force.node, original, arrival.carrier());
+        let mut subject = home.subject(&force, original, arrival.carrier());
         let judged = node.recorder.meters.decide.time(|| {
             let pair = judge::pair(&force, &home.workload, original)?;
             let now = node.clock.now();
@@ -158,8 +158,6 @@ impl Connection {
             }
         };
         let to = snapshot.workload(pair.to).id.clone();
-        let purpose = &snapshot.workload(pair.from).purpose;
-        subject.purpose = purpose.clone().unwrap_or_default();
         subject.destination = to.name.to_string();
         subject.protocol = pair.protocol.as_str();
         subject.connection = node.recorder.connection_id();

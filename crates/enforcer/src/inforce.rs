@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
-use ringfence_model::{Diagnostics, Generation, HostName, Name, Protocol};
+use ringfence_model::{Diagnostics, Generation, HostName, Name, Protocol, WorkloadId};
 use ringfence_policy::Snapshot;
 use tokio::sync::watch;
 
@@ -55,6 +55,15 @@ impl InForce {
             zone: None,
             endpoints: Arc::default(),
         }
+    }
+
+    /// What a workload is for, for records; empty for one that says nothing of it, or is not in the estate.
+    pub(crate) fn purpose(&self, of: &WorkloadId) -> &str {
+        let found = self.snapshot.find(of.name.as_str());
+        let found = found.map(|ix| self.snapshot.workload(ix));
+        let own = found.filter(|workload| workload.id == *of);
+        own.and_then(|workload| workload.purpose.as_deref())
+            .unwrap_or_default()
     }
 
     /// Compiles what the node handed over; runs the policies' own tests.

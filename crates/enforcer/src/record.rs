@@ -14,6 +14,7 @@ use ringfence_model::flow::{Flow, Kind, Outcome, Side};
 use ringfence_model::{Generation, InstanceId, OriginalDst, WorkloadId};
 
 use crate::cause::Cause;
+use crate::inforce::InForce;
 use crate::limits::{RECORD_OPERATION, RECORD_TEXT};
 use crate::meters::Meters;
 
@@ -206,9 +207,10 @@ impl Ruling {
 
 impl Subject {
     /// The source alone, before anything is known of where it goes.
-    pub(crate) fn of(node: &str, source: &WorkloadId, instance: &InstanceId) -> Self {
+    pub(crate) fn of(force: &InForce, source: &WorkloadId, instance: &InstanceId) -> Self {
         Self {
-            node: node.to_owned(),
+            node: force.node.clone(),
+            purpose: force.purpose(source).to_owned(),
             source: source.name.as_str().to_owned(),
             source_instance: instance.to_string(),
             ..Self::default()
@@ -391,7 +393,7 @@ mod tests {
             name: ringfence_model::Name::new("agent").unwrap(),
         };
         let instance = InstanceId("agent-1-1".into());
-        let subject = Subject::of("here", &id, &instance);
+        let subject = Subject::of(&InForce::nothing(), &id, &instance);
         for (more, whole) in [(0, true), (1, false)] {
             let operation = "o".repeat(RECORD_OPERATION + more);
             let reason = "r".repeat(RECORD_TEXT + more);

@@ -261,15 +261,11 @@ impl Node {
         self.workload(name).run(command)
     }
 
-    /// Runs a verb of `ringfence` with `--state` of this node.
+    /// Runs a verb of `ringfence`, of one word or more, with `--state` of this node.
     pub fn verb(&self, verb: &str, arguments: &[&str]) -> Result<Output, TestbedError> {
-        let state = self.state.display().to_string();
-        let mut words = vec![
-            self.binary.display().to_string(),
-            verb.to_owned(),
-            "--state".to_owned(),
-            state,
-        ];
+        let mut words = vec![self.binary.display().to_string()];
+        words.extend(verb.split(' ').map(str::to_owned));
+        words.extend(["--state".to_owned(), self.state.display().to_string()]);
         words.extend(arguments.iter().map(|word| (*word).to_owned()));
         let line = self.host.as_caller(None, words);
         Process::start(format!("ringfence {verb}"), line, Some(Vec::new()))?.wait(VERB_WITHIN)

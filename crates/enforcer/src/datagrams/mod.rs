@@ -94,7 +94,7 @@ fn places(node: &Node, home: &Compartment) -> Result<(Slot, [Slot; 2], [Slot; 2]
 pub(crate) fn refuse(node: &Node, home: &Compartment, key: Key, cause: Cause, reason: String) {
     let force = node.current.load();
     let ruling = Ruling::without_rule(reason, force.snapshot.generation()).because(cause);
-    let subject = home.subject(&force.node, key.original, "udp");
+    let subject = home.subject(&force, key.original, "udp");
     home.refused(&subject, Kind::Connection, "send", &ruling, 0);
 }
 

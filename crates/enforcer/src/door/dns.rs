@@ -27,7 +27,7 @@ pub(crate) fn answer(
 ) -> Option<Vec<u8>> {
     let force = node.current.load();
     let meters = &node.recorder.meters;
-    let mut subject = home.subject(&force.node, server, "dns");
+    let mut subject = home.subject(&force, server, "dns");
     subject.connection = connection.to_owned();
     let refuse = |subject: &Subject, operation: &str, ruling: Ruling| {
         home.refused(subject, Kind::Operation, operation, &ruling, 0);
@@ -68,10 +68,6 @@ pub(crate) fn answer(
     };
     let workload = force.snapshot.workload(to);
     subject.destination = workload.id.name.to_string();
-    if let Ok(from) = judge::who(&force, &home.workload) {
-        let purpose = &force.snapshot.workload(from).purpose;
-        subject.purpose = purpose.clone().unwrap_or_default();
-    }
     let flow = subject.flow(
         Kind::Operation,
         admitted.outcome,

@@ -30,7 +30,7 @@ pub(crate) async fn serve(
     let (mut subject, generation) = {
         let force = node.current.load();
         (
-            home.subject(&force.node, server, "dns"),
+            home.subject(&force, server, "dns"),
             force.snapshot.generation(),
         )
     };

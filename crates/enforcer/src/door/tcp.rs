@@ -162,7 +162,7 @@ fn turn_away(
     let force = node.current.load();
     let generation = force.snapshot.generation();
     let ruling = Ruling::without_rule(reason, generation).because(cause);
-    let mut subject = home.subject(&force.node, original, "tcp");
+    let mut subject = home.subject(&force, original, "tcp");
     subject.connection = node.recorder.connection_id();
     home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
     reset(client);
