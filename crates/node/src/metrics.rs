@@ -217,7 +217,11 @@ impl Page {
                 "Sequence number of the next record",
                 log.head,
             ),
-            ("ringfence_log_bytes", "Size of the flow log", log.bytes),
+            (
+                "ringfence_log_bytes",
+                "Records written since the segment that the enforcer opened the log at",
+                log.bytes,
+            ),
             (
                 "ringfence_log_reserved_bytes",
                 "Bytes that the disk has given already for records to come",

@@ -146,7 +146,7 @@ pub struct LogStatus {
     pub dir: PathBuf,
     /// Sequence number of the next record; `null` while no enforcer says.
     pub head: Option<u64>,
-    /// Bytes of all records; `null` while no enforcer says.
+    /// Bytes of records since the segment that the enforcer opened the log at; `null` while no enforcer says.
     #[serde(default)]
     pub bytes: Option<u64>,
     /// Bytes that the disk has already given for records to come; `null` where it cannot, or no enforcer says.

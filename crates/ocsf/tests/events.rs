@@ -80,7 +80,9 @@ fn the_table_says_what_the_schema_says() {
         match row.activity {
             Activity::Always(one) => is(class, "activity_id", one),
             Activity::Came(a, b, c) => {
-                [a, b, c].map(|it| is(class, "activity_id", it));
+                for it in [a, b, c] {
+                    is(class, "activity_id", it);
+                }
             }
             Activity::FirstWord(list) | Activity::Operation(list) => {
                 list.iter().for_each(|it| is(class, "activity_id", it.1));
