@@ -82,7 +82,8 @@ impl Key {
         let Some(key) = &self.key else {
             return Ok(None);
         };
-        if key.split('+').count() == 3 && !std::path::Path::new(key).exists() {
+        // Base64 has the sign as well.
+        if key.splitn(3, '+').count() == 3 && !std::path::Path::new(key).exists() {
             return Ok(Some(key.clone()));
         }
         match std::fs::read_to_string(key) {

@@ -175,6 +175,12 @@ fn endure(
 ) -> (u64, u64) {
     well(node);
     let neighbour = Neighbour::start(node).unwrap();
+    // From then on the node has the log open that it signs.
+    node.await_that("the first checkpoint", |node| {
+        let signed = node.status()?.1["log"]["signed"].as_u64();
+        Ok((signed > Some(0)).then_some(()))
+    })
+    .unwrap();
     let before = vitals(node);
     let (held, storm) = unnoticed(node, &neighbour, || {
         let held = flood(node, uid, holding);
