@@ -10,7 +10,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// Seen at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vitals {
-    /// Bytes of memory that are its, and in memory.
+    /// Bytes of its own memory. Pages of files that it has mapped, such as the log, are not: the kernel takes them back.
     pub resident: u64,
     /// Open descriptors.
     pub descriptors: u64,
@@ -27,7 +27,7 @@ pub struct Vitals {
 impl Vitals {
     /// Of the process that has `pid` in `host`.
     pub fn of(host: &Host, pid: u32) -> Result<Self, TestbedError> {
-        let script = r#"cd "/proc/$0" && cat stat && grep -E '^(VmRSS|Threads):' status &&
+        let script = r#"cd "/proc/$0" && cat stat && grep -E '^(RssAnon|Threads):' status &&
             cat task/*/schedstat | sed 's/^/sched: /' && ls fd | wc -l"#;
         let told = host.run_as_root(["sh", "-c", script, &pid.to_string()])?;
         Self::parse(&told.stdout).ok_or_else(|| TestbedError::Answer {
@@ -45,7 +45,7 @@ impl Vitals {
             line.split_whitespace().next()?.parse::<u64>().ok()
         };
         Some(Self {
-            resident: value("VmRSS:")? * 1024,
+            resident: value("RssAnon:")? * 1024,
             descriptors: text.lines().last()?.trim().parse().ok()?,
             threads: value("Threads:")?,
             busy: TICK * (field(11)? + field(12)?),
