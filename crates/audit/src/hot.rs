@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
     AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
-    fallocate, fchown, flock, fstat, fstatvfs, openat, renameat, renameat_with, unlinkat,
+    chownat, fallocate, fchown, flock, fstat, fstatvfs, openat, renameat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -60,8 +60,8 @@ pub(crate) struct Segment {
 }
 
 impl Hot {
-    /// Opens (or creates) the directory in `log`, for `owner` where that is another user, and locks out a second writer.
-    pub(crate) fn open(log: &Path, owner: Option<u32>) -> Result<Self, LogError> {
+    /// Opens (or creates) the directory in `log`, and locks out a second writer.
+    pub(crate) fn open(log: &Path) -> Result<Self, LogError> {
         let path = log.join(HOT);
         for directory in [log, &path] {
             match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
@@ -77,20 +77,16 @@ impl Hot {
             Mode::empty(),
         )
         .map_err(|e| at(&path)(e.into()))?;
-        if let Some(uid) = owner {
-            fchown(
-                &directory,
-                Some(Uid::from_raw(uid)),
-                Some(Gid::from_raw(uid)),
-            )
-            .map_err(|e| at(&path)(e.into()))?;
-        }
         let lock_path = path.join(LOCK_NAME);
         let lock = open_regular(&directory, LOCK_NAME, OFlags::CREATE).map_err(at(&lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(LogError::InUse(log.to_owned())),
             Err(e) => return Err(at(&lock_path)(e.into())),
+        }
+        // Not before it is ours: a writer at work needs what it has.
+        if rustix::process::geteuid().is_root() {
+            take_back(&directory, &path).map_err(at(&path))?;
         }
         let hot = Self {
             directory,
@@ -108,6 +104,12 @@ impl Hot {
 
     pub(crate) fn directory(&self) -> &OwnedFd {
         &self.directory
+    }
+
+    /// From now on, `owner` writes here. What is open stays open.
+    pub(crate) fn hand_over(&self, owner: u32) -> Result<(), LogError> {
+        let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
+        fchown(&self.directory, Some(uid), Some(gid)).map_err(|e| at(&self.path)(e.into()))
     }
 
     /// What a crash left of segments that never had a record.
@@ -317,6 +319,18 @@ fn at(path: &Path) -> impl Fn(io::Error) -> LogError {
         path: path.clone(),
         cause,
     }
+}
+
+/// Makes the directory and its files root's again, as they are while root opens the log: root may have given up the right to
+/// write what is another's, and keeps the right to give things to others.
+fn take_back(directory: &OwnedFd, path: &Path) -> io::Result<()> {
+    let root = (Some(Uid::ROOT), Some(Gid::ROOT));
+    fchown(directory, root.0, root.1)?;
+    for entry in std::fs::read_dir(path)? {
+        let name = entry?.file_name();
+        chownat(directory, &name, root.0, root.1, AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(())
 }
 
 fn open_regular(directory: &OwnedFd, name: &str, extra: OFlags) -> io::Result<File> {

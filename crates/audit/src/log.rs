@@ -64,9 +64,12 @@ impl Log {
 
     /// The same, as `options` say.
     pub fn open_with(directory: &Path, options: Options) -> Result<Self, LogError> {
-        let hot = Arc::new(Hot::open(directory, options.owner)?);
+        let hot = Arc::new(Hot::open(directory)?);
         let durable = options.durability == Durability::Disk;
         let (writer, repairs) = open::writer(&hot, directory, durable)?;
+        if let Some(owner) = options.owner {
+            hot.hand_over(owner)?;
+        }
         Ok(Self {
             attendant: Mutex::new(None),
             writer: Arc::new(Mutex::new(writer)),

@@ -18,6 +18,8 @@ Examples:
 ATTEMPTS counts connections, requests and what walls refused, folded ones in full; - as DESTINATION is what belongs to no \
 workload.
 
+See docs/asking.md.
+
 Exit codes: 0, 1 no log, or a part of it that cannot be read, 2 usage.";
 
 const SERVICES_EXAMPLES: &str = "\
@@ -28,6 +30,8 @@ Examples:
 
 WHY is the most frequent reason of the denials; -o json has all of them.
 
+See docs/asking.md.
+
 Exit codes: 0, 1 no log, or a part of it that cannot be read, 2 usage.";
 
 const AGENTS_EXAMPLES: &str = "\
@@ -36,6 +40,8 @@ Examples:
   ringfence audit agents assistant --since 10m    one of them, just now
 
 WHY is the most frequent reason of the denials; -o json has all of them. - as DESTINATION is what belongs to no workload.
+
+See docs/asking.md.
 
 Exit codes: 0, 1 no log, or a part of it that cannot be read, 2 usage.";
 

@@ -27,6 +27,8 @@ A row is what both ends allow today, as `ringfence policy list` has it. It is us
 through, whatever allowed it at the time. How long the records reach back is said on standard error: a permission that is \
 needed once a year looks unused in a log of a month.
 
+See docs/asking.md.
+
 Exit codes: 0 also when all are used, 1 no log, or a configuration that does not load, 2 usage.";
 
 /// List permissions that were never used
