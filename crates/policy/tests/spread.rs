@@ -19,7 +19,7 @@ const OPERATIONS: [&str; 7] = [
     "WEBSOCKET /x",
     "WEBSOCKET /y/*",
 ];
-const REQUESTS: [&str; 10] = [
+const REQUESTS: [&str; 11] = [
     "GET /x",
     "PUT /x",
     "GET /q",
@@ -30,6 +30,7 @@ const REQUESTS: [&str; 10] = [
     "GET /y/z/q",
     "WEBSOCKET /x",
     "WEBSOCKET /y/z",
+    "WEBSOCKET /y/q",
 ];
 
 /// Initiator, receiver, operation, and whether a condition stands beside it.
