@@ -221,10 +221,13 @@ fn instruction_pointer(_thread: Pid) -> io::Result<u64> {
     Err(io::Error::other("instructions are counted on x86-64 alone"))
 }
 
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
+#[cfg(target_arch = "x86_64")]
 mod tests {
     use super::*;
 
+    /// The tracer waits for it, until it is gone.
+    #[allow(clippy::zombie_processes)]
     fn counted(rounds: u32, calls: bool) -> u64 {
         let script = format!(
             "read x; i=0; while [ $i -lt {rounds} ]; do i=$((i+1)); umask 22; done; kill -9 $$"

@@ -1,5 +1,9 @@
 //! Sealed and not sealed records are one log.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "a list of stretches may have one"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;
