@@ -149,6 +149,16 @@ fn vitals(node: &Node) -> Vitals {
     Vitals::of(node.host(), node.pid()).unwrap()
 }
 
+/// What a node has that signs already: from then on it has the log open.
+fn before(node: &Node) -> Vitals {
+    node.await_that("the first checkpoint", |node| {
+        let signed = node.status()?.1["log"]["signed"].as_u64();
+        Ok((signed > Some(0)).then_some(()))
+    })
+    .unwrap();
+    vitals(node)
+}
+
 /// Waits until the node has no more open than before. Its runtime may keep threads for blocking work a while.
 fn nothing_stays(node: &Node, before: Vitals) {
     node.await_that("the end of the flood's descriptors", |node| {
@@ -175,13 +185,7 @@ fn endure(
 ) -> (u64, u64) {
     well(node);
     let neighbour = Neighbour::start(node).unwrap();
-    // From then on the node has the log open that it signs.
-    node.await_that("the first checkpoint", |node| {
-        let signed = node.status()?.1["log"]["signed"].as_u64();
-        Ok((signed > Some(0)).then_some(()))
-    })
-    .unwrap();
-    let before = vitals(node);
+    let before = before(node);
     let (held, storm) = unnoticed(node, &neighbour, || {
         let held = flood(node, uid, holding);
         held.wait_stdout("ready", WITHIN).unwrap();
@@ -218,7 +222,7 @@ fn connections_to_run_sock_of_more_users_than_there_are_places_for() {
     let Some(node) = node() else { return };
     well(&node);
     let neighbour = Neighbour::start(&node).unwrap();
-    let before = vitals(&node);
+    let before = before(&node);
     let users = CONNECTIONS_MAX / UNCLAIMED_PER_USER;
     // Each holds its own until the node ends them.
     let program = format!(
@@ -264,7 +268,7 @@ fn another_users_launchers_as_many_as_may_run() {
     let Some(node) = node() else { return };
     well(&node);
     let neighbour = Neighbour::start(&node).unwrap();
-    let before = vitals(&node);
+    let before = before(&node);
     let program = r#"
 held, refused = [], 0
 for _ in range(300):
