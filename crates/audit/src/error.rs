@@ -1,7 +1,7 @@
 //! What can be wrong with the log.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::RECORD_MAX;
 
@@ -62,4 +62,15 @@ pub enum LogError {
         /// Why it was not.
         cause: io::Error,
     },
+}
+
+impl LogError {
+    /// What was to be opened is `path`.
+    pub(crate) fn at(path: &Path) -> impl Fn(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |cause| Self::Open {
+            path: path.clone(),
+            cause,
+        }
+    }
 }

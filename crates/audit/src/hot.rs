@@ -2,14 +2,14 @@
 
 use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
     AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
-    chownat, fallocate, fchown, flock, fstat, fstatvfs, openat, renameat, renameat_with, unlinkat,
+    chownat, fallocate, fchown, flock, fstat, fstatvfs, openat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -66,7 +66,7 @@ impl Hot {
         for directory in [log, &path] {
             match DirBuilder::new().mode(DIRECTORY_MODE).create(directory) {
                 Err(e) if e.kind() != io::ErrorKind::AlreadyExists => {
-                    return Err(at(directory)(e));
+                    return Err(LogError::at(directory)(e));
                 }
                 _ => {}
             }
@@ -76,17 +76,18 @@ impl Hot {
             OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW,
             Mode::empty(),
         )
-        .map_err(|e| at(&path)(e.into()))?;
+        .map_err(|e| LogError::at(&path)(e.into()))?;
         let lock_path = path.join(LOCK_NAME);
-        let lock = open_regular(&directory, LOCK_NAME, OFlags::CREATE).map_err(at(&lock_path))?;
+        let lock = open_regular(&directory, LOCK_NAME, OFlags::CREATE)
+            .map_err(LogError::at(&lock_path))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => return Err(LogError::InUse(log.to_owned())),
-            Err(e) => return Err(at(&lock_path)(e.into())),
+            Err(e) => return Err(LogError::at(&lock_path)(e.into())),
         }
         // Not before it is ours: a writer at work needs what it has.
         if rustix::process::geteuid().is_root() {
-            take_back(&directory, &path).map_err(at(&path))?;
+            take_back(&directory, &path).map_err(LogError::at(&path))?;
         }
         let hot = Self {
             directory,
@@ -94,7 +95,7 @@ impl Hot {
             spares: AtomicU64::new(0),
             _lock: lock,
         };
-        hot.sweep().map_err(at(&hot.path))?;
+        hot.sweep().map_err(LogError::at(&hot.path))?;
         Ok(hot)
     }
 
@@ -109,7 +110,8 @@ impl Hot {
     /// From now on, `owner` writes here. What is open stays open.
     pub(crate) fn hand_over(&self, owner: u32) -> Result<(), LogError> {
         let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-        fchown(&self.directory, Some(uid), Some(gid)).map_err(|e| at(&self.path)(e.into()))
+        fchown(&self.directory, Some(uid), Some(gid))
+            .map_err(|e| LogError::at(&self.path)(e.into()))
     }
 
     /// What a crash left of segments that never had a record.
@@ -278,15 +280,10 @@ impl Hot {
         Ok(again)
     }
 
-    /// Puts a file of the first form of the log out of the way, under `to`, both in the log's directory.
-    pub(crate) fn rename_beside(&self, from: &str, to: &str) -> io::Result<()> {
-        let log = openat(
-            &self.directory,
-            "..",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        Ok(renameat(log.as_fd(), from, log.as_fd(), to)?)
+    /// Somebody did `what` to a segment.
+    pub(crate) fn tampered(&self, segment: &Segment, what: &str) -> LogError {
+        let path = self.path.join(&segment.name);
+        LogError::Tampered(format!("{} {what}", path.display()))
     }
 
     pub(crate) fn refusal(&self, error: io::Error) -> LogError {
@@ -311,14 +308,6 @@ pub(crate) fn list(hot: &Path) -> io::Result<Vec<Seq>> {
     }
     firsts.sort_unstable();
     Ok(firsts)
-}
-
-fn at(path: &Path) -> impl Fn(io::Error) -> LogError {
-    let path = path.to_owned();
-    move |cause| LogError::Open {
-        path: path.clone(),
-        cause,
-    }
 }
 
 /// Makes the directory and its files root's again, as they are while root opens the log: root may have given up the right to

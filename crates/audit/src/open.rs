@@ -123,11 +123,7 @@ pub(crate) fn writer(
     if old.exists() && !directory.join(TAKEN_OVER).exists() {
         let mut writer = Writer::new(hot.clone(), last, end, Gap::default(), durable, latest_ns);
         let (records, damage) = take_over(&old, end.0, &mut writer)?;
-        let open = |cause| LogError::Open {
-            path: old.clone(),
-            cause,
-        };
-        hot.rename_beside(FIRST_FORM, TAKEN_OVER).map_err(open)?;
+        fs::rename(&old, directory.join(TAKEN_OVER)).map_err(LogError::at(&old))?;
         let repair = Repair::TakenOver {
             records,
             to: directory.join(TAKEN_OVER),
@@ -152,10 +148,7 @@ struct Settled {
 
 fn settle(hot: &Hot, repairs: &mut Vec<Repair>) -> Result<Settled, LogError> {
     loop {
-        let segments = hot::list(hot.path()).map_err(|cause| LogError::Open {
-            path: hot.path().to_owned(),
-            cause,
-        })?;
+        let segments = hot::list(hot.path()).map_err(LogError::at(hot.path()))?;
         let Some(first) = segments.last().copied() else {
             return Ok(Settled {
                 end: Seq(0),
@@ -164,11 +157,8 @@ fn settle(hot: &Hot, repairs: &mut Vec<Repair>) -> Result<Settled, LogError> {
             });
         };
         let path = hot.path().join(name(first));
-        let open = |cause| LogError::Open {
-            path: path.clone(),
-            cause,
-        };
-        let file = open_plain(&path).map_err(open)?;
+        let open = LogError::at(&path);
+        let file = open_plain(&path).map_err(&open)?;
         let walked = Scanner::new(file, &path).and_then(|mut scanner| {
             if scanner.header().first != first {
                 return Err(scanner.corrupt("a header with another number than its name"));
@@ -178,19 +168,19 @@ fn settle(hot: &Hot, repairs: &mut Vec<Repair>) -> Result<Settled, LogError> {
         let walked = match walked {
             Ok(walked) => walked,
             Err(damage @ LogError::Corrupt { .. }) => {
-                put_aside(hot, first, None, &damage, repairs).map_err(open)?;
+                put_aside(hot, first, None, &damage, repairs).map_err(&open)?;
                 continue;
             }
             Err(other) => return Err(other),
         };
         if let Some(damage) = &walked.damage {
-            put_aside(hot, first, Some(&walked), damage, repairs).map_err(open)?;
+            put_aside(hot, first, Some(&walked), damage, repairs).map_err(&open)?;
             continue;
         }
         let mut settled = Settled {
             end: walked.next,
             last: None,
-            latest_ns: walked.latest_ns,
+            latest_ns: Flow::decode(&walked.last[..]).map_or(0, |flow| flow.time_ns),
         };
         let segment = match hot.reopen(&name(first), walked.header) {
             Ok(segment) => segment,
@@ -221,8 +211,8 @@ struct Walked {
     reserved: Vec<(usize, Seq, usize)>,
     /// Why it cannot be read further.
     damage: Option<LogError>,
-    /// Time of its last record.
-    latest_ns: u64,
+    /// Its last record.
+    last: Vec<u8>,
 }
 
 fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
@@ -233,7 +223,7 @@ fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
         closed: false,
         reserved: Vec::new(),
         damage: None,
-        latest_ns: 0,
+        last: Vec::new(),
     };
     loop {
         let (offset, next) = scanner.place();
@@ -241,9 +231,8 @@ fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
         walked.next = next;
         match scanner.step() {
             Ok(Step::Record(_, leaf)) => {
-                if let Ok(flow) = Flow::decode(leaf) {
-                    walked.latest_ns = walked.latest_ns.max(flow.time_ns);
-                }
+                walked.last.clear();
+                walked.last.extend_from_slice(leaf);
             }
             Ok(Step::Closed) => {
                 walked.closed = true;
@@ -331,10 +320,7 @@ fn take_over(
     held: u64,
     writer: &mut Writer,
 ) -> Result<(u64, Option<String>), LogError> {
-    let bytes = fs::read(path).map_err(|cause| LogError::Open {
-        path: path.to_owned(),
-        cause,
-    })?;
+    let bytes = fs::read(path).map_err(LogError::at(path))?;
     let mut rest = bytes.as_slice();
     let mut records = 0;
     while rest.has_remaining() {

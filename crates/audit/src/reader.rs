@@ -11,8 +11,8 @@ use ringfence_model::flow::Flow;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::hot;
-use crate::scan::{Peek, Scanner, Step};
-use crate::segment::name;
+use crate::scan::{Scanner, Step};
+use crate::segment::{Word, name, span};
 use crate::{LogError, Seq, hot_directory};
 
 /// How often a waiting reader looks at the file. Bounds how late it sees a record.
@@ -55,7 +55,7 @@ impl Reader {
         let segments = match hot::list(&hot) {
             Ok(segments) => segments,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(cause) => return Err(LogError::Open { path: hot, cause }),
+            Err(cause) => return Err(LogError::at(&hot)(cause)),
         };
         let Some(first) = segments.first() else {
             return Err(LogError::Missing(directory.to_owned()));
@@ -69,10 +69,7 @@ impl Reader {
 
     /// Opens one segment, such as a copy of one, at its first record.
     pub fn open_file(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(|cause| LogError::Open {
-            path: path.to_owned(),
-            cause,
-        })?;
+        let file = File::open(path).map_err(LogError::at(path))?;
         Ok(Self {
             scanner: Scanner::new(file, path)?,
             hot: None,
@@ -205,12 +202,8 @@ impl Reader {
         let until = Instant::now() + at_most;
         loop {
             let (file, path) = self.scanner.file();
-            let path = path.to_owned();
-            let open_error = |cause| LogError::Open {
-                path: path.clone(),
-                cause,
-            };
-            let own = file.metadata().map_err(open_error)?;
+            let (path, open_error) = (path.to_owned(), LogError::at(path));
+            let own = file.metadata().map_err(&open_error)?;
             let mark = self.mark();
             if own.size() < mark.offset {
                 return Err(LogError::Tampered(format!(
@@ -265,10 +258,10 @@ impl Reader {
         let mut gap = false;
         loop {
             self.unfinished = 0;
-            match self.scanner.peek()? {
-                Peek::Record => return Ok(true),
-                Peek::End { reserved } => self.unfinished = reserved,
-                Peek::Closed => {}
+            match self.scanner.word()? {
+                Word::Empty | Word::End => {}
+                Word::Reserved(length) => self.unfinished = span(length) as u64,
+                Word::Complete(_) | Word::Void(_) | Word::Impossible => return Ok(true),
             }
             let Some(hot) = &self.hot else {
                 return Ok(false);
@@ -306,18 +299,12 @@ impl Reader {
 }
 
 fn list(hot: &Path) -> Result<Vec<Seq>, LogError> {
-    hot::list(hot).map_err(|cause| LogError::Open {
-        path: hot.to_owned(),
-        cause,
-    })
+    hot::list(hot).map_err(LogError::at(hot))
 }
 
 fn scanner(hot: &Path, first: Seq) -> Result<Scanner, LogError> {
     let path = hot.join(name(first));
-    let file = File::open(&path).map_err(|cause| LogError::Open {
-        path: path.clone(),
-        cause,
-    })?;
+    let file = File::open(&path).map_err(LogError::at(&path))?;
     let scanner = Scanner::new(file, &path)?;
     if scanner.header().first != first {
         return Err(scanner.corrupt("a header with another number than its name"));

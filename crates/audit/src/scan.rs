@@ -30,17 +30,6 @@ pub(crate) enum Step<'a> {
     Closed,
 }
 
-/// What stands at the scanner's place, looked at and not passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Peek {
-    /// A leaf, or what begins as one.
-    Record,
-    /// No slot is complete here yet. So many bytes are reserved for one.
-    End { reserved: u64 },
-    /// The segment ends here.
-    Closed,
-}
-
 /// Reads forward from a place.
 #[derive(Debug)]
 pub(crate) struct Scanner {
@@ -59,10 +48,7 @@ impl Scanner {
     /// Stands at the first slot of `file`. `path` is for messages.
     pub(crate) fn new(file: File, path: &Path) -> Result<Self, LogError> {
         let mut bytes = [0; HEADER_LEN];
-        let read = fill_from(&file, &mut bytes, 0).map_err(|cause| LogError::Open {
-            path: path.to_owned(),
-            cause,
-        })?;
+        let read = fill_from(&file, &mut bytes, 0).map_err(LogError::at(path))?;
         let header = Header::decode(&bytes[..read]).map_err(|what| LogError::Corrupt {
             path: path.to_owned(),
             seq: 0,
@@ -106,22 +92,14 @@ impl Scanner {
     pub(crate) fn step(&mut self) -> Result<Step<'_>, LogError> {
         let mut looks = 0;
         loop {
-            if self.offset + SLOT_LEN as u64 > self.header.length {
-                return Ok(Step::Closed);
-            }
-            if !self.have(SLOT_LEN)? {
-                return Err(self.corrupt("the file ends before its segment does"));
-            }
-            match Word::decode(self.u32_at(0)) {
+            match self.word()? {
                 Word::Empty => {
-                    self.forget();
                     return Ok(Step::End {
                         reserved: 0,
                         length: 0,
                     });
                 }
                 Word::Reserved(length) => {
-                    self.forget();
                     return Ok(Step::End {
                         reserved: span(length) as u64,
                         length,
@@ -165,27 +143,29 @@ impl Scanner {
         }
     }
 
-    /// What stands here.
-    pub(crate) fn peek(&mut self) -> Result<Peek, LogError> {
+    /// The word that stands here; [`Word::End`] also where no slot fits any more.
+    pub(crate) fn word(&mut self) -> Result<Word, LogError> {
         if self.offset + SLOT_LEN as u64 > self.header.length {
-            return Ok(Peek::Closed);
+            return Ok(Word::End);
         }
-        if !self.have(SLOT_LEN)? {
+        if self.buffer.len() - self.start >= SLOT_LEN {
+            let word = Word::decode(self.u32_at(0));
+            if !word.is_pending() {
+                return Ok(word);
+            }
+        }
+        // What was read ahead may be old by now; and whoever waits for a record needs no more of the file than its word.
+        self.forget();
+        let mut slot = [0; SLOT_LEN];
+        let read = fill_from(&self.file, &mut slot, self.offset).map_err(self.unreadable())?;
+        if read < SLOT_LEN {
             return Err(self.corrupt("the file ends before its segment does"));
         }
-        let peeked = match Word::decode(self.u32_at(0)) {
-            Word::Empty => Peek::End { reserved: 0 },
-            Word::Reserved(length) => Peek::End {
-                reserved: span(length) as u64,
-            },
-            Word::End => Peek::Closed,
-            Word::Complete(_) | Word::Void(_) | Word::Impossible => Peek::Record,
-        };
-        if let Peek::End { .. } = peeked {
-            // It is read anew when it is looked at again.
-            self.forget();
+        let word = Word::decode(u32::from_le_bytes([slot[0], slot[1], slot[2], slot[3]]));
+        if word.is_pending() || self.have(SLOT_LEN)? {
+            return Ok(word);
         }
-        Ok(peeked)
+        Err(self.corrupt("the file ends before its segment does"))
     }
 
     /// Whether everything from here to the end of the segment is zero: what was never written.
@@ -193,7 +173,7 @@ impl Scanner {
         let (mut chunk, zeros) = (vec![0; CHUNK], vec![0; CHUNK]);
         let mut at = self.offset;
         while at < self.header.length {
-            let read = fill_from(&self.file, &mut chunk, at).map_err(|e| self.unreadable(e))?;
+            let read = fill_from(&self.file, &mut chunk, at).map_err(self.unreadable())?;
             if chunk[..read] != zeros[..read] {
                 return Ok(false);
             }
@@ -257,7 +237,7 @@ impl Scanner {
         );
         self.buffer
             .truncate(held + read.as_ref().copied().unwrap_or(0));
-        read.map_err(|e| self.unreadable(e))?;
+        read.map_err(self.unreadable())?;
         Ok(self.buffer.len() >= bytes)
     }
 
@@ -266,11 +246,8 @@ impl Scanner {
         self.start = 0;
     }
 
-    fn unreadable(&self, cause: io::Error) -> LogError {
-        LogError::Open {
-            path: self.path.clone(),
-            cause,
-        }
+    fn unreadable(&self) -> impl Fn(io::Error) -> LogError + use<> {
+        LogError::at(&self.path)
     }
 
     /// An error about the record at the scanner's place. The scanner stays there.

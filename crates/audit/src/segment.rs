@@ -123,6 +123,11 @@ impl Word {
         state << 16 | length as u32
     }
 
+    /// Whether a record may still come to stand here.
+    pub(crate) fn is_pending(self) -> bool {
+        matches!(self, Word::Empty | Word::Reserved(_))
+    }
+
     pub(crate) fn decode(word: u32) -> Self {
         let length = (word & 0xffff) as usize;
         match (word >> 16, length) {

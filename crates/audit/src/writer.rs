@@ -24,6 +24,10 @@ pub(crate) const RESERVE: usize = 64 * 1024;
 /// Bytes ahead of the end that are kept present in memory by whoever attends to the log.
 pub(crate) const AHEAD: usize = 512 * 1024;
 
+/// What is wrong with a segment that is not all there.
+const LOST: &str =
+    "was cut, or the disk lost part of it; restart the node, it keeps what can be read";
+
 /// What a record is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -314,12 +318,9 @@ impl Writer {
         let Some(segment) = self.segment.clone() else {
             return Ok(());
         };
-        let path = self.hot.path().join(&segment.name);
-        let tampered = |what: &str| LogError::Tampered(format!("{} {what}", path.display()));
+        let tampered = |what: &str| self.hot.tampered(&segment, what);
         if segment.map.lost() {
-            return Err(tampered(
-                "was cut, or the disk lost part of it; restart the node, it keeps what can be read",
-            ));
+            return Err(tampered(LOST));
         }
         let stat = fstat(&segment.file).map_err(io::Error::from)?;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
@@ -423,10 +424,7 @@ impl Writer {
         map.write(self.at + SLOT_LEN, leaf);
         map.publish(self.at, Word::Complete(leaf.len()).encode());
         if map.lost() {
-            return Err(LogError::Tampered(format!(
-                "{} was cut, or the disk has lost part of it; restart the node, it keeps what can be read",
-                self.hot.path().join(&segment.name).display()
-            )));
+            return Err(self.hot.tampered(segment, LOST));
         }
         let seq = self.next;
         self.at += need;

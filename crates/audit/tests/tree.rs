@@ -461,6 +461,16 @@ fn a_clock_that_went_back_is_told() {
         (CLOCK_SET_BACK, 4 * HOUR)
     );
 
+    // Once: a log that is opened again goes on from its last record.
+    let log = Log::open(directory.path()).unwrap();
+    log.record(&stamped(4 * HOUR + 2)).unwrap();
+    drop(log);
+    let report = tree::verify(directory.path());
+    assert_eq!(
+        (said(&report).as_str(), report.clock.len(), report.checked),
+        ("", 1, 6)
+    );
+
     // Records of an earlier time without a word of it, as somebody who forges a log would write them.
     let mut verifier = Verifier::open(directory.path(), None, ALL);
     for (seq, hour) in [(0, 5), (1, 3)] {

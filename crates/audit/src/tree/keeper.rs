@@ -12,7 +12,6 @@ use super::frontier::{Frontier, TILE_WIDTH};
 use super::note::{self, CHECKPOINT};
 use super::store::{Store, at, put_durably};
 use super::{TreeError, key};
-use crate::leaf::wall_clock_ns;
 use crate::reader::Reader;
 use crate::{LogError, Seq};
 
@@ -38,7 +37,7 @@ pub struct Keeper {
 impl Keeper {
     /// Goes on with the tree of the log in `directory`, or begins it. `node` is in the name of a new one.
     pub fn open(directory: &Path, node: &str) -> Result<Self, TreeError> {
-        let (signer, public, _name) = key::signer(directory, node)?;
+        let (signer, public) = key::signer(directory, node)?;
         let store = Store::new(directory);
         let path = directory.join(CHECKPOINT);
         let (frontier, signed) = match fs::read(&path) {
@@ -160,8 +159,7 @@ impl Keeper {
         }
         self.sync_tiles()?;
         let path = self.log.join(CHECKPOINT);
-        let now = jiff::Timestamp::from_nanosecond(i128::from(wall_clock_ns()))
-            .unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        let now = jiff::Timestamp::now();
         let text = note::sign(
             &self.signer,
             self.frontier.size(),

@@ -20,11 +20,8 @@ pub const PUBLIC_KEY: &str = "key.pub";
 /// Of Ed25519, in signed notes.
 const ED25519: u8 = 1;
 
-/// The signer of the log in `log`, with its verifier key and its name. Made when there is none; `node` is then in its name.
-pub(crate) fn signer(
-    log: &Path,
-    node: &str,
-) -> Result<(StandardSigner, String, String), TreeError> {
+/// The signer of the log in `log`, with its verifier key. Made when there is none; `node` is then in its name.
+pub(crate) fn signer(log: &Path, node: &str) -> Result<(StandardSigner, String), TreeError> {
     let path = log.join(KEY);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
@@ -49,7 +46,7 @@ pub(crate) fn signer(
     if !fs::read_to_string(&public_path).is_ok_and(|held| held.trim_end() == public) {
         put_durably(&public_path, format!("{public}\n").as_bytes()).map_err(at(&public_path))?;
     }
-    Ok((signer, public, name.to_owned()))
+    Ok((signer, public))
 }
 
 /// The verifier of a verifier key, with its name.

@@ -257,10 +257,7 @@ impl Verifier {
     }
 
     fn segment(&mut self, path: &Path, first: Seq, last: bool) -> Result<(), LogError> {
-        let file = fs::File::open(path).map_err(|cause| LogError::Open {
-            path: path.to_owned(),
-            cause,
-        })?;
+        let file = fs::File::open(path).map_err(LogError::at(path))?;
         let mut scanner = Scanner::new(file, path)?;
         if scanner.header().first != first {
             return Err(scanner.corrupt("a header with another number than its name"));
