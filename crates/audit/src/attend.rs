@@ -52,13 +52,13 @@ fn attend(writer: &Mutex<Writer>, hot: &Hot, stop: &AtomicBool) {
         let due = written_back.elapsed() >= WRITE_BACK;
         let chores = lock(writer).chores(due);
         // Where there is no room for a spare now, the record that needs it is refused, and says so.
-        if let Some(length) = chores.spare
-            && let Ok(spare) = hot.spare(length)
+        if let Some(asked) = chores.spare
+            && let Ok(spare) = hot.spare(asked)
         {
             let length = spare.map.len();
             // A segment is used from its start: that much is there at once.
             let _later = spare.map.populate(0, length.min(crate::writer::AHEAD));
-            let left_over = lock(writer).keep_spare(spare);
+            let left_over = lock(writer).keep_spare(spare, asked);
             if let Some(spare) = left_over {
                 hot.discard(&spare);
             }

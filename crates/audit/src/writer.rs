@@ -230,15 +230,13 @@ impl Writer {
         self.dirty
     }
 
-    /// A spare was made. `Some`: there is one already.
-    pub(crate) fn keep_spare(&mut self, spare: Segment) -> Option<Segment> {
-        match self.spare {
-            Some(_) => Some(spare),
-            None => {
-                self.spare = Some(spare);
-                None
-            }
+    /// A spare of `asked` bytes was made. `Some`: there is one already, or the log has gone on and wants a larger one.
+    pub(crate) fn keep_spare(&mut self, spare: Segment, asked: u64) -> Option<Segment> {
+        if self.spare.is_some() || asked != self.wanted {
+            return Some(spare);
         }
+        self.spare = Some(spare);
+        None
     }
 
     /// `segment` is present up to `to`.
