@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
+use comfy_table::{Table, presets};
+
 pub(crate) use ringfence_model::text::{safe, safe_json, safe_lines};
 
 /// A verb went wrong: exit 1.
@@ -78,6 +80,27 @@ impl From<io::Error> for Failure {
             }
         }
     }
+}
+
+/// `value` as one line of JSON, without a byte that a terminal would obey.
+pub(crate) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let json = serde_json::to_string(value).map_err(Failure::plain)?;
+    Ok(safe_json(&json).into_owned())
+}
+
+/// A table without lines, as all verbs print for people.
+pub(crate) fn plain_table() -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table
+}
+
+/// Puts a table out, without blanks at the ends of its lines.
+pub(crate) fn print_table(out: &mut impl io::Write, table: &Table) -> io::Result<()> {
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
 }
 
 /// Ends a verb: says what went wrong, and turns it into an exit code.

@@ -5,6 +5,7 @@ mod daily;
 mod export;
 mod pairs;
 mod proof;
+mod rows;
 mod unused;
 mod verify;
 

@@ -10,9 +10,7 @@ use ringfence_model::HostName;
 use ringfence_node::check::{self, Finding, Group, Outcome};
 use serde::Serialize;
 
-use crate::output::{
-    Colour, EXIT_CHECK, Failure, Form, Paint, finish, safe, safe_json, shows_unicode,
-};
+use crate::output::{Colour, EXIT_CHECK, Failure, Form, Paint, finish, json, safe, shows_unicode};
 use crate::verbs::configuration::state_dir;
 
 /// Between two looks of `--wait`.
@@ -100,8 +98,7 @@ fn look(args: CheckArgs) -> Result<ExitCode, Failure> {
                 ok,
                 groups: &groups,
             };
-            let json = serde_json::to_string(&answer).map_err(io::Error::from)?;
-            writeln!(out, "{}", safe_json(&json))?;
+            writeln!(out, "{}", json(&answer)?)?;
         }
         Form::Table => {
             table(&mut out, &groups)?;

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Span, SpanRelativeTo};
 use ringfence_node::containment::{Outcome, Unmet, What, Wish, contain};
 use serde::Serialize;
 
-use crate::output::{Colour, Failure, Form, Paint, finish, safe, safe_json};
+use crate::output::{Colour, Failure, Form, Paint, finish, json, safe};
 use crate::verbs::configuration::state_dir;
 
 /// It is in force, and something about it is not as it should be.
@@ -123,13 +123,12 @@ fn ask(name: String, reason: String, what: What, common: &Common) -> Result<Exit
     let mut out = io::stdout().lock();
     match common.output {
         Form::Json => {
-            let json = serde_json::to_string(&Shown {
+            let shown = Shown {
                 outcome: &outcome,
                 command_ns: u64::try_from(took.as_nanos()).unwrap_or(u64::MAX),
                 missing: &missing,
-            })
-            .map_err(io::Error::from)?;
-            writeln!(out, "{}", safe_json(&json))?;
+            };
+            writeln!(out, "{}", json(&shown)?)?;
         }
         Form::Table => {
             table(&mut out, &outcome, took)?;

@@ -5,13 +5,13 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 use ringfence_model::resource::ModeKind;
 use ringfence_node::status::{Declared, Degraded, EnforcerStatus, LogStatus, Status, Workload};
 use ringfence_node::{Origin, ask_status};
 use serde::Serialize;
 
-use crate::output::{Colour, Failure, Form, Paint, finish, safe, safe_json};
+use crate::output::{Colour, Failure, Form, Paint, finish, json, plain_table, safe};
 use crate::verbs::configuration::state_dir;
 
 /// Something is not as it should be; what that means is in the answer.
@@ -99,8 +99,7 @@ fn show(args: StatusArgs) -> Result<ExitCode, Failure> {
                     degraded: [absent],
                 },
             };
-            let json = serde_json::to_string(&answer).map_err(io::Error::from)?;
-            writeln!(out, "{}", safe_json(&json))?;
+            writeln!(out, "{}", json(&answer)?)?;
         }
         (Form::Table, Some(status)) => table(&mut out, status)?,
         (Form::Table, None) => reason(&mut out, &absent)?,
@@ -249,8 +248,7 @@ fn bytes(count: u64) -> String {
 }
 
 fn estate(estate: &[Declared]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = plain_table();
     table.set_header(["DECLARED", "RUNNING", "MODE", "REVIEW BY"]);
     for declared in estate {
         let runs = match declared.instances {
@@ -286,8 +284,7 @@ fn estate(estate: &[Declared]) -> String {
 }
 
 fn instances(workloads: &[Workload]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = plain_table();
     table.set_header([
         "INSTANCE",
         "WORKLOAD",

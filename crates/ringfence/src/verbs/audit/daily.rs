@@ -1,13 +1,11 @@
 //! `ringfence audit top`, `services`, `agents`: the questions of every day, each a view of the same sums.
 
 use std::cmp::Reverse;
-use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
-use comfy_table::{CellAlignment, Table, presets};
-
 use super::pairs::{Pair, Part, instant, pairs};
-use crate::output::{Failure, Form, safe, safe_json};
+use super::rows::Rows;
+use crate::output::Failure;
 
 const TOP_EXAMPLES: &str = "\
 Examples:
@@ -54,15 +52,8 @@ pub(super) struct TopArgs {
     /// How many
     #[arg(short, long, value_name = "N", default_value_t = 20)]
     number: usize,
-    /// For people, or one JSON object per line
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value = "table",
-        value_name = "FORMAT"
-    )]
-    output: Form,
+    #[command(flatten)]
+    rows: Rows,
 }
 
 /// Show who called each service, what was denied, and why
@@ -73,15 +64,8 @@ pub(super) struct ServicesArgs {
     name: Option<String>,
     #[command(flatten)]
     part: Part,
-    /// For people, or one JSON object per line
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value = "table",
-        value_name = "FORMAT"
-    )]
-    output: Form,
+    #[command(flatten)]
+    rows: Rows,
 }
 
 /// Show what each workload called, what was denied, and why
@@ -92,15 +76,8 @@ pub(super) struct AgentsArgs {
     name: Option<String>,
     #[command(flatten)]
     part: Part,
-    /// For people, or one JSON object per line
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value = "table",
-        value_name = "FORMAT"
-    )]
-    output: Form,
+    #[command(flatten)]
+    rows: Rows,
 }
 
 /// Runs `top`.
@@ -108,9 +85,8 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
     let mut pairs = pairs(&args.part.history()?, args.part.span()?)?;
     pairs.sort_by(|a, b| (Reverse(a.attempts), a.ends()).cmp(&(Reverse(b.attempts), b.ends())));
     pairs.truncate(args.number);
-    print(
+    args.rows.print(
         &pairs,
-        args.output,
         &[
             "SOURCE",
             "DESTINATION",
@@ -131,7 +107,8 @@ pub(super) fn top(args: &TopArgs) -> Result<ExitCode, Failure> {
                 last(pair),
             ]
         },
-    )
+    )?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs `services`.
@@ -143,9 +120,10 @@ pub(super) fn services(args: &ServicesArgs) -> Result<ExitCode, Failure> {
     });
     pairs.sort_by(|a, b| by(&a.destination, a).cmp(&by(&b.destination, b)));
     let columns = ["DESTINATION", "SOURCE", "ATTEMPTS", "DENIED", "LAST", "WHY"];
-    print(&pairs, args.output, &columns, |pair| {
+    args.rows.print(&pairs, &columns, |pair| {
         row(&pair.destination, &pair.source, pair)
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs `agents`.
@@ -157,9 +135,10 @@ pub(super) fn agents(args: &AgentsArgs) -> Result<ExitCode, Failure> {
     });
     pairs.sort_by(|a, b| by(&a.source, a).cmp(&by(&b.source, b)));
     let columns = ["SOURCE", "DESTINATION", "ATTEMPTS", "DENIED", "LAST", "WHY"];
-    print(&pairs, args.output, &columns, |pair| {
+    args.rows.print(&pairs, &columns, |pair| {
         row(&pair.source, &pair.destination, pair)
-    })
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Pair {
@@ -187,43 +166,4 @@ fn row(end: &str, other: &str, pair: &Pair) -> Vec<String> {
 
 fn last(pair: &Pair) -> String {
     format!("{:.3}", instant(pair.last))
-}
-
-fn print(
-    pairs: &[Pair],
-    form: Form,
-    columns: &[&str],
-    cells: impl Fn(&Pair) -> Vec<String>,
-) -> Result<ExitCode, Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match form {
-        Form::Json => {
-            for pair in pairs {
-                let json = serde_json::to_string(pair).map_err(Failure::plain)?;
-                writeln!(out, "{}", safe_json(&json))?;
-            }
-        }
-        Form::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING);
-            table.set_header(columns.to_vec());
-            for (at, name) in columns.iter().enumerate() {
-                let is_number = matches!(*name, "ATTEMPTS" | "DENIED" | "SENT" | "RECEIVED");
-                if let Some(column) = table.column_mut(at).filter(|_| is_number) {
-                    column.set_cell_alignment(CellAlignment::Right);
-                }
-            }
-            for pair in pairs {
-                table.add_row(cells(pair).into_iter().map(|cell| match cell.as_str() {
-                    "" => "-".to_owned(),
-                    text => safe(text).into_owned(),
-                }));
-            }
-            for line in table.lines() {
-                writeln!(out, "{}", line.trim_end())?;
-            }
-        }
-    }
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
 }

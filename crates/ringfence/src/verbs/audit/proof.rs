@@ -12,7 +12,7 @@ use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
 use super::{Key, Whose};
-use crate::output::{EXIT_EVIDENCE, Failure, safe_json, say};
+use crate::output::{EXIT_EVIDENCE, Failure, say};
 use crate::verbs::flows;
 
 const EXAMPLES: &str = "\
@@ -104,12 +104,11 @@ fn check(file: &Path, args: &ProofArgs) -> Result<ExitCode, Failure> {
         Ok((seq, leaf, held)) => {
             let flow = Flow::decode(&leaf[..]).map_err(Failure::plain)?;
             let record = FlowRecord::new(seq.0, &flow).map_err(Failure::plain)?;
-            let json = serde_json::to_string(&record).map_err(Failure::plain)?;
             say(format!(
                 "record {seq} is one of the {} that {} has signed",
                 held.size, held.origin
             ));
-            writeln!(io::stdout(), "{}", safe_json(&json))?;
+            writeln!(io::stdout(), "{}", flows::json(&record)?)?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => refused(&error),

@@ -1,11 +1,9 @@
 //! `ringfence audit unused`: permissions that nobody has used.
 
 use std::collections::HashMap;
-use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use ringfence_model::{HostName, Outcome, Position, Protocol, RecordKind};
 use ringfence_node::Configuration;
@@ -13,7 +11,8 @@ use ringfence_policy::{Reach, reach};
 use serde::Serialize;
 
 use super::pairs::{Part, failure, instant};
-use crate::output::{Failure, Form, safe, safe_json, say};
+use super::rows::Rows;
+use crate::output::{Failure, say};
 use crate::verbs::configuration::chosen;
 use crate::verbs::policy::{compile, unloadable, zone};
 
@@ -43,15 +42,8 @@ pub(super) struct UnusedArgs {
     /// Zone whose names the workloads answer to [default: the node's, or ringfence.internal]
     #[arg(long, value_name = "NAME", value_parser = zone)]
     zone: Option<HostName>,
-    /// For people, or one JSON object per line
-    #[arg(
-        short,
-        long,
-        value_enum,
-        default_value = "table",
-        value_name = "FORMAT"
-    )]
-    output: Form,
+    #[command(flatten)]
+    rows: Rows,
 }
 
 /// A line of `-o json`.
@@ -110,7 +102,16 @@ pub(super) fn unused(args: &UnusedArgs) -> Result<ExitCode, Failure> {
         .filter(|permission| is_open(&open, permission))
         .map(row)
         .collect();
-    print(&rows, args.output)?;
+    let columns = ["FROM", "TO", "OPERATION", "WHEN", "RULE"];
+    args.rows.print(&rows, &columns, |row| {
+        vec![
+            row.from.to_owned(),
+            row.to.to_owned(),
+            row.operation.to_owned(),
+            row.when.join(" && "),
+            row.rule.to_string(),
+        ]
+    })?;
     say(if last == 0 {
         format!(
             "{} permissions, and no record to compare them with",
@@ -144,41 +145,4 @@ fn row(permission: &Reach) -> Row<'_> {
         rule: &permission.rule,
         receive_rule: permission.receive_rule.as_ref(),
     }
-}
-
-fn print(rows: &[Row<'_>], form: Form) -> Result<(), Failure> {
-    let mut out = BufWriter::new(io::stdout().lock());
-    match form {
-        Form::Json => {
-            for row in rows {
-                let json = serde_json::to_string(row).map_err(Failure::plain)?;
-                writeln!(out, "{}", safe_json(&json))?;
-            }
-        }
-        Form::Table => {
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING);
-            table.set_header(["FROM", "TO", "OPERATION", "WHEN", "RULE"]);
-            for row in rows {
-                let cells = [
-                    row.from,
-                    row.to,
-                    row.operation,
-                    &row.when.join(" && "),
-                    &row.rule.to_string(),
-                ];
-                table.add_row(cells.map(|cell| {
-                    if cell.is_empty() {
-                        "-".into()
-                    } else {
-                        safe(cell)
-                    }
-                }));
-            }
-            for line in table.lines() {
-                writeln!(out, "{}", line.trim_end())?;
-            }
-        }
-    }
-    Ok(out.flush()?)
 }

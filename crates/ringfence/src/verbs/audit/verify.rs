@@ -9,7 +9,7 @@ use ringfence_audit::tree::{Report, Stretch, Verifier};
 use serde::Serialize;
 
 use super::{Key, Whose};
-use crate::output::{EXIT_EVIDENCE, Failure, Form, safe, say};
+use crate::output::{EXIT_EVIDENCE, Failure, Form, json, safe, say};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -103,10 +103,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let report = verifier.finish();
     let mut out = io::stdout().lock();
     match args.output {
-        Form::Json => {
-            let json = serde_json::to_string(&shown(&report)).map_err(Failure::plain)?;
-            writeln!(out, "{json}")?;
-        }
+        Form::Json => writeln!(out, "{}", json(&shown(&report))?)?,
         Form::Table => table(&mut out, &report, public.is_some())?,
     }
     for doubt in &report.doubts {

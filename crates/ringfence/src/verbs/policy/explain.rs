@@ -13,8 +13,8 @@ use ringfence_model::{HostName, Position};
 use ringfence_node::{Configuration, ask_status, default_dir};
 use ringfence_policy::{Answer, Explanation, Moment, Ruled, Snapshot, batch, read_with};
 
-use super::{compile, counted, json, unloadable, zone};
-use crate::output::{Colour, EXIT_DENIED, Failure, Paint, safe, say};
+use super::{compile, counted, unloadable, zone};
+use crate::output::{Colour, EXIT_DENIED, Failure, Paint, json, safe, say};
 use crate::verbs::configuration;
 
 /// Longest line of a resource file that is shown, in characters.

@@ -11,9 +11,9 @@ use ringfence_node::Configuration;
 use ringfence_policy::{Finding, Level, Snapshot, provisional_addresses};
 use serde::Serialize;
 
-use super::{Asked, counted, json, sarif};
+use super::{Asked, counted, sarif};
 use crate::output::{
-    Colour, EXIT_CHECK, EXIT_ERROR, Failure, Paint, safe, safe_json, safe_lines, say,
+    Colour, EXIT_CHECK, EXIT_ERROR, Failure, Paint, json, safe, safe_json, safe_lines, say,
 };
 
 const EXAMPLES: &str = "\

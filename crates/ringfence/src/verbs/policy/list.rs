@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -15,8 +14,8 @@ use ringfence_node::Configuration;
 use ringfence_policy::{Reach, Softened, reach, softened};
 use serde::Serialize;
 
-use super::{Asked, compile, json, unloadable};
-use crate::output::{Failure, safe, say};
+use super::{Asked, compile, unloadable};
+use crate::output::{Failure, json, plain_table, print_table, safe, say};
 use crate::verbs::csv;
 
 const EXAMPLES: &str = "\
@@ -237,8 +236,7 @@ fn table(out: &mut impl Write, rows: &[Row<'_>], by: By) -> io::Result<()> {
     let untils = rows.iter().any(|row| row.until.is_some());
     let guardrails = rows.iter().any(|row| !row.guardrails.is_empty());
     let modes = rows.iter().any(|row| row.mode != "enforce");
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = plain_table();
     let mut header = ends;
     header.push("OPERATION");
     for (shown, title) in [
@@ -272,8 +270,5 @@ fn table(out: &mut impl Write, rows: &[Row<'_>], by: By) -> io::Result<()> {
         }
         table.add_row(line.into_iter().map(|cell| safe(cell).into_owned()));
     }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    print_table(out, &table)
 }

@@ -21,7 +21,7 @@ use ringfence_model::{Diagnostics, Estate, Generation, HostName};
 use ringfence_node::Configuration;
 use ringfence_policy::{Snapshot, provisional_addresses};
 
-use crate::output::{EXIT_ERROR, Failure, finish, safe_json, say};
+use crate::output::{EXIT_ERROR, Failure, finish, say};
 use crate::verbs::configuration;
 
 /// Which resource files are asked.
@@ -144,16 +144,6 @@ pub(crate) fn unloadable(errors: &Diagnostics, config: &Path) -> ExitCode {
         config.display()
     ));
     ExitCode::from(EXIT_ERROR)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    match serde_json::to_string(value) {
-        Ok(json) => Ok(safe_json(&json).into_owned()),
-        Err(e) => Err(Failure::Because {
-            what: e.to_string(),
-            fix: None,
-        }),
-    }
 }
 
 fn counted(count: usize, one: &str, many: &str) -> String {

@@ -10,8 +10,8 @@ use ringfence_node::Configuration;
 use ringfence_policy::{Claimed, Snapshot, TestReport, provisional_addresses};
 use serde::Serialize;
 
-use super::{Asked, counted, json, junit, unloadable};
-use crate::output::{Colour, EXIT_DENIED, Failure, Paint, safe, say};
+use super::{Asked, counted, junit, unloadable};
+use crate::output::{Colour, EXIT_DENIED, Failure, Paint, json, safe, say};
 
 const EXAMPLES: &str = "\
 Examples:

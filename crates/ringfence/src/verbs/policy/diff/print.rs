@@ -3,15 +3,14 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
 use jiff::civil::Date;
 use ringfence_model::{Kind, Position, Protocol};
 use ringfence_policy::{Change, Depends, Direction, Effect, Fact};
 use serde::Serialize;
 
-use super::super::{counted, json};
+use super::super::counted;
 use super::Found;
-use crate::output::{Colour, Failure, Paint, safe};
+use crate::output::{Colour, Failure, Paint, json, plain_table, safe};
 
 /// Most rows that are shown to people. The rest is counted; `-o json` tells all.
 const ROWS_SHOWN: usize = 1_000;
@@ -216,8 +215,7 @@ impl Printer {
             }
         }
         if !self.notes.is_empty() {
-            let mut table = Table::new();
-            table.load_style(presets::NOTHING);
+            let mut table = plain_table();
             for note in &self.notes {
                 table.add_row(note.iter().map(|cell| safe(cell).into_owned()));
             }

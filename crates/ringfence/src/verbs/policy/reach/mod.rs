@@ -9,7 +9,6 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
 use jiff::civil::Date;
 use ringfence_model::resource::ReachCase;
 use ringfence_model::{Kind, Position, Protocol};
@@ -19,8 +18,8 @@ use serde::Serialize;
 
 use super::list::known;
 use super::progress::Progress;
-use super::{Asked, as_of, compile, counted, json, unloadable};
-use crate::output::{Failure, safe, say};
+use super::{Asked, as_of, compile, counted, unloadable};
+use crate::output::{Failure, json, plain_table, print_table, safe, say};
 use picture::Picture;
 
 /// Most operations between two that the table shows; `-o json` has more.
@@ -249,8 +248,7 @@ fn line(radius: &Radius) -> Line<'_> {
 fn table(out: &mut impl Write, ways: &[(&Reached, Vec<Edge>)]) -> io::Result<()> {
     let whens: Vec<String> = ways.iter().map(|(_, steps)| marks(steps)).collect();
     let marked = whens.iter().any(|it| !it.is_empty());
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = plain_table();
     let mut header = vec!["HOPS", "WORKLOAD", "BY WAY OF", "OPERATIONS"];
     header.extend(marked.then_some("IF"));
     table.set_header(header);
@@ -266,10 +264,7 @@ fn table(out: &mut impl Write, ways: &[(&Reached, Vec<Edge>)]) -> io::Result<()>
         line.extend(marked.then_some(when));
         table.add_row(line.into_iter().map(|cell| safe(&cell).into_owned()));
     }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    print_table(out, &table)
 }
 
 /// `payments : POST /v1/payments`
@@ -315,8 +310,7 @@ pub(super) fn marks(steps: &[Edge]) -> String {
 
 fn summary(out: &mut impl Write, all: &[Radius]) -> io::Result<()> {
     let conditions = all.iter().any(|it| it.plain != it.all);
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
+    let mut table = plain_table();
     let mut header = vec!["WORKLOAD", "DIRECTLY", "IN ALL"];
     header.extend(conditions.then_some("WITHOUT CONDITIONS"));
     header.push("HOPS");
@@ -331,8 +325,5 @@ fn summary(out: &mut impl Write, all: &[Radius]) -> io::Result<()> {
         line.push(radius.hops.to_string());
         table.add_row(line);
     }
-    for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
-    }
-    Ok(())
+    print_table(out, &table)
 }
