@@ -8,9 +8,9 @@ mod e2e_support;
 use std::time::{Duration, Instant};
 
 use e2e_support::living::{
-    EVERYTHING, SERVICES, SETTLED, Scene, agent, all, begin, goes_on, is_over, opens, report,
+    EVERYTHING, SERVICES, SETTLED, Scene, all, begin, goes_on, is_over, opens, report,
 };
-use e2e_support::{BINARY, PYTHON, Puppet, workdir};
+use e2e_support::{BINARY, PYTHON, Puppet, agent, workdir};
 use ringfence_model::{Outcome, RecordKind};
 use ringfence_testbed::NodeOptions;
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ mod e2e_support;
 
 use std::time::{Duration, Instant};
 
-use e2e_support::{BINARY, PUPPET, PYTHON, Puppet, cache, serve, web, workdir};
+use e2e_support::{BINARY, PUPPET, PYTHON, Puppet, agent, cache, serve, web, workdir};
 use ringfence_model::{FlowRecord, Outcome, RecordKind};
 use ringfence_testbed::{Node, NodeOptions, Output, Running};
 use serde_json::{Value, json};
@@ -29,27 +29,12 @@ metadata: { name: echo }
 spec: { protocol: udp, port: 7007 }
 ";
 
-/// An agent that may use all services.
-fn agent(name: &str) -> String {
-    format!(
-        "\
-apiVersion: ringfence.dev/v1alpha1
-kind: Agent
-metadata: {{ name: {name} }}
-spec: {{ purpose: does what tests tell it }}
----
-apiVersion: ringfence.dev/v1alpha1
-kind: Policy
-metadata: {{ name: {name} }}
-spec:
-  agent: {name}
-  initiate:
-    - {{ service: web, operations: [\"GET /**\"] }}
-    - {{ service: cache, operations: [connect] }}
-    - {{ service: echo, operations: [send] }}
-"
-    )
-}
+/// What an agent may use: all services.
+const EVERYTHING: &str = "
+    - { service: web, operations: [\"GET /**\"] }
+    - { service: cache, operations: [connect] }
+    - { service: echo, operations: [send] }
+";
 
 const ECHO: &str = r#"
 import socket
@@ -64,8 +49,8 @@ while True:
 fn options() -> NodeOptions {
     NodeOptions::new(BINARY)
         .file("services.yaml", SERVICES)
-        .file("agent.yaml", &agent("agent"))
-        .file("other.yaml", &agent("other"))
+        .file("agent.yaml", &agent("agent", "", EVERYTHING))
+        .file("other.yaml", &agent("other", "", EVERYTHING))
 }
 
 /// Three services, two agents, each with a connection and a flow of datagrams that it keeps.
@@ -389,7 +374,7 @@ fn neither_a_crash_nor_a_restart_nor_a_reload_sets_it_free() {
     });
     assert_eq!(reach(&mut scene.agent), NOTHING);
     // Policy that allows more.
-    let more = agent("agent").replace("GET /**", "POST /items\", \"GET /**");
+    let more = agent("agent", "", EVERYTHING).replace("GET /**", "POST /items\", \"GET /**");
     scene.node.reload("agent.yaml", &more).unwrap();
     assert_eq!(reach(&mut scene.agent), NOTHING);
     // Policy that does not know it, and knows it again.
@@ -400,7 +385,10 @@ fn neither_a_crash_nor_a_restart_nor_a_reload_sets_it_free() {
         stays[0].contains("does not name it; it stays in quarantine"),
         "{stays:?}"
     );
-    scene.node.reload("agent.yaml", &agent("agent")).unwrap();
+    scene
+        .node
+        .reload("agent.yaml", &agent("agent", "", EVERYTHING))
+        .unwrap();
     assert_eq!(reach(&mut scene.agent), NOTHING);
     // Policy that is rejected: a quarantine needs none.
     scene.node.write("agent.yaml", "kind: Nothing\n").unwrap();
@@ -413,7 +401,10 @@ fn neither_a_crash_nor_a_restart_nor_a_reload_sets_it_free() {
     scene.quarantine(0, &["other", "--reason", "odd"]);
     assert_eq!(reach(&mut scene.other), NOTHING);
     scene.release("other");
-    scene.node.write("agent.yaml", &agent("agent")).unwrap();
+    scene
+        .node
+        .write("agent.yaml", &agent("agent", "", EVERYTHING))
+        .unwrap();
 
     // A damaged list frees nobody: the node says what to do, and does not start.
     scene.node.stop().unwrap();

@@ -5,9 +5,10 @@
 
 mod e2e_support;
 
+use e2e_support::agent;
 use e2e_support::living::{
-    CONNECTIONS, EVERYTHING, FLOWS, SERVICES, SETTLED, Scene, agent, all, begin, goes_on, is_over,
-    opens, report, resolves, soft,
+    CONNECTIONS, EVERYTHING, FLOWS, SERVICES, SETTLED, Scene, all, begin, goes_on, is_over, opens,
+    report, resolves, soft,
 };
 use ringfence_model::{Outcome, RecordKind};
 use serde_json::json;

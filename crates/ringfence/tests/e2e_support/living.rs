@@ -79,26 +79,6 @@ pub(crate) const EVERYTHING: &str = "
     - { service: talk, operations: [\"WEBSOCKET /pulse\"] }
 ";
 
-/// An agent and its policy.
-pub(crate) fn agent(name: &str, mode: &str, initiate: &str) -> String {
-    format!(
-        "\
-apiVersion: ringfence.dev/v1alpha1
-kind: Agent
-metadata: {{ name: {name} }}
-spec: {{ purpose: does what tests tell it }}
----
-apiVersion: ringfence.dev/v1alpha1
-kind: Policy
-metadata: {{ name: {name} }}
-spec:
-  agent: {name}
-  {mode}
-  initiate: {initiate}
-"
-    )
-}
-
 /// A policy that is not enforced yet.
 pub(crate) fn soft(mode: &str) -> String {
     let until = jiff::Zoned::now()

@@ -391,3 +391,23 @@ impl Puppet {
 pub(crate) fn attempts(records: &[FlowRecord]) -> u64 {
     records.iter().map(|record| record.count).sum()
 }
+
+/// An agent and its policy.
+pub(crate) fn agent(name: &str, mode: &str, initiate: &str) -> String {
+    format!(
+        "\
+apiVersion: ringfence.dev/v1alpha1
+kind: Agent
+metadata: {{ name: {name} }}
+spec: {{ purpose: does what tests tell it }}
+---
+apiVersion: ringfence.dev/v1alpha1
+kind: Policy
+metadata: {{ name: {name} }}
+spec:
+  agent: {name}
+  {mode}
+  initiate: {initiate}
+"
+    )
+}
