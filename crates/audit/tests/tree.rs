@@ -517,6 +517,21 @@ fn a_proof_convinces_whoever_has_the_key_and_only_of_that_record() {
     assert!(error.to_string().contains("not signed yet"), "{error}");
 }
 
+#[test]
+fn a_key_that_is_gone_is_not_replaced_by_another() {
+    let directory = signed(10);
+    let public = fs::read(directory.path().join(PUBLIC_KEY)).unwrap();
+    fs::remove_file(directory.path().join("key")).unwrap();
+    let error = Keeper::open(directory.path(), "bank-1").unwrap_err();
+    assert!(
+        error.to_string().contains("restore it from a backup"),
+        "{error}"
+    );
+    assert_eq!(fs::read(directory.path().join(PUBLIC_KEY)).unwrap(), public);
+    assert!(!directory.path().join("key").exists());
+    assert_eq!(tree::verify(directory.path()).doubts, []);
+}
+
 /// The secret key is nobody's but its owner's.
 #[test]
 fn the_signing_key_is_private() {

@@ -11,6 +11,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use signed_note::{StandardSigner, StandardVerifier, key_id, new_ed25519_verifier_key};
 
 use super::TreeError;
+use super::note::CHECKPOINT;
 use super::store::{at, put_durably};
 
 /// The signing key, in the form of C2SP signed notes, for the node's owner only.
@@ -25,6 +26,13 @@ pub(crate) fn signer(log: &Path, node: &str) -> Result<(StandardSigner, String),
     let path = log.join(KEY);
     let text = match fs::read_to_string(&path) {
         Ok(text) => text,
+        // A second key beside what the first has signed would take its public half away, and make a log of two halves.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && has_signed(log) => {
+            return Err(TreeError::Inconsistent(format!(
+                "{} is gone; restore it from a backup, or move the whole log away",
+                path.display()
+            )));
+        }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let text = generate(node).map_err(at(&path))?;
             put_durably(&path, text.as_bytes()).map_err(at(&path))?;
@@ -47,6 +55,13 @@ pub(crate) fn signer(log: &Path, node: &str) -> Result<(StandardSigner, String),
         put_durably(&public_path, format!("{public}\n").as_bytes()).map_err(at(&public_path))?;
     }
     Ok((signer, public))
+}
+
+/// Whether there was a key before.
+fn has_signed(log: &Path) -> bool {
+    [PUBLIC_KEY, CHECKPOINT]
+        .iter()
+        .any(|name| log.join(name).exists())
 }
 
 /// The verifier of a verifier key, with its name.
