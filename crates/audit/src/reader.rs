@@ -135,15 +135,33 @@ impl Reader {
 
     /// Goes to where the last `count` records begin. Takes a pass over the last segment and no memory.
     pub fn go_to_last(&mut self, count: u64) -> Result<(), LogError> {
-        if let Some(hot) = &self.hot
-            && let Some(last) = list(hot)?.last()
-            && self.mark().segment != *last
-        {
-            self.scanner = scanner(hot, *last)?;
-        }
-        while self.skip()?.is_some() {}
-        let first = self.mark().next.0.saturating_sub(count);
+        let first = self.end()?.0.saturating_sub(count);
         self.skip_to(Seq(first)).map(|_| ())
+    }
+
+    /// Number behind the last record that is there now: whoever reads up to it comes to an end, however fast the log grows. A record
+    /// that cannot be read counts, so that the damage is met. Takes a pass over the last segment, and moves nothing.
+    pub fn end(&self) -> Result<Seq, LogError> {
+        let (file, path) = self.scanner.file();
+        let last = match &self.hot {
+            Some(hot) => list(hot)?.pop(),
+            None => None,
+        };
+        let mut last = match (&self.hot, last) {
+            (Some(hot), Some(last)) if last > self.scanner.header().first => scanner(hot, last)?,
+            _ => {
+                let file = file.try_clone().map_err(LogError::at(path))?;
+                Scanner::new(file, path)?
+            }
+        };
+        loop {
+            match last.step() {
+                Ok(Step::Record(..)) => {}
+                Ok(Step::End { .. } | Step::Closed) => return Ok(last.place().1),
+                Err(LogError::Corrupt { seq, .. }) => return Ok(Seq(seq.saturating_add(1))),
+                Err(other) => return Err(other),
+            }
+        }
     }
 
     /// Where the next record starts.

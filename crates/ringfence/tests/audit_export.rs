@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use logs::{bank, flow, observe, state};
+use logs::{bank, flow, lines_while_it_grows, observe, state};
 use prost::Message;
 use ringfence_model::flow::{Flow, Kind, Outcome};
 use serde_json::Value;
@@ -409,4 +409,16 @@ fn hostile_text_never_breaks_a_line_of_json() {
         }
     }
     assert_eq!(events(state.path(), &[]).len(), flows.len());
+}
+
+#[test]
+fn ends_at_what_was_there_however_fast_the_log_grows() {
+    // More than the pipe and both ends' buffers hold, so that the log grows before all of it is read.
+    let many = vec![flow("early", "payments", "GET /", Outcome::Allow); 3_000];
+    for format in ["json", "ocsf"] {
+        let (state, log) = state(&many);
+        let mut exporting = command(state.path(), format, &[]);
+        let written = lines_while_it_grows(&mut exporting, &log, many.len());
+        assert_eq!(written, Some(many.len()), "{format}");
+    }
 }

@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use logs::{bank, command, flow, observe, records, segment, seqs, slots, state};
+use logs::{
+    bank, command, flow, lines_while_it_grows, observe, records, segment, seqs, slots, state,
+};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::{Flow, Outcome};
 
@@ -302,4 +304,56 @@ fn missing_state_is_an_error_with_the_fix() {
         "{said}"
     );
     assert!(said.contains("ringfence up"), "{said}");
+}
+
+/// More than the pipe and both ends' buffers hold, so that the log grows before all of it is read.
+const MANY: usize = 3_000;
+
+#[test]
+fn ends_at_what_was_there_however_fast_the_log_grows() {
+    let (state, log) = state(&vec![
+        flow("early", "payments", "GET /", Outcome::Allow);
+        MANY
+    ]);
+    for (args, expected) in [
+        (&[][..], MANY),
+        (&["--verdict", "allow"], 3 * MANY),
+        // The log has 9 times as many by now.
+        (&["--last", "3000"], MANY),
+        (&["--last", "3000", "--verdict", "allow"], MANY),
+    ] {
+        let mut reading = command(state.path(), &[&["-o", "json"], args].concat());
+        let printed = lines_while_it_grows(&mut reading, &log, expected);
+        assert_eq!(printed, Some(expected), "{args:?}");
+    }
+}
+
+#[test]
+fn following_until_a_time_ends_then_however_fast_the_log_grows() {
+    let (state, log) = state(&vec![
+        flow("early", "payments", "GET /", Outcome::Allow);
+        MANY
+    ]);
+    let until = jiff::Timestamp::now() + Duration::from_secs(2);
+    let args = ["-o", "json", "-f", "--until", &until.to_string()];
+    let begun = Instant::now();
+    let mut child = command(state.path(), &args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    // Its records are older than the end, so each is printed.
+    for line in stdout.lines() {
+        assert!(line.unwrap().contains("GET /"));
+        for _ in 0..2 {
+            log.record(&flow("flood", "payments", "GET /", Outcome::Allow))
+                .unwrap();
+        }
+        if begun.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it follows a log that grows beyond the end that it was given");
+        }
+    }
+    assert!(child.wait().unwrap().success());
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use hint::Hints;
 use printer::{Format, Printer};
-use ringfence_audit::{LogError, Mark, Reader};
+use ringfence_audit::{LogError, Mark, Reader, Seq};
 use source::{Input, Lines};
 
 use crate::output::{Failure, finish};
@@ -161,35 +161,43 @@ impl<'a> Session<'a> {
     }
 
     fn log(mut self, mut reader: Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
-        let printed = self.begin(&mut reader, fail);
+        // What comes later belongs to what follows, or to the next run: a log may grow faster than it is printed.
+        let end = reader.end().map_err(fail)?;
+        let printed = self.begin(&mut reader, end, fail);
         self.printer.flush()?;
         printed?;
         self.pick.say_slips();
 
         let (follow, until) = (self.args.follow, self.args.stretch.until);
-        let mut rest = |reader: &mut Reader| {
-            let printed = self.rest(reader, fail);
+        let mut rest = |reader: &mut Reader, end: Seq| {
+            let printed = self.rest(reader, end, fail);
             self.printer.flush()?;
             printed
         };
         if follow {
-            return flows::follow(&mut reader, fail, until, |reader| {
-                rest(reader).map(|()| Ahead::More)
+            return flows::follow(&mut reader, fail, until, |reader, end| {
+                rest(reader, end).map(|()| Ahead::More)
             });
         }
         flows::settle(&mut reader, fail, rest)
     }
 
-    fn begin(&mut self, reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
+    fn begin(
+        &mut self,
+        reader: &mut Reader,
+        end: Seq,
+        fail: fn(LogError) -> Failure,
+    ) -> Result<(), Failure> {
         match self.args.last {
-            None => self.rest(reader, fail),
+            None => self.rest(reader, end, fail),
             Some(last) if self.pick.takes_all() => {
-                reader.go_to_last(last).map_err(fail)?;
-                self.rest(reader, fail)
+                let first = end.0.saturating_sub(last);
+                reader.skip_to(Seq(first)).map_err(fail)?;
+                self.rest(reader, end, fail)
             }
             Some(last) => {
                 let mut marks: VecDeque<Mark> = VecDeque::new();
-                loop {
+                while reader.next() < end {
                     let mark = reader.mark();
                     let Some((record, _)) = read(reader, fail)? else {
                         break;
@@ -201,22 +209,28 @@ impl<'a> Session<'a> {
                         marks.pop_front();
                     }
                 }
-                let end = reader.mark();
+                let behind = reader.mark();
                 for mark in marks {
                     reader.go_to(mark).map_err(fail)?;
                     if let Some((record, _)) = read(reader, fail)? {
                         self.printer.print(&record)?;
                     }
                 }
-                reader.go_to(end).map_err(fail)?;
-                // Records that came meanwhile belong to what follows.
-                self.rest(reader, fail)
+                reader.go_to(behind).map_err(fail)
             }
         }
     }
 
-    fn rest(&mut self, reader: &mut Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
-        while let Some((record, _)) = read(reader, fail)? {
+    /// Prints what is there before record `end`.
+    fn rest(
+        &mut self,
+        reader: &mut Reader,
+        end: Seq,
+        fail: fn(LogError) -> Failure,
+    ) -> Result<(), Failure> {
+        while reader.next() < end
+            && let Some((record, _)) = read(reader, fail)?
+        {
             if self.pick.takes(&record) {
                 self.printer.print(&record)?;
             }

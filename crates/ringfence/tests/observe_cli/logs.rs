@@ -1,8 +1,9 @@
 //! Logs that the log's own writer made, and `ringfence observe` on them.
 #![allow(dead_code)]
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use ringfence_audit::Log;
 use ringfence_model::FlowRecord;
@@ -115,4 +116,30 @@ pub(crate) fn seqs(state: &Path, args: &[&str]) -> Vec<u64> {
         .iter()
         .map(|record| record.seq)
         .collect()
+}
+
+/// What `reading` prints while two records are added to the log for each line that it has printed: `None` when it has not come to an
+/// end after ten times the records that were there.
+pub(crate) fn lines_while_it_grows(
+    reading: &mut Command,
+    log: &Log,
+    there: usize,
+) -> Option<usize> {
+    let mut child = reading.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut printed = 0;
+    while lines.next().transpose().unwrap().is_some() {
+        printed += 1;
+        if printed > 10 * there {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            return None;
+        }
+        for _ in 0..2 {
+            log.record(&flow("flood", "payments", "GET /", Outcome::Allow))
+                .unwrap();
+        }
+    }
+    assert!(child.wait().unwrap().success());
+    Some(printed)
 }

@@ -84,18 +84,21 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
         out: BufWriter::new(io::stdout()),
     };
     export.begin(&mut reader)?;
+    // What comes later belongs to what follows, or to the next run: a log may grow faster than it is written.
+    let end = reader.end().map_err(flows::failure)?;
     if args.format == Format::Csv && !args.no_header {
         csv::header(&mut export.out)?;
     }
-    let ahead = export.rest(&mut reader)?;
+    let ahead = export.rest(&mut reader, end)?;
     export.pick.say_slips();
     if ahead == Ahead::More && args.follow {
-        flows::follow(&mut reader, flows::failure, args.stretch.until, |reader| {
-            export.rest(reader)
+        let until = args.stretch.until;
+        flows::follow(&mut reader, flows::failure, until, |reader, end| {
+            export.rest(reader, end)
         })?;
     } else if ahead == Ahead::More {
-        flows::settle(&mut reader, flows::failure, |reader| {
-            export.rest(reader).map(|_| ())
+        flows::settle(&mut reader, flows::failure, |reader, end| {
+            export.rest(reader, end).map(|_| ())
         })?;
     }
     Ok(ExitCode::SUCCESS)
@@ -176,16 +179,18 @@ impl Export<'_> {
         ))
     }
 
-    /// Writes what is there, and holds nothing of it back.
-    fn rest(&mut self, reader: &mut Reader) -> Result<Ahead, Failure> {
-        let written = self.each(reader);
+    /// Writes what is there before record `end`, and holds nothing of it back.
+    fn rest(&mut self, reader: &mut Reader, end: Seq) -> Result<Ahead, Failure> {
+        let written = self.each(reader, end);
         // What was read before an error is written before it is said.
         self.out.flush()?;
         written
     }
 
-    fn each(&mut self, reader: &mut Reader) -> Result<Ahead, Failure> {
-        while let Some((record, flow)) = flows::read(reader, flows::failure)? {
+    fn each(&mut self, reader: &mut Reader, end: Seq) -> Result<Ahead, Failure> {
+        while reader.next() < end
+            && let Some((record, flow)) = flows::read(reader, flows::failure)?
+        {
             if record.seq > self.to {
                 return Ok(Ahead::Enough);
             }

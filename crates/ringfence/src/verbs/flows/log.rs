@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_audit::{LogError, Reader, Wait};
+use ringfence_audit::{LogError, Reader, Seq, Wait};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
@@ -17,6 +17,8 @@ const WAIT: Duration = Duration::from_secs(60);
 const CLOCK: Duration = Duration::from_secs(1);
 /// A record that a live node is writing right now is whole within this time.
 const SETTLE: Duration = Duration::from_millis(100);
+/// Records after which follow mode looks at the clock, however fast the log grows.
+const STRETCH: u64 = 4096;
 
 /// Whether more of a log is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +49,21 @@ pub(crate) fn read(
     }
 }
 
-/// At the end of what is there: waits for the record that is being written, if one is, hands it to `rest`, and says
-/// what stays unfinished.
+/// At the end of what was there: waits for the record that is being written, if one is, hands it to `rest`, and says
+/// what stays unfinished. What came since is not waited for.
 pub(crate) fn settle(
     reader: &mut Reader,
     fail: fn(LogError) -> Failure,
-    rest: impl FnOnce(&mut Reader) -> Result<(), Failure>,
+    rest: impl FnOnce(&mut Reader, Seq) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    if reader.unfinished() == 0 {
+    let quiet = reader.wait(None, Duration::ZERO).map_err(fail)? == Wait::Quiet;
+    if !quiet || reader.unfinished() == 0 {
         return Ok(());
     }
-    reader.wait(None, SETTLE).map_err(fail)?;
-    rest(reader)?;
+    let next = Seq(reader.next().0.saturating_add(1));
+    if reader.wait(None, SETTLE).map_err(fail)? == Wait::More {
+        return rest(reader, next);
+    }
     if reader.unfinished() > 0 {
         say(format!(
             "the last record of the log, of {} bytes, was never completed; the node makes its place void when it starts",
@@ -68,12 +73,13 @@ pub(crate) fn settle(
     Ok(())
 }
 
-/// Hands the log to `rest` whenever it has grown, until `rest` has enough, `until` comes, or nobody reads our output.
+/// Hands the log to `rest` whenever it has grown, with the number to stop before, until `rest` has enough, `until` comes, or nobody
+/// reads our output.
 pub(crate) fn follow(
     reader: &mut Reader,
     fail: fn(LogError) -> Failure,
     until: Option<Timestamp>,
-    mut rest: impl FnMut(&mut Reader) -> Result<Ahead, Failure>,
+    mut rest: impl FnMut(&mut Reader, Seq) -> Result<Ahead, Failure>,
 ) -> Result<(), Failure> {
     let stdout = io::stdout();
     loop {
@@ -93,7 +99,12 @@ pub(crate) fn follow(
             Wait::Quiet => {}
             Wait::OutletClosed => return Err(Failure::OutletClosed),
             Wait::More => {
-                if rest(reader)? == Ahead::Enough || over {
+                let end = if over {
+                    reader.end().map_err(fail)?
+                } else {
+                    Seq(reader.next().0.saturating_add(STRETCH))
+                };
+                if rest(reader, end)? == Ahead::Enough || over {
                     return Ok(());
                 }
             }
