@@ -44,6 +44,8 @@ pub struct Column {
     pub tag: usize,
     /// What it holds.
     pub shape: Shape,
+    /// The form of the file that has it first.
+    pub since: u32,
     /// Whether every row has a value: as in JSON, the others are null where the record says nothing.
     pub always: bool,
     /// How its values are laid down, as measured on the traffic of `bench/`.
@@ -66,6 +68,7 @@ impl Column {
             name,
             tag,
             shape,
+            since: 1,
             always: false,
             layout: Layout::Dictionary,
         }
@@ -73,6 +76,11 @@ impl Column {
 
     const fn always(mut self) -> Self {
         self.always = true;
+        self
+    }
+
+    const fn since(mut self, form: u32) -> Self {
+        self.since = form;
         self
     }
 
@@ -124,7 +132,8 @@ impl Column {
     }
 }
 
-/// Every column, in the order of the file.
+/// Every column, in the order of the file: those of a form stand before those that later ones added, so that a file of any
+/// form has the first of them.
 ///
 /// Rows are in the order of the log. Sorted by pair and connection they would take a fifth less, as measured, and no reader could pass
 /// over pages by their time, or give the leaves back one after the other.
@@ -154,10 +163,13 @@ pub const COLUMNS: &[Column] = &[
     Column::new("bytesReceived", 23, Shape::Number).delta(),
     Column::new("durationNs", 24, Shape::Number).delta(),
     Column::new("leaf", 0, Shape::Leaf).plain(),
+    Column::new("lastTime", 25, Shape::Time).since(2).delta(),
+    Column::new("fields", 26, Shape::Text).since(2),
+    Column::new("fieldsKey", 27, Shape::Number).since(2),
 ];
 
 /// One more than the highest field number of `flow.proto` that has a column.
-pub(crate) const TAGS: usize = 25;
+pub(crate) const TAGS: usize = 28;
 
 /// The column of each field.
 pub(crate) const BY_TAG: [Option<&Column>; TAGS] = by_tag();
@@ -172,6 +184,11 @@ const fn by_tag() -> [Option<&'static Column>; TAGS] {
         at += 1;
     }
     found
+}
+
+/// How many of [`COLUMNS`] a file of `form` has.
+pub(crate) fn columns_of(form: u32) -> usize {
+    COLUMNS.partition_point(|column| column.since <= form)
 }
 
 /// The schema as Parquet has it.

@@ -1,6 +1,7 @@
 //! What a sealed file says of itself, as key-value metadata of its footer.
 
 use std::fmt::Write as _;
+use std::ops::RangeInclusive;
 
 use ringfence_model::FLOW_SCHEMA;
 
@@ -20,6 +21,7 @@ pub(crate) type Digest = [u8; 32];
 /// The description of a sealed file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct About {
+    pub(crate) form: u32,
     pub(crate) first: u64,
     pub(crate) records: u64,
     pub(crate) root: [u8; 32],
@@ -35,7 +37,7 @@ impl About {
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
         let digests: Vec<String> = self.digests.iter().map(|digest| hex(digest)).collect();
         vec![
-            (FORM, SEALED_FORM.to_string()),
+            (FORM, self.form.to_string()),
             (SCHEMA, FLOW_SCHEMA.to_string()),
             (FIRST, self.first.to_string()),
             (LAST, self.last().to_string()),
@@ -63,14 +65,23 @@ impl About {
             }
             Ok(number)
         };
-        for (key, ours) in [(FORM, SEALED_FORM), (SCHEMA, FLOW_SCHEMA)] {
+        let version = |key: &str, read: RangeInclusive<u32>| {
             let version = number(key)?;
-            if version != u64::from(ours) {
-                return Err(format!(
+            let known = u32::try_from(version).ok();
+            known.filter(|known| read.contains(known)).ok_or_else(|| {
+                let (first, last) = (read.start(), read.end());
+                let ours = if first == last {
+                    first.to_string()
+                } else {
+                    format!("{first} to {last}")
+                };
+                format!(
                     "{key} is {version}, this program reads {ours}; use the version that wrote it"
-                ));
-            }
-        }
+                )
+            })
+        };
+        let form = version(FORM, 1..=SEALED_FORM)?;
+        version(SCHEMA, FLOW_SCHEMA..=FLOW_SCHEMA)?;
         let (first, records) = (number(FIRST)?, number(RECORDS)?);
         let last = records
             .checked_sub(1)
@@ -83,6 +94,7 @@ impl About {
         }
         let digests: Option<Vec<Digest>> = get(DIGESTS)?.split(',').map(unhex).collect();
         Ok(Self {
+            form,
             first,
             records,
             root: unhex(get(ROOT)?)

@@ -28,7 +28,7 @@ pub use read::{Block, SealedReader, Texts};
 pub use seal::{GROUP_BYTES, GROUP_ROWS, Sealer, Summary, ZSTD_LEVEL, seal};
 pub use value::{Value, value};
 
-/// Version of the sealed form that this code writes and reads.
-pub const SEALED_FORM: u32 = 1;
+/// Version of the sealed form that this code writes. It reads this one and all before it.
+pub const SEALED_FORM: u32 = 2;
 /// Longest leaf, in bytes: as long as a record of the log may be.
 pub const LEAF_MAX: usize = 65_535;

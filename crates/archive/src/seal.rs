@@ -22,7 +22,7 @@ use crate::columns::{BY_TAG, COLUMNS, Column, Shape, TAGS, WordOf, Words, schema
 use crate::file::Unfinished;
 use crate::footer::About;
 use crate::leaf::Row;
-use crate::{ArchiveError, LEAF_MAX};
+use crate::{ArchiveError, LEAF_MAX, SEALED_FORM};
 
 /// Rows of a row group, at most. Readers pass over a whole one by its time and sequence numbers.
 pub const GROUP_ROWS: usize = 100_000;
@@ -97,6 +97,7 @@ impl Sealer {
             unfinished,
             writer,
             about: About {
+                form: SEALED_FORM,
                 first,
                 records: 0,
                 root: [0; 32],

@@ -32,6 +32,8 @@ pub fn value<'a>(column: &Column, seq: u64, flow: &'a Flow) -> Value<'a> {
         22 => flow.bytes_sent,
         23 => flow.bytes_received,
         24 => flow.duration_ns,
+        25 => flow.last_time_ns,
+        27 => flow.fields_key,
         _ => 0,
     };
     match column.shape {
@@ -71,6 +73,7 @@ fn text(tag: usize, flow: &Flow) -> &str {
         19 => &flow.mode,
         20 => &flow.task,
         21 => &flow.purpose,
+        26 => &flow.fields,
         _ => "",
     }
 }

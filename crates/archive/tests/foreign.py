@@ -11,7 +11,7 @@ def say(row):
 def with_duckdb(path):
     import duckdb
 
-    rows = duckdb.execute("SELECT * EXCLUDE (time, leaf), epoch_ns(time) AS time FROM read_parquet(?) ORDER BY seq", [path])
+    rows = duckdb.execute("SELECT * EXCLUDE (time, lastTime, leaf), epoch_ns(time) AS time, epoch_ns(lastTime) AS lastTime FROM read_parquet(?) ORDER BY seq", [path])
     names = [column[0] for column in rows.description]
     for row in rows.fetchall():
         say(dict(zip(names, row)))
@@ -21,9 +21,10 @@ def with_pyarrow(path):
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(path)
-    place = table.schema.get_field_index("time")
     # Python's own times know no nanoseconds.
-    table = table.set_column(place, "time", table["time"].cast("int64"))
+    for name in ["time", "lastTime"]:
+        place = table.schema.get_field_index(name)
+        table = table.set_column(place, name, table[name].cast("int64"))
     for row in table.drop_columns(["leaf"]).to_pylist():
         say(row)
 
@@ -34,7 +35,8 @@ def about(path):
     file = pyarrow.parquet.ParquetFile(path)
     groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
     seqs = [group.column(0).statistics for group in groups]
-    whole = sum(group.column(group.num_columns - 1).statistics.num_values for group in groups)
+    leaf = file.schema_arrow.get_field_index("leaf")
+    whole = sum(group.column(leaf).statistics.num_values for group in groups)
     say({
         "columns": file.schema_arrow.names,
         "time": str(file.schema_arrow.field("time").type),

@@ -58,6 +58,9 @@ fn foreign_readers_see_the_json_of_every_record() {
         .map(|(seq, flow)| {
             let mut record = serde_json::to_value(FlowRecord::new(seq, flow).unwrap()).unwrap();
             record["time"] = flow.time_ns.into();
+            if flow.last_time_ns != 0 {
+                record["lastTime"] = flow.last_time_ns.into();
+            }
             record
         })
         .collect();
@@ -80,7 +83,7 @@ fn foreign_readers_see_types_statistics_and_what_the_file_says_of_itself() {
     let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     assert_eq!(about["columns"], serde_json::to_value(&names).unwrap());
     assert_eq!(about["time"], "timestamp[ns, tz=UTC]");
-    assert_eq!(about["metadata"]["ringfence.sealed"], "1");
+    assert_eq!(about["metadata"]["ringfence.sealed"], "2");
     assert_eq!(about["metadata"]["ringfence.schema"], "1");
     assert_eq!(about["metadata"]["ringfence.first_seq"], "0");
     assert_eq!(

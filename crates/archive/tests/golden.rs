@@ -1,6 +1,6 @@
 //! Files that earlier versions sealed are read for ever.
 //!
-//! `golden/form-1.parquet` was sealed by the first version that had this form; `golden/form-1.binpb` has its leaves, each with
+//! `golden/form-N.parquet` was sealed by the first version that had this form; `golden/form-N.binpb` has its leaves, each with
 //! its length before it. They are never made again: a new form gets new files.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
@@ -16,8 +16,8 @@ fn golden(name: &str) -> PathBuf {
         .join(name)
 }
 
-fn leaves() -> Vec<Vec<u8>> {
-    let bytes = std::fs::read(golden("form-1.binpb")).unwrap();
+fn leaves(form: u32) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(golden(&format!("form-{form}.binpb"))).unwrap();
     let mut rest = bytes.as_slice();
     let mut leaves = Vec::new();
     while !rest.is_empty() {
@@ -30,16 +30,37 @@ fn leaves() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_file_of_form_1_gives_its_leaves() {
-    let reader = SealedReader::open(&golden("form-1.parquet")).unwrap();
-    assert_eq!(
-        (reader.first_seq(), reader.last_seq(), reader.records()),
-        (4000, 4599, 600)
-    );
-    assert_eq!(reader.root(), [0xA5; 32]);
-    let read: Vec<(u64, Vec<u8>)> = reader.map(Result::unwrap).collect();
-    let expected: Vec<(u64, Vec<u8>)> = (4000..).zip(leaves()).collect();
-    assert_eq!(read, expected);
+fn a_file_of_each_form_gives_its_leaves() {
+    for form in 1..=SEALED_FORM {
+        let reader = SealedReader::open(&golden(&format!("form-{form}.parquet"))).unwrap();
+        assert_eq!(
+            (reader.first_seq(), reader.last_seq(), reader.records()),
+            (4000, 4599, 600)
+        );
+        assert_eq!(reader.root(), [0xA5; 32]);
+        let read: Vec<(u64, Vec<u8>)> = reader.map(Result::unwrap).collect();
+        let expected: Vec<(u64, Vec<u8>)> = (4000..).zip(leaves(form)).collect();
+        assert_eq!(read, expected, "form {form}");
+    }
+}
+
+/// What a form does not have is nothing in every row.
+#[test]
+fn a_file_of_form_1_has_nothing_in_later_columns() {
+    let mut reader = SealedReader::open(&golden("form-1.parquet")).unwrap();
+    let place = |name| COLUMNS.iter().position(|column| column.name == name);
+    let later = ["lastTime", "fields", "source"].map(|name| place(name).unwrap());
+    let mut rows = 0;
+    while let Some(block) = reader.read_columns(&later).unwrap() {
+        let times = block.numbers(0).unwrap();
+        let (fields, source) = (block.texts(1).unwrap(), block.texts(2).unwrap());
+        for row in block.rows() {
+            assert_eq!((times[row], fields.get(row)), (0, None));
+            assert!(source.get(row).is_some());
+            rows += 1;
+        }
+    }
+    assert_eq!(rows, 600);
 }
 
 /// Run by hand, once for each form: `cargo test -p ringfence-archive --test golden -- --ignored`.

@@ -238,18 +238,26 @@ fn another_version_is_named() {
     let path = directory.path().join("newer.parquet");
     seal(0, mixed(3), [0; 32], &path).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
-    let form = b"ringfence.sealed\x18\x011";
+    let form = b"ringfence.sealed\x18\x012";
     let at = bytes
         .windows(form.len())
         .position(|window| window == form)
         .unwrap();
-    bytes[at + form.len() - 1] = b'2';
-    std::fs::write(&path, bytes).unwrap();
-    let error = read_all(&path).unwrap_err();
-    assert!(
-        error.to_string().ends_with(
-            "ringfence.sealed is 2, this program reads 1; use the version that wrote it"
+    // An earlier form has fewer columns, and a later one is not known.
+    for (form_of, told) in [
+        (
+            b'0',
+            "ringfence.sealed is 0, this program reads 1 to 2; use the version that wrote it",
         ),
-        "{error}"
-    );
+        (b'1', "its columns are not those of a sealed file"),
+        (
+            b'3',
+            "ringfence.sealed is 3, this program reads 1 to 2; use the version that wrote it",
+        ),
+    ] {
+        bytes[at + form.len() - 1] = form_of;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = read_all(&path).unwrap_err();
+        assert!(error.to_string().ends_with(told), "{error}");
+    }
 }

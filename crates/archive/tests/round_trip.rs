@@ -78,9 +78,10 @@ fn any_flow() -> impl Strategy<Value = Flow> {
             number(),
         ),
         (text(), text(), text(), number(), number(), number()),
+        (number(), text(), number()),
     )
         // Every field by name: one that is new has to have a column.
-        .prop_map(|(a, b, c)| Flow {
+        .prop_map(|(a, b, c, d)| Flow {
             schema: a.0,
             time_ns: a.1,
             node: a.2,
@@ -105,12 +106,15 @@ fn any_flow() -> impl Strategy<Value = Flow> {
             bytes_sent: c.3,
             bytes_received: c.4,
             duration_ns: c.5,
+            last_time_ns: d.0,
+            fields: d.1,
+            fields_key: d.2,
         })
 }
 
 /// What a writer of another version, or a broken one, may have left in a log.
 fn odd(leaf: Vec<u8>) -> impl Strategy<Value = Vec<u8>> {
-    let unknown = (25..2000_u32, any::<u64>()).prop_map(|(tag, value)| {
+    let unknown = (28..2000_u32, any::<u64>()).prop_map(|(tag, value)| {
         let mut field = Vec::new();
         prost::encoding::uint64::encode(tag, &value, &mut field);
         field

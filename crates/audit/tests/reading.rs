@@ -15,7 +15,7 @@ use ringfence_audit::{Log, LogError, Reader, Seq, Wait};
 use ringfence_model::flow::Flow;
 
 fn flows() -> impl Strategy<Value = Flow> {
-    let texts = prop::collection::vec("\\PC{0,40}", 13);
+    let texts = prop::collection::vec("\\PC{0,40}", 14);
     let numbers = prop::collection::vec(any::<u64>(), 6);
     (
         texts,
@@ -53,6 +53,9 @@ fn flows() -> impl Strategy<Value = Flow> {
                 bytes_sent: n[3],
                 bytes_received: n[4],
                 duration_ns: n[5],
+                last_time_ns: n[5],
+                fields: text(),
+                fields_key: n[4],
             }
         })
 }

@@ -300,6 +300,17 @@ pub struct Attempt {
     pub reason: String,
     /// How many alike this stands for.
     pub count: u64,
+    /// When the last of them happened; 0: at the same time.
+    #[serde(default)]
+    pub last_ns: u64,
+}
+
+impl Attempt {
+    /// Takes on one that is alike and came later.
+    pub fn join(&mut self, later: &Self) {
+        self.count = self.count.saturating_add(later.count);
+        self.last_ns = self.last_ns.max(later.last_ns).max(later.time_ns);
+    }
 }
 
 /// Enforcer to launcher.

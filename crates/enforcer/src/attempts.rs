@@ -48,6 +48,10 @@ fn flow(force: &InForce, home: &Compartment, attempt: &Attempt) -> Record {
     flow.protocol = bounded(&attempt.protocol, RECORD_TEXT);
     flow.count = attempt.count.max(1);
     // A launcher's clock is ours; a time to come is a lie.
-    flow.time_ns = attempt.time_ns.min(now_ns());
+    let now = now_ns();
+    flow.time_ns = attempt.time_ns.min(now);
+    if flow.count > 1 {
+        flow.last_time_ns = attempt.last_ns.clamp(flow.time_ns, now);
+    }
     flow
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::cause::Cause;
 use crate::datagrams::Flows;
-use crate::fold::{Alike, Denials, Sort};
+use crate::fold::{Denials, Sort};
 use crate::guests::Guests;
 use crate::inbound::Pool;
 use crate::inforce::InForce;
@@ -172,29 +172,13 @@ impl Compartment {
     }
 
     /// Records that it was refused something, alone or together with others alike.
-    pub(crate) fn refused(
-        &self,
-        subject: &Subject,
-        kind: Kind,
-        operation: &str,
-        ruling: &Ruling,
-        source_port: u16,
-    ) {
-        let what = (kind, Outcome::Deny);
-        self.note(subject, what, operation, ruling, source_port);
+    pub(crate) fn refused(&self, subject: &Subject, kind: Kind, operation: &str, ruling: &Ruling) {
+        self.note(subject, (kind, Outcome::Deny), operation, ruling);
     }
 
     /// Records that it was allowed to connect, send or ask, and that nobody was there; folded as a refusal is.
-    pub(crate) fn failed(
-        &self,
-        subject: &Subject,
-        kind: Kind,
-        operation: &str,
-        ruling: &Ruling,
-        source_port: u16,
-    ) {
-        let what = (kind, Outcome::Error);
-        self.note(subject, what, operation, ruling, source_port);
+    pub(crate) fn failed(&self, subject: &Subject, kind: Kind, operation: &str, ruling: &Ruling) {
+        self.note(subject, (kind, Outcome::Error), operation, ruling);
     }
 
     fn note(
@@ -203,21 +187,16 @@ impl Compartment {
         (kind, outcome): (Kind, Outcome),
         operation: &str,
         ruling: &Ruling,
-        source_port: u16,
     ) {
-        let original = subject.original;
-        let alike = Alike {
-            original,
-            source_port,
-            sort: Sort {
-                kind,
-                outcome,
-                protocol: subject.protocol,
-                cause: ruling.cause,
-            },
+        let sort = Sort {
+            kind,
+            outcome,
+            protocol: subject.protocol,
+            cause: ruling.cause,
         };
-        let text = (operation, &ruling.reason, &subject.destination);
-        self.denials.note(alike, text, &subject.destination, || {
+        let text = (operation, &ruling.reason);
+        let to = (subject.destination.as_str(), subject.original);
+        self.denials.note(sort, to, text, || {
             subject.flow(kind, outcome, operation, ruling)
         });
     }

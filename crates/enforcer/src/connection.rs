@@ -61,10 +61,7 @@ pub(crate) enum Arrival {
     /// A TCP connection.
     Connection,
     /// The first datagram of a flow.
-    Datagram {
-        /// The client's port: what tells one of its attempts from another.
-        source_port: u16,
-    },
+    Datagram,
 }
 
 impl Arrival {
@@ -72,7 +69,7 @@ impl Arrival {
     pub(crate) fn operation(self) -> &'static str {
         match self {
             Self::Connection => "connect",
-            Self::Datagram { .. } => "send",
+            Self::Datagram => "send",
         }
     }
 
@@ -80,7 +77,7 @@ impl Arrival {
     fn carrier(self) -> &'static str {
         match self {
             Self::Connection => "tcp",
-            Self::Datagram { .. } => "udp",
+            Self::Datagram => "udp",
         }
     }
 
@@ -88,15 +85,7 @@ impl Arrival {
     pub(crate) fn carries(self, protocol: Protocol) -> bool {
         match self {
             Self::Connection => protocol != Protocol::Udp,
-            Self::Datagram { .. } => protocol == Protocol::Udp,
-        }
-    }
-
-    /// What tells denials apart that are alike otherwise; every connection has a new port, which tells nothing.
-    fn source_port(self) -> u16 {
-        match self {
-            Self::Connection => 0,
-            Self::Datagram { source_port } => source_port,
+            Self::Datagram => protocol == Protocol::Udp,
         }
     }
 }
@@ -146,14 +135,7 @@ impl Connection {
                     }
                 }
                 subject.connection = node.recorder.connection_id();
-                let port = arrival.source_port();
-                home.refused(
-                    &subject,
-                    Kind::Connection,
-                    arrival.operation(),
-                    &ruling,
-                    port,
-                );
+                home.refused(&subject, Kind::Connection, arrival.operation(), &ruling);
                 return Opened::Denied;
             }
         };
@@ -202,7 +184,6 @@ impl Connection {
                 Kind::Connection,
                 arrival.operation(),
                 &ruling,
-                arrival.source_port(),
             );
             return Opened::Failed;
         }
@@ -307,7 +288,7 @@ impl Connection {
             Err(denied) => {
                 let subject = self.subject();
                 self.home
-                    .refused(&subject, Kind::Operation, operation, &denied.ruling, 0);
+                    .refused(&subject, Kind::Operation, operation, &denied.ruling);
                 return false;
             }
         };

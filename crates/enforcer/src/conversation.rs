@@ -86,7 +86,7 @@ impl<'c> Conversation<'c> {
                     );
                     let ruling = Ruling::without_rule(reason, snapshot.generation());
                     let ruling = ruling.because(Cause::Limit);
-                    home.refused(&subject, Kind::Operation, &operation(), &ruling, 0);
+                    home.refused(&subject, Kind::Operation, &operation(), &ruling);
                     return Err(Refusal::Unavailable);
                 };
                 *held = Some(taken);
@@ -94,7 +94,7 @@ impl<'c> Conversation<'c> {
             }
             Err(denied) => {
                 let (subject, home) = (connection.subject(), connection.home());
-                home.refused(&subject, Kind::Operation, &operation(), &denied.ruling, 0);
+                home.refused(&subject, Kind::Operation, &operation(), &denied.ruling);
                 return Err(Refusal::Refused);
             }
         };
@@ -108,7 +108,7 @@ impl<'c> Conversation<'c> {
                 ..ruling
             };
             let (subject, home) = (connection.subject(), connection.home());
-            home.failed(&subject, Kind::Operation, &operation(), &ruling, 0);
+            home.failed(&subject, Kind::Operation, &operation(), &ruling);
             return Err(Refusal::Unavailable);
         }
         let recorded = request::with_words(asked.operation(), |operation| {
@@ -136,7 +136,7 @@ impl<'c> Conversation<'c> {
         let generation = connection.node().current.load().snapshot.generation();
         let ruling = Ruling::without_rule(reason, generation).because(cause);
         let home = connection.home();
-        home.refused(&connection.subject(), Kind::Operation, what, &ruling, 0);
+        home.refused(&connection.subject(), Kind::Operation, what, &ruling);
     }
 }
 
@@ -292,7 +292,7 @@ impl http2::Gate for Conversation<'_> {
         };
         let (subject, home) = (self.connection.subject(), self.connection.home());
         let operation = permit.operation();
-        home.refused(&subject, Kind::Operation, &operation, &cut.ruling, 0);
+        home.refused(&subject, Kind::Operation, &operation, &cut.ruling);
         false
     }
 

@@ -1,7 +1,8 @@
 //! Keeps a flood of refusals from filling the log, without losing count.
 //!
 //! The first [`FOLD_AFTER`] identical denials of a compartment within [`FOLD_WINDOW`] get a record each. What
-//! exceeds them is counted and written as one record, with the exact `count`, when the window ends.
+//! exceeds them is counted and written as one record, with the exact `count` and the times of the first and the last, when
+//! the window ends.
 //!
 //! Denials that differ are bounded too: a compartment has an allowance of records ([`DENIALS_PER_SECOND`], of which
 //! [`DENIALS_AT_ONCE`] may be saved up). Once it is used up, denials are counted by what they have in common ([`Alike::sort`]
@@ -13,6 +14,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -25,17 +27,16 @@ use crate::limits::{
     DENIAL_SIZE, DENIALS_AT_ONCE, DENIALS_PER_SECOND, FOLD_AFTER, FOLD_WINDOW, RECORD_TEXT,
     SORTS_BY_DESTINATION,
 };
-use crate::record::{Record, Recorder, bounded};
+use crate::record::{Record, Recorder, bounded, now_ns};
 
-/// What makes two denials of one workload identical.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Alike {
-    /// Where it was going.
-    pub(crate) original: Option<OriginalDst>,
-    /// Source port of a datagram; 0 where every attempt has a new one.
-    pub(crate) source_port: u16,
-    /// What it is still counted by when there are too many different ones.
-    pub(crate) sort: Sort,
+/// What makes two denials of one compartment identical. Ports are no part of it: who goes through them, the client's own or
+/// those of one address, does one thing many times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Alike {
+    address: Option<IpAddr>,
+    sort: Sort,
+    /// Of the destination, the operation and the reason.
+    text: u64,
 }
 
 /// What a denial is, in words of which there are few, whatever a workload does.
@@ -64,15 +65,15 @@ struct Window {
     /// below 0.
     allowance: i64,
     /// Those that were written in this window. No more than the allowance was.
-    seen: HashMap<(Alike, u64), Seen>,
+    seen: HashMap<Alike, Seen>,
     /// Those that the allowance was not enough for, by their sort and the workload they were meant for.
     beyond: HashMap<(Sort, String), Record>,
 }
 
 struct Seen {
     count: u64,
-    /// The first of those beyond [`FOLD_AFTER`], its `count` growing.
-    folded: Option<Record>,
+    /// The first of those beyond [`FOLD_AFTER`], its `count` growing, and where they all went.
+    folded: Option<(Record, Option<OriginalDst>)>,
 }
 
 impl Denials {
@@ -91,17 +92,21 @@ impl Denials {
         }
     }
 
-    /// Records a denial, now or folded. `text` (operation and reason, say) is part of what makes it identical to
-    /// another; `destination` is the workload it was meant for, or empty. `flow` is only called for a denial that is
-    /// written as it is, or that is the first of many.
+    /// Records a denial, now or folded. It was meant for the workload `destination`, or nobody if that is empty, at `original`.
+    /// `text` (operation and reason, say) is part of what makes it identical to another. `flow` is only called for a denial
+    /// that is written as it is, or that is the first of many.
     pub(crate) fn note(
         &self,
-        alike: Alike,
+        sort: Sort,
+        (destination, original): (&str, Option<OriginalDst>),
         text: impl Hash,
-        destination: &str,
         flow: impl FnOnce() -> Record,
     ) {
-        let key = (alike, self.hasher.hash_one(text));
+        let key = Alike {
+            address: original.map(OriginalDst::ip),
+            sort,
+            text: self.hasher.hash_one((destination, text)),
+        };
         let mut window = self.window();
         if window.since.elapsed() >= FOLD_WINDOW {
             self.end(&mut window);
@@ -109,14 +114,21 @@ impl Denials {
         let spent = window.allowance <= 0;
         match window.seen.get_mut(&key) {
             Some(Seen { count, folded }) if *count >= FOLD_AFTER => match folded {
-                Some(folded) => folded.count += 1,
+                Some((folded, at)) => {
+                    join(folded, 1, now_ns());
+                    if at.is_some_and(|at| at.port() != 0) && *at != original {
+                        *at = original.map(any_port);
+                        folded.original_destination =
+                            at.map(|at| at.to_string()).unwrap_or_default();
+                    }
+                }
                 None => {
                     let mut flow = flow();
                     flow.connection.clear();
-                    *folded = Some(flow);
+                    *folded = Some((flow, original));
                 }
             },
-            _ if spent => window.beyond(alike.sort, destination, 1, flow),
+            _ if spent => window.beyond(sort, destination, (1, 0), flow),
             _ => {
                 let flow = flow();
                 window.charge(&flow);
@@ -138,8 +150,9 @@ impl Denials {
             self.end(&mut window);
         }
         if window.allowance <= 0 {
-            let (destination, count) = (flow.destination.clone(), flow.count);
-            return window.beyond(sort, &destination, count, || flow);
+            let destination = flow.destination.clone();
+            let more = (flow.count, flow.last_time_ns.max(flow.time_ns));
+            return window.beyond(sort, &destination, more, || flow);
         }
         window.charge(&flow);
         drop(window);
@@ -161,7 +174,7 @@ impl Denials {
 
     fn end(&self, window: &mut Window) {
         for (_, seen) in window.seen.drain() {
-            if let Some(folded) = seen.folded {
+            if let Some((folded, _)) = seen.folded {
                 self.write(&folded);
             }
         }
@@ -191,20 +204,41 @@ impl Window {
         self.allowance -= 1 + (flow.encoded_len() / DENIAL_SIZE) as i64;
     }
 
-    /// Counts what cannot be written as it is.
-    fn beyond(&mut self, sort: Sort, destination: &str, count: u64, flow: impl FnOnce() -> Record) {
+    /// Counts what cannot be written as it is: so many, the last of them at a time, 0 for now.
+    fn beyond(
+        &mut self,
+        sort: Sort,
+        destination: &str,
+        (count, last_ns): (u64, u64),
+        flow: impl FnOnce() -> Record,
+    ) {
         let mut key = (sort, destination.to_owned());
         if self.beyond.len() >= SORTS_BY_DESTINATION && !self.beyond.contains_key(&key) {
             key.1.clear();
         }
         match self.beyond.get_mut(&key) {
-            Some(sum) => sum.count = sum.count.saturating_add(count),
+            Some(sum) => {
+                let last_ns = if last_ns == 0 { now_ns() } else { last_ns };
+                join(sum, count, last_ns);
+            }
             None => {
                 let sum = without_particulars(flow(), sort, &key.1);
                 self.beyond.insert(key, sum);
             }
         }
     }
+}
+
+/// Makes `folded` stand for `count` more, the last of them at `last_ns`. What came first stays its time, also where the
+/// clock was set back.
+fn join(folded: &mut Record, count: u64, last_ns: u64) {
+    folded.count = folded.count.saturating_add(count);
+    folded.last_time_ns = folded.last_time_ns.max(folded.time_ns).max(last_ns);
+}
+
+/// All ports of its address, as records write it.
+fn any_port(original: OriginalDst) -> OriginalDst {
+    OriginalDst::new(SocketAddr::new(original.ip(), 0))
 }
 
 /// A record of many denials of one sort, of which `first` is the first.

@@ -154,7 +154,7 @@ pub(crate) fn may_connect(
         }
         // To one that takes datagrams nobody connects, and the other way about: denied, in words.
         (Arrival::Connection, _) => Operation::Connect,
-        (Arrival::Datagram { .. }, _) => Operation::Send,
+        (Arrival::Datagram, _) => Operation::Send,
     };
     may(
         snapshot,

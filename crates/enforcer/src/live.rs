@@ -42,7 +42,7 @@ impl Count {
     fn of(&mut self, arrival: Arrival) -> &mut u64 {
         match arrival {
             Arrival::Connection => &mut self.connections,
-            Arrival::Datagram { .. } => &mut self.flows,
+            Arrival::Datagram => &mut self.flows,
         }
     }
 }
@@ -200,7 +200,7 @@ mod tests {
     #[tokio::test]
     async fn tells_who_talks_to_whom_and_when_the_last_has_ended() {
         let live = Arc::new(Live::default());
-        let datagram = Arrival::Datagram { source_port: 9 };
+        let datagram = Arrival::Datagram;
         let (a, b, c) = (name("a"), name("b"), name("c"));
         let first = live.enter(&a, &b, Arrival::Connection);
         let second = live.enter(&b, &a, datagram);

@@ -270,11 +270,16 @@ impl Subject {
             bytes_sent,
             bytes_received,
             duration_ns,
+            last_time_ns,
+            fields,
+            fields_key,
         } = &mut record.flow;
         (*schema, *time_ns, *count) = (SCHEMA, now_ns(), 1);
         (*its_side, *its_kind, *its_outcome) = (side.into(), kind.into(), outcome.into());
         *generation = ruling.generation.0;
         (*bytes_sent, *bytes_received, *duration_ns) = (0, 0, 0);
+        (*last_time_ns, *fields_key) = (0, 0);
+        fields.clear();
         for (field, text, limit) in [
             (node, self.node.as_str(), RECORD_TEXT),
             (connection, &self.connection, RECORD_TEXT),

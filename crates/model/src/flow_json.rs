@@ -85,6 +85,20 @@ pub struct FlowRecord {
     /// How long it lived.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub duration_ns: u64,
+    /// Of a folded record: when the last of its attempts happened. 0, and absent in JSON, for others.
+    #[serde(
+        rename = "lastTime",
+        default,
+        with = "time",
+        skip_serializing_if = "is_zero"
+    )]
+    pub last_time_ns: u64,
+    /// Values that came with the operation, as far as they are recorded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fields: String,
+    /// The key of the HMACs in `fields`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fields_key: u64,
 }
 
 /// Why a stored flow cannot be shown.
@@ -242,6 +256,9 @@ impl FlowRecord {
             bytes_sent: flow.bytes_sent,
             bytes_received: flow.bytes_received,
             duration_ns: flow.duration_ns,
+            last_time_ns: flow.last_time_ns,
+            fields: flow.fields.clone(),
+            fields_key: flow.fields_key,
         })
     }
 
@@ -272,12 +289,20 @@ impl FlowRecord {
             bytes_sent: self.bytes_sent,
             bytes_received: self.bytes_received,
             duration_ns: self.duration_ns,
+            last_time_ns: self.last_time_ns,
+            fields: self.fields.clone(),
+            fields_key: self.fields_key,
         }
     }
 
     /// The time as RFC 3339 text, as in JSON.
     pub fn time(&self) -> String {
         time::text(self.time_ns)
+    }
+
+    /// When the last of its attempts happened, where it stands for several, in the same form.
+    pub fn last_time(&self) -> Option<String> {
+        (self.last_time_ns != 0).then(|| time::text(self.last_time_ns))
     }
 }
 
@@ -339,8 +364,9 @@ mod tests {
             ),
             (text, text, text, text, 0..5i32, text, text, any::<u64>()),
             (text, text, text, any::<u64>(), any::<u64>(), any::<u64>()),
+            (any::<u64>(), text, any::<u64>()),
         )
-            .prop_map(|(a, b, c)| Flow {
+            .prop_map(|(a, b, c, d)| Flow {
                 schema: FLOW_SCHEMA,
                 time_ns: a.0,
                 node: a.1,
@@ -365,6 +391,9 @@ mod tests {
                 bytes_sent: c.3,
                 bytes_received: c.4,
                 duration_ns: c.5,
+                last_time_ns: d.0,
+                fields: d.1,
+                fields_key: d.2,
             })
     }
 
@@ -428,6 +457,7 @@ mod tests {
             &mut flow.mode,
             &mut flow.task,
             &mut flow.purpose,
+            &mut flow.fields,
         ] {
             *text = "x".into();
         }
@@ -436,17 +466,19 @@ mod tests {
             flow.bytes_sent,
             flow.bytes_received,
             flow.duration_ns,
-        ) = (1, 2, 3, 4);
+            flow.last_time_ns,
+            flow.fields_key,
+        ) = (1, 2, 3, 4, 5, 6);
         let full = serde_json::to_string(&FlowRecord::new(7, &flow).unwrap()).unwrap();
         let keys: Vec<&str> = full
             .split("\":")
             .filter_map(|part| part.rsplit('"').next())
             .collect();
         assert_eq!(
-            keys[..24].join(" "),
+            keys[..27].join(" "),
             "seq time node side kind connection count source sourceInstance destination \
              destinationInstance originalDestination protocol operation outcome reason rule \
-             generation mode task purpose bytesSent bytesReceived durationNs"
+             generation mode task purpose bytesSent bytesReceived durationNs lastTime fields fieldsKey"
         );
     }
 

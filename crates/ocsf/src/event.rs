@@ -83,6 +83,10 @@ fn times(record: &FlowRecord, event: &mut Object) {
             .set("start_time", ms(end.saturating_sub(record.duration_ns)))
             .set("end_time", ms(end))
             .set("duration", ms(record.duration_ns));
+    } else if record.last_time_ns > 0 {
+        event
+            .set("start_time", ms(record.time_ns))
+            .set("end_time", ms(record.last_time_ns));
     }
 }
 
@@ -131,7 +135,9 @@ fn rest(record: &FlowRecord, class: &Class, decided: bool) -> Object {
         .say("operation", &record.operation)
         .say("mode", &record.mode)
         .say("task", &record.task)
-        .say("purpose", &record.purpose);
+        .say("purpose", &record.purpose)
+        .say("lastTime", &record.last_time().unwrap_or_default())
+        .say("fields", &record.fields);
     if !class.has_ends() {
         rest.say("source", &record.source)
             .say("sourceInstance", &record.source_instance)
@@ -149,6 +155,7 @@ fn rest(record: &FlowRecord, class: &Class, decided: bool) -> Object {
         ("bytesSent", record.bytes_sent, false),
         ("bytesReceived", record.bytes_received, false),
         ("durationNs", record.duration_ns, false),
+        ("fieldsKey", record.fields_key, false),
         ("count", record.count, i64::try_from(record.count).is_ok()),
     ] {
         if number > 0 && !stands {

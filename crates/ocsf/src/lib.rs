@@ -20,4 +20,4 @@ pub use event::event;
 pub const OCSF_VERSION: &str = "1.9.0";
 
 /// Version of the mapping, in each event. Counted up whenever an event of the same record would differ.
-pub const MAPPING_VERSION: u32 = 1;
+pub const MAPPING_VERSION: u32 = 2;

@@ -221,8 +221,9 @@ fn any_flow() -> impl Strategy<Value = Flow> {
         (text(), text(), text(), text(), address),
         (protocol, operation, 0..5i32, text(), text(), number()),
         (text(), text(), text(), number(), number(), number()),
+        (number(), text(), number()),
     )
-        .prop_map(|(a, b, c, d)| Flow {
+        .prop_map(|(a, b, c, d, e)| Flow {
             schema: 1,
             time_ns: a.0,
             node: a.1,
@@ -247,6 +248,9 @@ fn any_flow() -> impl Strategy<Value = Flow> {
             bytes_sent: d.3,
             bytes_received: d.4,
             duration_ns: d.5,
+            last_time_ns: e.0,
+            fields: e.1,
+            fields_key: e.2,
         })
 }
 

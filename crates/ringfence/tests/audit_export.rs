@@ -66,6 +66,7 @@ fn saying(words: &str) -> Flow {
         &mut flow.mode,
         &mut flow.task,
         &mut flow.purpose,
+        &mut flow.fields,
     ] {
         *text = words.into();
     }
@@ -117,6 +118,8 @@ fn csv_has_the_keys_of_json_and_a_row_for_each_record() {
                 bytes_sent: 1,
                 bytes_received: 1,
                 duration_ns: 1,
+                last_time_ns: 1,
+                fields_key: 1,
                 ..saying("x")
             },
         )
@@ -129,7 +132,7 @@ fn csv_has_the_keys_of_json_and_a_row_for_each_record() {
     keys.sort();
     assert_eq!(header, keys);
     assert_eq!(rows.len(), 6);
-    assert!(rows.iter().all(|row| row.len() == 24), "{rows:?}");
+    assert!(rows.iter().all(|row| row.len() == 27), "{rows:?}");
     let named = |row: usize, name: &str| {
         let column = rows[0].iter().position(|it| it == name).unwrap();
         rows[row][column].as_str()
@@ -167,7 +170,7 @@ fn a_cell_is_no_formula_and_no_line_of_its_own() {
     );
     let rows = cells(&text);
     for row in &rows {
-        assert_eq!(row.len(), 24, "{row:?}");
+        assert_eq!(row.len(), 27, "{row:?}");
         for cell in row {
             assert!(
                 !cell.starts_with(['=', '+', '-', '@', '\t', '\r']),

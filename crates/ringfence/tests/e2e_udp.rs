@@ -142,6 +142,16 @@ def flood(name, to, times, size=100):
         except OSError: pass
     return {"sent": sent}
 
+def storm(host, first, times):
+    sent = 0
+    for number in range(times):
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try: sent += s.sendto(b"f", (host, first + number)) == 1
+        except OSError: pass
+        s.close()
+        if number % 100 == 99: time.sleep(0.02)
+    return {"sent": sent}
+
 def drain(name, wait=1):
     kept[name].settimeout(wait)
     count = 0
@@ -428,6 +438,55 @@ fn a_denied_peer_hears_nothing_and_a_flood_of_it_is_counted() {
             .iter()
             .all(|r| r.operation == "send" && r.outcome == Outcome::Deny)
     );
+}
+
+#[test]
+fn datagrams_from_and_to_ever_new_ports_are_counted_in_few_records() {
+    const MANY: u64 = 6000;
+    let node = start();
+    let _vault = serve(&node, "vault", &echo_at("AF_INET", "0.0.0.0"));
+    let mut agent = Puppet::start(&node, "agent");
+    let vault = own_address(&node, "vault", false);
+    let began = now_ns();
+    let sent = agent.tell(json!(["storm", vault, 10_000, MANY]));
+    let ended = now_ns();
+    let seconds = 2 + (ended - began) / 1_000_000_000;
+    let sent = sent["sent"].as_u64().unwrap();
+    assert_eq!(sent, MANY);
+    let of_storm = |r: &FlowRecord| {
+        r.outcome == Outcome::Deny
+            && (r.destination == "vault" || r.operation == "lost at a full door")
+    };
+    // What the sender has counted.
+    node.await_that("all of them on record", |node| {
+        let denied = node.flows_where(0, of_storm)?;
+        let count: u64 = denied.iter().map(|r| r.count).sum();
+        assert!(count <= sent, "{count} of {sent}");
+        Ok((count == sent).then_some(()))
+    })
+    .unwrap();
+    let denied = node.flows_where(0, of_storm).unwrap();
+    assert!(
+        denied.len() as u64 <= 2 * 101 * seconds,
+        "{} records in {seconds} s",
+        denied.len()
+    );
+    let folded: Vec<_> = denied.iter().filter(|r| r.count > 1).collect();
+    assert!(folded.iter().any(|r| r.destination == "vault"));
+    for record in folded.iter().filter(|r| r.destination == "vault") {
+        assert!(
+            began <= record.time_ns
+                && record.time_ns <= record.last_time_ns
+                && record.last_time_ns <= ended + 1_000_000_000,
+            "{record:?}"
+        );
+        assert!(record.original_destination.ends_with(":0"), "{record:?}");
+    }
+}
+
+fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    u64::try_from(since.unwrap().as_nanos()).unwrap()
 }
 
 #[test]

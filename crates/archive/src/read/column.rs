@@ -15,6 +15,19 @@ pub(super) enum Values {
     Texts(Texts),
 }
 
+impl Values {
+    /// Of a column that the file does not have, because its form is older.
+    pub(super) fn absent(column: &Column, rows: usize) -> Self {
+        if column.is_number() {
+            return Self::Numbers(vec![0; rows]);
+        }
+        Self::Texts(Texts {
+            rows: vec![NONE; rows],
+            ..Texts::default()
+        })
+    }
+}
+
 /// What a column may still take of memory.
 pub(super) struct Budget(usize);
 

@@ -1,7 +1,7 @@
 //! The footer: what lies where.
 
 use super::thrift::{Kind, Thrift};
-use crate::columns::COLUMNS;
+use crate::columns::{COLUMNS, Column, columns_of};
 use crate::footer::About;
 use crate::seal::GROUP_ROWS;
 
@@ -18,6 +18,7 @@ pub(super) struct Group {
     pub(super) rows: usize,
     pub(super) start: u64,
     pub(super) end: u64,
+    /// Of the first columns; a file of an earlier form has fewer than there are.
     pub(super) chunks: Vec<Chunk>,
 }
 
@@ -72,13 +73,14 @@ struct RawElement {
 /// Reads a footer; `data_end`: where in the file it begins.
 pub(super) fn read(footer: &[u8], data_end: u64) -> Result<Meta, String> {
     let raw = Raw::read(footer).ok_or("its footer cannot be read")?;
-    raw.check_schema()?;
     let pairs: Vec<(&str, &str)> = raw
         .pairs
         .iter()
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect();
     let about = About::from_pairs(&pairs)?;
+    let columns = &COLUMNS[..columns_of(about.form)];
+    raw.check_schema(columns)?;
     if u64::try_from(raw.rows) != Ok(about.records) {
         return Err(format!(
             "it has {} rows and says {} records",
@@ -92,7 +94,7 @@ pub(super) fn read(footer: &[u8], data_end: u64) -> Result<Meta, String> {
     // Behind the magic number. Groups and columns follow each other without a gap.
     let (mut row, mut place) = (0, 4);
     for (number, group) in raw.groups.iter().enumerate() {
-        let found = locate(group, row, place)
+        let found = locate(group, columns, row, place)
             .filter(|found| found.end <= data_end)
             .ok_or_else(|| format!("row group {number} is not where it can be"))?;
         row += found.rows as u64;
@@ -108,14 +110,14 @@ pub(super) fn read(footer: &[u8], data_end: u64) -> Result<Meta, String> {
     Ok(Meta { about, groups })
 }
 
-fn locate(raw: &RawGroup, first_row: u64, start: u64) -> Option<Group> {
+fn locate(raw: &RawGroup, columns: &[Column], first_row: u64, start: u64) -> Option<Group> {
     let rows = usize::try_from(raw.rows).ok()?;
-    if rows == 0 || rows > GROUP_ROWS || raw.chunks.len() != COLUMNS.len() {
+    if rows == 0 || rows > GROUP_ROWS || raw.chunks.len() != columns.len() {
         return None;
     }
     let mut end = start;
-    let mut chunks = Vec::with_capacity(COLUMNS.len());
-    for (chunk, column) in raw.chunks.iter().zip(COLUMNS) {
+    let mut chunks = Vec::with_capacity(columns.len());
+    for (chunk, column) in raw.chunks.iter().zip(columns) {
         let begins = chunk.dictionary.unwrap_or(chunk.data);
         let fits = chunk.values == raw.rows
             && chunk.physical == physical(column.is_number())
@@ -175,17 +177,17 @@ impl Raw {
     }
 
     /// The schema has to be ours, name by name: readers who know no more than the file must see what we see.
-    fn check_schema(&self) -> Result<(), String> {
+    fn check_schema(&self, columns: &[Column]) -> Result<(), String> {
         let wrong = || "its columns are not those of a sealed file".to_owned();
         let (root, fields) = self.elements.split_first().ok_or_else(wrong)?;
-        let same = fields.iter().zip(COLUMNS).all(|(field, column)| {
+        let same = fields.iter().zip(columns).all(|(field, column)| {
             let repetition = if column.always { REQUIRED } else { OPTIONAL };
             field.name == column.name
                 && field.physical == Some(physical(column.is_number()))
                 && field.repetition == Some(repetition)
                 && field.children == 0
         });
-        let as_many = fields.len() == COLUMNS.len() && root.children == COLUMNS.len() as i64;
+        let as_many = fields.len() == columns.len() && root.children == columns.len() as i64;
         if same && as_many {
             Ok(())
         } else {

@@ -215,7 +215,11 @@ impl SealedReader {
         let mut budget = Budget::new();
         let mut columns = Vec::with_capacity(wanted.len());
         for place in wanted {
-            let (column, chunk) = (&COLUMNS[*place], &group.chunks[*place]);
+            let column = &COLUMNS[*place];
+            let Some(chunk) = group.chunks.get(*place) else {
+                columns.push(Values::absent(column, group.rows));
+                continue;
+            };
             let start = (chunk.start - group.start) as usize;
             let values = bytes
                 .get(start..start + chunk.length as usize)

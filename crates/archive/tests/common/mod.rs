@@ -83,6 +83,21 @@ pub(crate) fn flows(count: usize) -> Vec<Flow> {
                 } else {
                     0
                 },
+                last_time_ns: if number % 7 == 0 {
+                    1_790_000_001_000_000_000 + number as u64
+                } else {
+                    0
+                },
+                fields: if kind == 2 {
+                    format!(
+                        "query.page={} header.cookie~{:032x}",
+                        number % 9,
+                        number * 7
+                    )
+                } else {
+                    String::new()
+                },
+                fields_key: if kind == 2 { 400 } else { 0 },
             }
         })
         .collect()

@@ -88,5 +88,6 @@ fn attempt(protocol: &str, operation: &str, destination: SocketAddr) -> Attempt 
         destination: Some(OriginalDst::new(destination).socket_addr()),
         reason: "enforcer away".to_owned(),
         count: 1,
+        last_ns: 0,
     }
 }

@@ -50,6 +50,7 @@ impl Drops {
                 destination: None,
                 reason: reason.to_owned(),
                 count: u64::from(lost),
+                last_ns: 0,
             });
         }
         Ok(())

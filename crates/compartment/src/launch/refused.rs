@@ -29,6 +29,7 @@ pub(super) fn answer_call(listener: &OwnedFd, spool: &mut Spool) -> io::Result<(
         destination: None,
         reason: "no workload may call this".to_owned(),
         count: 1,
+        last_ns: 0,
     });
     sys::refuse_call(listener.as_fd(), call.id, refusal.errno)
 }
@@ -81,5 +82,6 @@ fn wall(
         destination,
         reason: reason.to_owned(),
         count: 1,
+        last_ns: 0,
     }
 }

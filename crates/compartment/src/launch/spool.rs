@@ -88,7 +88,7 @@ impl Spool {
             self.enqueue(attempt);
         } else {
             match &mut window.folded {
-                Some(folded) => folded.count = folded.count.saturating_add(attempt.count),
+                Some(folded) => folded.join(&attempt),
                 None => window.folded = Some(attempt),
             }
         }
@@ -125,7 +125,7 @@ impl Spool {
     fn sum_up(&mut self, attempt: Attempt) {
         let slot = &mut self.unitemised[usize::from(attempt.wall)];
         match slot {
-            Some(sum) => sum.count = sum.count.saturating_add(attempt.count),
+            Some(sum) => sum.join(&attempt),
             None => {
                 *slot = Some(Attempt {
                     protocol: "various".to_owned(),
@@ -239,6 +239,7 @@ mod tests {
             destination: None,
             reason: "refused".to_owned(),
             count: 1,
+            last_ns: 0,
         }
     }
 
@@ -257,15 +258,20 @@ mod tests {
     #[test]
     fn folds_what_repeats_and_loses_no_count() {
         let mut spool = Spool::default();
-        for _ in 0..1000 {
-            spool.push(attempt(SECOND, "unshare"));
+        for number in 0..1000 {
+            spool.push(attempt(SECOND + number, "unshare"));
         }
         spool.push(attempt(SECOND, "mount"));
         spool.tick(2 * SECOND);
         let all = drain(&mut spool);
         assert_eq!(all.len(), 102);
         assert_eq!(all.iter().map(|a| a.count).sum::<u64>(), 1001);
-        assert_eq!(all.iter().map(|a| a.count).max(), Some(900));
+        let folded = all.iter().max_by_key(|a| a.count).unwrap();
+        assert_eq!(
+            (folded.count, folded.time_ns, folded.last_ns),
+            (900, SECOND + 100, SECOND + 999)
+        );
+        assert!(all.iter().all(|a| a.count > 1 || a.last_ns == 0));
         assert_eq!(spool.outstanding(), 0);
     }
 

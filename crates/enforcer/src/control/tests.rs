@@ -366,6 +366,7 @@ async fn attempts_become_records_of_who_is_known_by_the_link() {
         destination: None,
         reason: "seccomp".to_owned(),
         count: 3,
+        last_ns: 2_000,
     };
     let away = Attempt {
         time_ns: u64::MAX,
@@ -375,6 +376,7 @@ async fn attempts_become_records_of_who_is_known_by_the_link() {
         destination: Some("127.0.77.1:9".parse().unwrap()),
         reason: "enforcer away".to_owned(),
         count: 0,
+        last_ns: u64::MAX,
     };
     launcher
         .send(&ToEnforcer::Attempts {
@@ -400,16 +402,21 @@ async fn attempts_become_records_of_who_is_known_by_the_link() {
         panic!("{flows:#?}")
     };
     assert_eq!(
-        (wall.kind(), wall.count, wall.time_ns),
-        (Kind::Wall, 3, 1_000)
+        (wall.kind(), wall.count, wall.time_ns, wall.last_time_ns),
+        (Kind::Wall, 3, 1_000, 2_000)
     );
     assert_eq!(
         (wall.protocol.as_str(), wall.operation.as_str()),
         ("system call", "socket AF_PACKET")
     );
     assert_eq!(
-        (away.kind(), away.count, away.reason.as_str()),
-        (Kind::Connection, 1, "enforcer away")
+        (
+            away.kind(),
+            away.count,
+            away.last_time_ns,
+            away.reason.as_str()
+        ),
+        (Kind::Connection, 1, 0, "enforcer away")
     );
     assert_eq!(
         (

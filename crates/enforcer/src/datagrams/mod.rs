@@ -50,10 +50,8 @@ pub(crate) fn receive(
             return refuse(node, home, key, Cause::Limit, reason);
         }
     };
-    let arrival = Arrival::Datagram {
-        source_port: key.client.port(),
-    };
-    let Opened::Yes(connection) = Connection::open(node, home, key.original, arrival) else {
+    let Opened::Yes(connection) = Connection::open(node, home, key.original, Arrival::Datagram)
+    else {
         return;
     };
     let mail = Flows::begin(home, key, first);
@@ -90,12 +88,12 @@ fn places(node: &Node, home: &Compartment) -> Result<(Slot, [Slot; 2], [Slot; 2]
     Ok((own, all, descriptor))
 }
 
-/// Refuses a datagram before policy is asked. Alike for all ports of the client: a flood of new ones is one thing.
+/// Refuses a datagram before policy is asked.
 pub(crate) fn refuse(node: &Node, home: &Compartment, key: Key, cause: Cause, reason: String) {
     let force = node.current.load();
     let ruling = Ruling::without_rule(reason, force.snapshot.generation()).because(cause);
     let subject = home.subject(&force, key.original, "udp");
-    home.refused(&subject, Kind::Connection, "send", &ruling, 0);
+    home.refused(&subject, Kind::Connection, "send", &ruling);
 }
 
 #[cfg(test)]

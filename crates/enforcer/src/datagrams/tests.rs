@@ -286,23 +286,25 @@ async fn what_is_denied_meets_silence_and_is_counted() {
     }
     assert_eq!(client.home.flows.count(), 0);
 
-    // A flood from one port folds, to one from another port it does not.
-    let from = |port| Key {
-        client: SocketAddr::from(([127, 0, 0, 1], port)),
-        original: nowhere,
-    };
+    // A flood folds, also from ever-new ports to ever-new ports of one address. The first of it is above.
     let before = flows.len();
-    for _ in 0..500 {
-        client.send_as(from(2000), b"x");
+    for port in 1..=500 {
+        let key = Key {
+            client: SocketAddr::from(([127, 0, 0, 1], 2000 + port)),
+            original: OriginalDst::new(SocketAddr::new(nowhere.ip(), 5000 + port)),
+        };
+        client.send_as(key, b"x");
     }
-    client.send_as(from(2001), b"x");
-    assert_eq!(client.world.flows().len(), before + 100 + 1);
+    assert_eq!(client.world.flows().len(), before + 99);
     client.home.finish();
     let flows = client.world.flows();
-    assert_eq!(flows.last().unwrap().count, 400);
+    let folded = flows.last().unwrap();
+    assert_eq!(folded.count, 401);
+    assert_eq!(folded.original_destination, "[2606:4700::1]:0");
+    assert!(folded.last_time_ns > folded.time_ns);
     assert_eq!(
         flows.iter().map(|flow| flow.count).sum::<u64>(),
-        501 + before as u64
+        500 + before as u64
     );
 }
 

@@ -30,7 +30,7 @@ pub(crate) fn answer(
     let mut subject = home.subject(&force, server, "dns");
     subject.connection = connection.to_owned();
     let refuse = |subject: &Subject, operation: &str, ruling: Ruling| {
-        home.refused(subject, Kind::Operation, operation, &ruling, 0);
+        home.refused(subject, Kind::Operation, operation, &ruling);
     };
     if !home.dns_rate.allows() {
         refuse(

@@ -37,13 +37,13 @@ pub(crate) async fn serve(
     subject.connection = node.recorder.connection_id();
     let ruling = |reason: &str| Ruling::without_rule(reason.to_owned(), generation);
     if let Err(denied) = judge::free(&node.current.load(), &home.workload, None) {
-        home.refused(&subject, Kind::Connection, "connect", &denied.ruling, 0);
+        home.refused(&subject, Kind::Connection, "connect", &denied.ruling);
         return reset(client);
     }
     let Some(_held) = home.dns_slots.take() else {
         let reason = format!("{} dns connections already", home.dns_slots.limit());
         let ruling = ruling(&reason).because(Cause::Limit);
-        home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
+        home.refused(&subject, Kind::Connection, "connect", &ruling);
         return reset(client);
     };
     let opened = ruling("names are resolved at the door").because(Cause::Allowed);

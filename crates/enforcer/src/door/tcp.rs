@@ -164,7 +164,7 @@ fn turn_away(
     let ruling = Ruling::without_rule(reason, generation).because(cause);
     let mut subject = home.subject(&force, original, "tcp");
     subject.connection = node.recorder.connection_id();
-    home.refused(&subject, Kind::Connection, "connect", &ruling, 0);
+    home.refused(&subject, Kind::Connection, "connect", &ruling);
     reset(client);
 }
 

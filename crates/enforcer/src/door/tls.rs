@@ -121,11 +121,7 @@ fn refuse(connection: &Connection, unread: Unread) {
     };
     let generation = connection.node().current.load().snapshot.generation();
     let ruling = Ruling::without_rule(reason, generation).because(cause);
-    connection.home().refused(
-        &connection.subject(),
-        Kind::Operation,
-        OPERATION,
-        &ruling,
-        0,
-    );
+    connection
+        .home()
+        .refused(&connection.subject(), Kind::Operation, OPERATION, &ruling);
 }

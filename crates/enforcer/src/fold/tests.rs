@@ -3,13 +3,9 @@ use ringfence_model::flow::Flow;
 
 use super::*;
 
-fn alike(port: u16) -> Alike {
-    let to = OriginalDst::new(std::net::SocketAddr::from(([10, 0, 0, 1], port)));
-    Alike {
-        original: Some(to),
-        source_port: 0,
-        sort: SORT,
-    }
+fn to(host: u8, port: u16) -> Option<OriginalDst> {
+    let to = std::net::SocketAddr::from(([10, 0, 0, host], port));
+    Some(OriginalDst::new(to))
 }
 
 const SORT: Sort = Sort {
@@ -60,7 +56,7 @@ fn writes_the_first_hundred_and_folds_the_rest_with_the_exact_count() {
     for number in 0..1000 {
         fixture
             .denials
-            .note(alike(9), "same", "", || flow(&number.to_string()));
+            .note(SORT, ("", to(1, 9)), "same", || flow(&number.to_string()));
     }
     assert_eq!(fixture.counts(), vec![1; 100]);
     fixture.denials.finish();
@@ -69,17 +65,86 @@ fn writes_the_first_hundred_and_folds_the_rest_with_the_exact_count() {
     assert_eq!(counts.iter().sum::<u64>(), 1000);
     assert_eq!(counts[100], 900);
     // What is folded belongs to no one connection.
-    let mut reader = Reader::open(fixture.directory.path()).unwrap();
-    reader.go_to_last(1).unwrap();
-    assert_eq!(reader.read().unwrap().unwrap().1.connection, "");
+    assert_eq!(fixture.records()[100].connection, "");
+}
+
+/// At a time, as the enforcer's records are.
+fn now(original: Option<OriginalDst>) -> Record {
+    let mut flow = flow("1-1");
+    flow.time_ns = now_ns();
+    flow.original_destination = original.map(|to| to.to_string()).unwrap_or_default();
+    flow
+}
+
+#[test]
+fn a_folded_record_has_the_times_of_its_first_and_its_last_attempt() {
+    let fixture = Fixture::new();
+    let mut attempts = Vec::new();
+    let mut attempt = |port| {
+        let before = now_ns();
+        let to = to(1, port);
+        fixture.denials.note(SORT, ("vault", to), "", || now(to));
+        attempts.push((before, now_ns()));
+    };
+    (0..102).for_each(|_| attempt(9));
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    (0..48).for_each(|_| attempt(9));
+    fixture.denials.finish();
+    let records = fixture.records();
+    let (folded, itemised) = records.split_last().unwrap();
+    assert_eq!((itemised.len(), folded.count), (100, 50));
+    assert!(itemised.iter().all(|flow| flow.last_time_ns == 0));
+    let within = |time, (from, to): (u64, u64)| (from..=to).contains(&time);
+    assert!(within(folded.time_ns, attempts[100]), "{folded:?}");
+    assert!(within(folded.last_time_ns, attempts[149]), "{folded:?}");
+    assert_eq!(folded.original_destination, "10.0.0.1:9");
+}
+
+#[test]
+fn one_more_than_a_hundred_is_not_folded() {
+    let fixture = Fixture::new();
+    for _ in 0..101 {
+        fixture
+            .denials
+            .note(SORT, ("", to(1, 9)), "", || now(to(1, 9)));
+    }
+    fixture.denials.finish();
+    let records = fixture.records();
+    assert_eq!(records.len(), 101);
+    assert_eq!((records[100].count, records[100].last_time_ns), (1, 0));
+}
+
+#[test]
+fn denials_that_differ_in_their_ports_alone_are_identical() {
+    let fixture = Fixture::new();
+    for port in 1..=5000 {
+        let to = to(1, port);
+        fixture.denials.note(SORT, ("vault", to), "no", || now(to));
+    }
+    fixture.denials.finish();
+    let records = fixture.records();
+    let (folded, itemised) = records.split_last().unwrap();
+    assert_eq!((itemised.len(), folded.count), (100, 4900));
+    // The ports of the first hundred are there to be seen.
+    assert_eq!(itemised[99].original_destination, "10.0.0.1:100");
+    assert_eq!(folded.original_destination, "10.0.0.1:0");
+    assert_eq!(folded.reason, itemised[0].reason);
 }
 
 #[test]
 fn tells_different_denials_apart() {
     let fixture = Fixture::new();
-    for port in 1..=400 {
-        fixture.denials.note(alike(port), "same", "", || flow(""));
-        fixture.denials.note(alike(1), port, "", || flow(""));
+    let of = |cause| Sort { cause, ..SORT };
+    for number in 0..200 {
+        let note = |sort, to: (&str, _), text| fixture.denials.note(sort, to, text, || flow(""));
+        note(SORT, ("", to(number, 1)), 0);
+        let name = number.to_string();
+        note(SORT, (&name, to(1, 1)), 0);
+        note(SORT, ("", to(1, 1)), 1000 + u32::from(number));
+        if number < 100 {
+            note(SORT, ("", to(1, 1)), 1);
+            note(of(Cause::Limit), ("", to(1, 1)), 1);
+        }
     }
     assert_eq!(fixture.counts(), vec![1; 800]);
 }
@@ -88,14 +153,14 @@ fn tells_different_denials_apart() {
 fn begins_anew_after_a_window() {
     let fixture = Fixture::new();
     for _ in 0..150 {
-        fixture.denials.note(alike(1), "", "", || flow(""));
+        fixture.denials.note(SORT, ("", to(1, 1)), "", || flow(""));
     }
     fixture.denials.tick();
     assert_eq!(fixture.counts().len(), 100, "the window is not over");
     fixture.denials.window().since -= FOLD_WINDOW;
     fixture.denials.tick();
     assert_eq!(fixture.counts().last(), Some(&50));
-    fixture.denials.note(alike(1), "", "", || flow(""));
+    fixture.denials.note(SORT, ("", to(1, 1)), "", || flow(""));
     assert_eq!(fixture.counts().len(), 102);
 }
 
@@ -103,7 +168,7 @@ fn begins_anew_after_a_window() {
 fn different_denials_are_itemised_up_to_the_allowance_and_then_counted_exactly() {
     let fixture = Fixture::new();
     for kind in 0..5000 {
-        fixture.denials.note(alike(2), kind, "vault", || {
+        fixture.denials.note(SORT, ("vault", to(1, 2)), kind, || {
             let mut flow = flow("1-1");
             flow.operation = format!("GET /{kind}");
             flow.original_destination = "10.0.0.1:2".to_owned();
@@ -112,7 +177,9 @@ fn different_denials_are_itemised_up_to_the_allowance_and_then_counted_exactly()
         });
     }
     for number in 0..20 {
-        fixture.denials.note(alike(3), number, "", || flow(""));
+        fixture
+            .denials
+            .note(SORT, ("", to(1, 3)), number, || flow(""));
     }
     let itemised = DENIALS_AT_ONCE as usize;
     assert_eq!(fixture.counts(), vec![1; itemised]);
@@ -125,6 +192,7 @@ fn different_denials_are_itemised_up_to_the_allowance_and_then_counted_exactly()
     };
     assert_eq!((unknown.count, unknown.destination.as_str()), (20, ""));
     assert_eq!((vault.count, vault.destination.as_str()), (4000, "vault"));
+    assert!(vault.last_time_ns > 0 && unknown.last_time_ns > vault.last_time_ns);
     assert_eq!(
         (vault.operation.as_str(), vault.connection.as_str()),
         (UNITEMISED, "")
@@ -144,7 +212,9 @@ fn the_allowance_grows_again_with_time_and_never_beyond_what_may_be_saved_up() {
     let fixture = Fixture::new();
     let allowance = || fixture.denials.window().allowance;
     for kind in 0..2000 {
-        fixture.denials.note(alike(2), kind, "", || flow(""));
+        fixture
+            .denials
+            .note(SORT, ("", to(1, 2)), kind, || flow(""));
     }
     assert_eq!(allowance(), 0);
     // Ending a window early, as when its compartment goes, earns nothing.
@@ -163,7 +233,7 @@ fn the_allowance_grows_again_with_time_and_never_beyond_what_may_be_saved_up() {
 fn a_long_record_counts_as_several() {
     let fixture = Fixture::new();
     for kind in 0..1000 {
-        fixture.denials.note(alike(2), kind, "", || {
+        fixture.denials.note(SORT, ("", to(1, 2)), kind, || {
             let mut flow = flow("");
             flow.operation = "x".repeat(9 * DENIAL_SIZE);
             flow
@@ -181,7 +251,9 @@ fn sorts_by_destination_are_few_too() {
     fixture.denials.window().allowance = 0;
     for number in 0..1000 {
         let name = format!("service-{number}");
-        fixture.denials.note(alike(2), number, &name, || flow(""));
+        fixture
+            .denials
+            .note(SORT, (&name, to(1, 2)), number, || flow(""));
     }
     fixture.denials.finish();
     let counts = fixture.counts();
@@ -201,19 +273,24 @@ fn what_a_launcher_reports_is_bounded_alike() {
         let mut flow = flow("");
         flow.operation = format!("call {number}");
         flow.count = 2;
+        (flow.time_ns, flow.last_time_ns) = (1000 + number, 5000 + number);
         fixture.denials.reported(wall, flow);
     }
     fixture.denials.finish();
     let counts = fixture.counts();
     assert_eq!(counts.len(), DENIALS_AT_ONCE as usize + 1);
     assert_eq!(counts.iter().sum::<u64>(), 6000);
+    let records = fixture.records();
+    let sum = records.last().unwrap();
+    let first = 1000 + DENIALS_AT_ONCE.cast_unsigned();
+    assert_eq!((sum.time_ns, sum.last_time_ns), (first, 5000 + 2999));
 }
 
 #[test]
 fn writes_what_is_left_when_it_ends() {
     let fixture = Fixture::new();
     for _ in 0..101 {
-        fixture.denials.note(alike(1), "", "", || flow(""));
+        fixture.denials.note(SORT, ("", to(1, 1)), "", || flow(""));
     }
     let Fixture { directory, denials } = fixture;
     drop(denials);

@@ -69,6 +69,7 @@ pub(crate) fn all() -> Vec<(&'static str, Flow)> {
                 reason: refused.into(),
                 destination_instance: String::new(),
                 count: 847,
+                last_time_ns: 1_795_000_001_123_000_000,
                 ..base(Kind::Connection, "http", "connect", Outcome::Deny)
             },
         ),
@@ -111,7 +112,11 @@ pub(crate) fn all() -> Vec<(&'static str, Flow)> {
         ),
         (
             "http-get",
-            operation("http", "GET /customers/42", Outcome::Allow),
+            Flow {
+                fields: "query.page=2 header.cookie~00112233445566778899aabbccddeeff".into(),
+                fields_key: 4000,
+                ..operation("http", "GET /customers/42", Outcome::Allow)
+            },
         ),
         (
             "http-post-refused",

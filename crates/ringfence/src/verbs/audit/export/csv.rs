@@ -7,7 +7,7 @@ use ringfence_model::FlowRecord;
 use crate::verbs::csv::line;
 
 /// The keys of a record in JSON, in the same order.
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 27] = [
     "seq",
     "time",
     "node",
@@ -32,6 +32,9 @@ const COLUMNS: [&str; 24] = [
     "bytesSent",
     "bytesReceived",
     "durationNs",
+    "lastTime",
+    "fields",
+    "fieldsKey",
 ];
 
 /// The line of column names.
@@ -66,6 +69,9 @@ pub(super) fn row(out: &mut impl Write, record: &FlowRecord) -> io::Result<()> {
         record.bytes_sent.to_string(),
         record.bytes_received.to_string(),
         record.duration_ns.to_string(),
+        record.last_time().unwrap_or_default(),
+        record.fields.clone(),
+        record.fields_key.to_string(),
     ];
     line(out, cells)
 }
