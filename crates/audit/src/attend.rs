@@ -69,13 +69,13 @@ fn attend(writer: &Mutex<Writer>, hot: &Hot, stop: &AtomicBool) {
                 lock(writer).populated(&segment, to);
             }
         }
-        if !chores.sync.is_empty() {
+        if due {
             written_back = Instant::now();
-            for segment in chores.sync {
-                if let Err(error) = segment.file.sync_data() {
-                    lock(writer).fail(error);
-                }
-            }
+        }
+        if let Some(unwritten) = chores.sync
+            && let Err(error) = unwritten.write_back()
+        {
+            lock(writer).fail(error);
         }
         let dirty = lock(writer).is_dirty();
         if dirty {

@@ -30,6 +30,16 @@ pub enum Durability {
     Disk,
 }
 
+impl Durability {
+    /// As options and status write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Disk => "disk",
+        }
+    }
+}
+
 /// How a log is opened.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -127,7 +137,28 @@ impl Log {
 
     /// Why it takes nothing right now, if so, with the fix.
     pub fn trouble(&self) -> Option<String> {
-        self.writer().trouble().map(LogError::to_string)
+        let (trouble, before, next) = {
+            let mut writer = self.writer();
+            let before = writer.next();
+            let trouble = writer.trouble().map(LogError::to_string);
+            (trouble, before, writer.next())
+        };
+        // What it said of itself when it recovered is a record like any other.
+        match &self.disk {
+            Some(disk) if next > before => disk
+                .keep(Seq(next.0 - 1), &self.writer)
+                .err()
+                .map(|error| error.to_string()),
+            _ => trouble,
+        }
+    }
+
+    /// When a record counts as kept.
+    pub fn durability(&self) -> Durability {
+        match self.disk {
+            Some(_) => Durability::Disk,
+            None => Durability::Memory,
+        }
     }
 
     fn take(&self, flow: &Flow, purpose: Purpose) -> Result<Seq, LogError> {

@@ -45,6 +45,8 @@ pub(crate) struct Writer {
     /// Segments that are full, and not written back, where somebody writes back.
     closed: Vec<Arc<Segment>>,
     durable: bool,
+    /// A segment got its name, which the disk may not have.
+    named: bool,
     /// Where in it the next slot starts.
     at: usize,
     next: Seq,
@@ -79,7 +81,28 @@ pub(crate) struct Chores {
     /// What to make present, from and to.
     pub(crate) populate: Option<(Arc<Segment>, usize, usize)>,
     /// What to write back.
-    pub(crate) sync: Vec<Arc<Segment>>,
+    pub(crate) sync: Option<Unwritten>,
+}
+
+/// What the disk may not have yet.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    segments: Vec<Arc<Segment>>,
+    /// Where they are, if one of them is new there.
+    names: Option<Arc<Hot>>,
+}
+
+impl Unwritten {
+    /// Waits until the disk has it. It says only once that it failed: the caller must tell everyone who relies on it.
+    pub(crate) fn write_back(&self) -> io::Result<()> {
+        for segment in &self.segments {
+            segment.file.sync_data()?;
+        }
+        if let Some(hot) = &self.names {
+            rustix::fs::fsync(hot.directory())?;
+        }
+        Ok(())
+    }
 }
 
 impl Writer {
@@ -104,6 +127,7 @@ impl Writer {
             segment,
             closed: Vec::new(),
             durable,
+            named: true,
             at,
             next,
             spare: None,
@@ -142,10 +166,13 @@ impl Writer {
     }
 
     /// What has to be written back for all records up to now to be on the disk.
-    pub(crate) fn unwritten(&mut self) -> Vec<Arc<Segment>> {
+    pub(crate) fn unwritten(&mut self) -> Unwritten {
         let mut segments = std::mem::take(&mut self.closed);
         segments.extend(self.segment.clone());
-        segments
+        Unwritten {
+            segments,
+            names: std::mem::take(&mut self.named).then(|| self.hot.clone()),
+        }
     }
 
     /// From now on, `attendant` is woken when there is something to do ahead.
@@ -213,11 +240,9 @@ impl Writer {
             .clone()
             .filter(|segment| self.populated < segment.map.len().min(to))
             .map(|segment| (segment, self.populated.max(self.at), to));
-        let sync = if sync && std::mem::take(&mut self.dirty) {
-            self.unwritten()
-        } else {
-            Vec::new()
-        };
+        // Where records wait for the disk, they write back themselves, and are told when that fails.
+        let sync =
+            (sync && std::mem::take(&mut self.dirty) && !self.durable).then(|| self.unwritten());
         Chores {
             spare,
             populate,
@@ -356,6 +381,7 @@ impl Writer {
         ));
         self.segment = Some(Arc::new(again));
         self.populated = 0;
+        self.named = true;
         Ok(())
     }
 
@@ -406,6 +432,7 @@ impl Writer {
         self.at = HEADER_LEN;
         self.populated = HEADER_LEN;
         self.dirty = true;
+        self.named = true;
         self.nudge();
         Ok(())
     }

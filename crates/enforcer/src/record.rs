@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ringfence_audit::{Log, LogError, Seq};
+use ringfence_audit::{Durability, Log, LogError, Seq};
 use ringfence_model::flow::{Flow, Kind, Outcome, Side};
 use ringfence_model::{Generation, InstanceId, OriginalDst, WorkloadId};
 
@@ -90,7 +90,7 @@ impl Recorder {
 
     /// Records what is about to happen. On `Err` it must not happen.
     pub(crate) fn before(&self, record: &Record) -> Result<(), LogError> {
-        let taken = self.meters.append.time(|| self.log.record(record));
+        let taken = self.take(|| self.log.record(record));
         self.count(record, taken, true)
     }
 
@@ -122,9 +122,17 @@ impl Recorder {
     /// Records what has happened, or did not happen. A log that cannot take it counts the gap and
     /// says so in a record of its own when it recovers; nothing passes on account of it.
     pub(crate) fn after(&self, record: &Record) -> Result<(), LogError> {
-        let taken = self.meters.append.time(|| self.log.record_after(record));
+        let taken = self.take(|| self.log.record_after(record));
         self.meters.closed(record);
         self.count(record, taken, false)
+    }
+
+    fn take(&self, record: impl FnOnce() -> Result<Seq, LogError>) -> Result<Seq, LogError> {
+        self.meters.append.time(|| match self.log.durability() {
+            Durability::Memory => record(),
+            // Who waits for the disk lets others run meanwhile, whose records it takes along.
+            Durability::Disk => tokio::task::block_in_place(record),
+        })
     }
 
     fn count(

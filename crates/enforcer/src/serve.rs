@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ringfence_audit::{Log, LogError, Options, hot_directory};
+use ringfence_audit::{Durability, Log, LogError, Options, hot_directory};
 use ringfence_compartment::confine::{ConfineError, confine_enforcer};
 use ringfence_compartment::inspect::own_namespace;
 use ringfence_compartment::interrupt;
@@ -37,13 +37,18 @@ pub enum EnforcerError {
     },
 }
 
-/// Body of the hidden verb `ringfence enforcer`: opens the log in `log_dir`, confines itself (uid `run_as` when
+/// Body of the hidden verb `ringfence enforcer`: opens the log in `log_dir`, whose records count as kept as `durability` says, confines itself (uid `run_as` when
 /// root, capabilities, Landlock, seccomp), speaks with the node on `control`, serves until told to stop or until
 /// the node is gone. Returns the process's exit code: 0 after an orderly end, 1 otherwise.
 ///
 /// To be called while the process has one thread.
-pub fn serve(control: OwnedFd, log_dir: PathBuf, run_as: Option<u32>) -> u8 {
-    match start(control, &log_dir, run_as) {
+pub fn serve(
+    control: OwnedFd,
+    log_dir: PathBuf,
+    run_as: Option<u32>,
+    durability: Durability,
+) -> u8 {
+    match start(control, &log_dir, run_as, durability) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("ringfence: enforcer: {error}");
@@ -52,13 +57,18 @@ pub fn serve(control: OwnedFd, log_dir: PathBuf, run_as: Option<u32>) -> u8 {
     }
 }
 
-fn start(control: OwnedFd, log_dir: &Path, run_as: Option<u32>) -> Result<(), EnforcerError> {
+fn start(
+    control: OwnedFd,
+    log_dir: &Path,
+    run_as: Option<u32>,
+    durability: Durability,
+) -> Result<(), EnforcerError> {
     let system = |what| move |cause: io::Error| EnforcerError::System { what, cause };
     rustix::io::fcntl_setfd(&control, rustix::io::FdFlags::CLOEXEC)
         .map_err(|errno| system("the control channel")(errno.into()))?;
     let options = Options {
+        durability,
         owner: run_as,
-        ..Options::default()
     };
     let log = Log::open_with(log_dir, options)?;
     for repair in log.repairs() {

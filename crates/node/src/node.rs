@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ringfence_audit::Durability;
 use ringfence_compartment::sockets::{self, ADMIN_SOCKET, METRICS_SOCKET, RUN_SOCKET};
 use ringfence_model::HostName;
 use rustix::fs::Mode;
@@ -50,6 +51,8 @@ pub struct UpOptions {
     pub metrics: Option<Loopback>,
     /// Group that may use the monitors' Unix socket, beside root; a node of root only.
     pub metrics_gid: Option<u32>,
+    /// When a record counts as kept.
+    pub durability: Durability,
     /// Replace the node that serves the state now, if one does.
     pub takeover: bool,
 }
@@ -89,6 +92,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         if let Some(id) = run_as {
             args.extend(["--run-as".into(), id.to_string().into()]);
         }
+        args.extend(["--durability", options.durability.as_str()].map(OsString::from));
         args
     };
     let (state, predecessor) = match State::open(&dir) {
@@ -160,6 +164,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         state: state.dir().to_owned(),
         state_id: state.id(),
         log: state.log_dir(),
+        durability: options.durability,
         evidence: evidence.told(),
         config: config.clone(),
         sockets: sockets.clone(),

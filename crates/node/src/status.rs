@@ -157,6 +157,9 @@ pub struct LogStatus {
     pub free: Option<u64>,
     /// Why it takes nothing, if so.
     pub trouble: Option<String>,
+    /// Where a record is before what it describes happens: `memory` or `disk`; empty where the node is too old to say.
+    #[serde(default)]
+    pub durability: String,
     /// Records that the latest checkpoint counts; `null` while there is none.
     #[serde(default)]
     pub signed: Option<u64>,

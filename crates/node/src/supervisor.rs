@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ringfence_audit::Durability;
 use ringfence_compartment::link::{Event, FromNode};
 use ringfence_model::{HostName, InstanceId, Name};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -121,6 +122,8 @@ pub(crate) struct Fixed {
     pub(crate) state_id: (u64, u64),
     /// Where the flow log is.
     pub(crate) log: PathBuf,
+    /// When its records count as kept.
+    pub(crate) durability: Durability,
     /// How far it is signed.
     pub(crate) evidence: Told,
     pub(crate) config: PathBuf,

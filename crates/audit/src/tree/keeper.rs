@@ -147,6 +147,11 @@ impl Keeper {
         for (path, file) in &read {
             file.sync_data().map_err(at(path))?;
         }
+        if !read.is_empty() {
+            let hot = crate::hot_directory(&self.log);
+            let synced = File::open(&hot).and_then(|names| names.sync_all());
+            synced.map_err(at(&hot))?;
+        }
         Ok(behind)
     }
 

@@ -168,6 +168,7 @@ impl Supervisor {
                 reserved: child.told.log_room,
                 free: free(&fixed.log),
                 trouble: self.log_trouble.clone(),
+                durability: fixed.durability.as_str().to_owned(),
                 signed: fixed.evidence.signed(),
                 unsigned: fixed.evidence.trouble(),
             },

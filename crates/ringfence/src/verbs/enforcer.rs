@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use ringfence_compartment::spawn::CONTROL_FD;
 
 use crate::output::{Failure, finish};
+use crate::verbs::up::Kept;
 
 /// The data plane of a node; started by `ringfence up`.
 #[derive(Debug, clap::Args)]
@@ -17,14 +18,21 @@ pub(crate) struct EnforcerArgs {
     /// User and group to become
     #[arg(long, value_name = "ID")]
     run_as: Option<u32>,
+    /// When a record counts as kept
+    #[arg(long, value_enum, default_value = "memory", value_name = "WHERE")]
+    durability: Kept,
 }
 
 pub(crate) fn run(args: EnforcerArgs) -> ExitCode {
-    finish(
-        control().map(|control| {
-            ExitCode::from(ringfence_enforcer::serve(control, args.log, args.run_as))
-        }),
-    )
+    finish(control().map(|control| {
+        let durability = args.durability.into();
+        ExitCode::from(ringfence_enforcer::serve(
+            control,
+            args.log,
+            args.run_as,
+            durability,
+        ))
+    }))
 }
 
 /// The channel to the node, which is there under a number that both sides know.

@@ -220,6 +220,9 @@ fn log(log: &LogStatus) -> String {
         (None, Some(signed)) => text += &format!(", {signed} signed"),
         (None, None) => {}
     }
+    if log.durability == "disk" {
+        text += ", each record on the disk first";
+    }
     if let Some(size) = log.bytes {
         text += &format!(", {}", bytes(size));
     }

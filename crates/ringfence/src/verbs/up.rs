@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use ringfence_audit::Durability;
 use ringfence_model::HostName;
 use ringfence_node::{Enforced, Loopback, NodeError, Rehearsal, UpOptions};
 
@@ -16,6 +17,7 @@ const EXAMPLES: &str = "\
 Examples:
   ringfence init estate && ringfence up --config estate
   ringfence up --config estate --state /tmp/try
+  ringfence up --config estate --durability disk                a power failure costs no record
   ringfence up --config estate --dry-run                        would it start, and what would it enforce?
   ringfence run assistant -- curl -sS http://library:8000/      (in another terminal)
   ./ringfence-2 up --config estate --takeover                   (the new binary, while the old one serves)
@@ -50,6 +52,10 @@ pub(crate) struct UpArgs {
     /// Group, by number, that may read the metrics' socket besides root (a node of root only)
     #[arg(long, value_name = "GID")]
     metrics_gid: Option<u32>,
+    /// Where a record must be before what it describes may happen: in the kernel's memory, where `kill -9` of anything loses none,
+    /// or on the disk, where a power failure loses none either and each decision waits for the disk
+    #[arg(long, value_enum, value_name = "WHERE", default_value = "memory")]
+    durability: Kept,
     /// Replace the node that serves this state now: an upgrade, with agents running. Everything is tried first; a binary or a
     /// configuration that would not serve leaves the running node alone
     #[arg(long)]
@@ -57,6 +63,24 @@ pub(crate) struct UpArgs {
     /// Check state and files, say what would be enforced, and change nothing
     #[arg(long)]
     dry_run: bool,
+}
+
+/// When a record counts as kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Kept {
+    /// In the kernel's page cache; written back within a second
+    Memory,
+    /// On the disk
+    Disk,
+}
+
+impl From<Kept> for Durability {
+    fn from(kept: Kept) -> Self {
+        match kept {
+            Kept::Memory => Durability::Memory,
+            Kept::Disk => Durability::Disk,
+        }
+    }
 }
 
 fn node_name(text: &str) -> Result<String, String> {
@@ -77,6 +101,7 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         node,
         metrics,
         metrics_gid,
+        durability,
         takeover,
         dry_run,
     } = args;
@@ -87,6 +112,7 @@ pub(crate) fn run(args: UpArgs) -> ExitCode {
         node,
         metrics,
         metrics_gid,
+        durability: durability.into(),
         takeover,
     };
     let failure = |error: NodeError| {

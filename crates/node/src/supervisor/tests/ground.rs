@@ -83,6 +83,7 @@ impl Ground {
             state: state.clone(),
             state_id,
             log: state.join("log"),
+            durability: Default::default(),
             evidence: Default::default(),
             config,
             sockets: state.clone(),
