@@ -24,7 +24,7 @@ mod value;
 pub use columns::{COLUMNS, Column, Shape, Words};
 pub use error::ArchiveError;
 pub use file::{EXTENSION, SealedFile, file_name, files};
-pub use read::{Block, SealedReader, Texts};
+pub use read::{Block, MAGIC as SEALED_MAGIC, SealedReader, Texts};
 pub use seal::{GROUP_BYTES, GROUP_ROWS, Sealer, Summary, ZSTD_LEVEL, seal};
 pub use value::{Value, value};
 

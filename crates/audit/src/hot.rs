@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
+    AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
     chownat, fallocate, fchown, flock, fstat, fstatvfs, openat, renameat_with, unlinkat,
 };
 use rustix::io::Errno;
@@ -55,6 +55,8 @@ pub(crate) struct Segment {
     pub(crate) file: File,
     pub(crate) map: Map,
     pub(crate) first: Seq,
+    /// When it was begun, nanoseconds since 1970.
+    pub(crate) begun_ns: u64,
     /// Its name in the directory.
     pub(crate) name: String,
 }
@@ -172,6 +174,7 @@ impl Hot {
                 file,
                 map,
                 first: Seq(0),
+                begun_ns: 0,
                 name,
             }),
             Err(error) => {
@@ -206,6 +209,7 @@ impl Hot {
         )
         .map_err(|e| self.refusal(e.into()))?;
         spare.first = first;
+        spare.begun_ns = header.created_ns;
         spare.name = name;
         Ok(())
     }
@@ -214,6 +218,32 @@ impl Hot {
     pub(crate) fn discard(&self, spare: &Segment) {
         // It stays for the next sweep where this fails.
         let _left = unlinkat(&self.directory, &spare.name, AtFlags::empty());
+    }
+
+    /// Removes the segments behind which another begins with `before` or less.
+    pub(crate) fn release(&self, before: Seq) -> Result<usize, LogError> {
+        let failed = |name: &str, e: Errno| LogError::at(&self.path.join(name))(e.into());
+        let mut removed = 0;
+        let firsts = self.firsts().map_err(|e| failed("", e))?;
+        for pair in firsts.windows(2).filter(|pair| pair[1] <= before) {
+            let name = segment::name(pair[0]);
+            match unlinkat(&self.directory, &name, AtFlags::empty()) {
+                Ok(()) => removed += 1,
+                Err(Errno::NOENT) => {}
+                Err(e) => return Err(failed(&name, e)),
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The same as [`list`], for a process that can reach the directory by no path any more.
+    fn firsts(&self) -> Result<Vec<Seq>, Errno> {
+        let mut firsts = Vec::new();
+        for entry in Dir::read_from(&self.directory)? {
+            firsts.extend(entry?.file_name().to_str().ok().and_then(segment::first_of));
+        }
+        firsts.sort_unstable();
+        Ok(firsts)
     }
 
     /// Opens a segment that is there, for writing.
@@ -233,6 +263,7 @@ impl Hot {
             file,
             map,
             first: header.first,
+            begun_ns: header.created_ns,
             name: name.to_owned(),
         })
     }
@@ -276,6 +307,7 @@ impl Hot {
         )
         .map_err(|e| self.refusal(e.into()))?;
         again.first = segment.first;
+        again.begun_ns = segment.begun_ns;
         again.name.clone_from(&segment.name);
         Ok(again)
     }

@@ -31,7 +31,7 @@ pub use error::LogError;
 pub use leaf::RECORD_MAX;
 pub use log::{Durability, Log, Options};
 pub use open::Repair;
-pub use reader::{Mark, Reader, Wait};
+pub use reader::{Mark, Reader, Wait, pause};
 pub use segment::{MAGIC as SEGMENT_MAGIC, void_leaf};
 
 /// Operation of the event by which the log says that the clock was set back.
@@ -40,6 +40,34 @@ pub const CLOCK_SET_BACK: &str = "clock set back";
 /// Where the segments of the log in `directory` are.
 pub fn hot_directory(directory: &std::path::Path) -> std::path::PathBuf {
     directory.join(hot::HOT)
+}
+
+/// A segment behind which the log has gone on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClosedSegment {
+    /// Where it is.
+    pub path: std::path::PathBuf,
+    /// Its first record.
+    pub first: Seq,
+    /// The first record of the segment after it.
+    pub before: Seq,
+}
+
+/// The closed segments of the log in `directory`, from the oldest.
+pub fn closed_segments(directory: &std::path::Path) -> Result<Vec<ClosedSegment>, LogError> {
+    let hot = hot_directory(directory);
+    let firsts = match hot::list(&hot) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(LogError::at(&hot))?,
+    };
+    let pairs = firsts.windows(2);
+    Ok(pairs
+        .map(|pair| ClosedSegment {
+            path: hot.join(segment::name(pair[0])),
+            first: pair[0],
+            before: pair[1],
+        })
+        .collect())
 }
 
 /// Position of a record in the log, from 0.

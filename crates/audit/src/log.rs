@@ -161,6 +161,12 @@ impl Log {
         }
     }
 
+    /// Removes the segments whose records all come before `before`, because they are kept elsewhere. The segment in use always
+    /// stays. Gives how many were removed.
+    pub fn release(&self, before: Seq) -> Result<usize, LogError> {
+        self.hot.release(before)
+    }
+
     fn take(&self, flow: &Flow, purpose: Purpose) -> Result<Seq, LogError> {
         let taken = BYTES.with_borrow_mut(|bytes| {
             let leaf = leaf::encode_into(flow, bytes).map(|()| bytes.as_slice());
@@ -185,5 +191,58 @@ impl fmt::Debug for Log {
         f.debug_struct("Log")
             .field("repairs", &self.repairs)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::segment::{HEADER_LEN, Header};
+    use crate::{closed_segments, hot_directory};
+
+    #[test]
+    fn a_segment_that_is_a_day_old_is_left_behind() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = |log: &Log| log.record(&Flow::default()).unwrap();
+        let age = |ns: u64| {
+            let last = fs::read_dir(hot_directory(directory.path())).unwrap();
+            let last = last
+                .map(|entry| entry.unwrap().path())
+                .filter(|path| path.extension().is_some_and(|end| end == "seg"))
+                .max()
+                .unwrap();
+            let file = fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .open(last)
+                .unwrap();
+            let mut bytes = [0; HEADER_LEN];
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            let mut header = Header::decode(&bytes).unwrap();
+            header.created_ns = leaf::wall_clock_ns() - ns;
+            file.write_all_at(&header.encode(), 0).unwrap();
+        };
+        let day = 24 * 3_600_000_000_000;
+        record(&Log::open(directory.path()).unwrap());
+        for (old, closed) in [(day - 60_000_000_000, 0), (day + 1_000_000_000, 1)] {
+            age(old);
+            let log = Log::open(directory.path()).unwrap();
+            log.attend().unwrap();
+            // The next segment is made ahead.
+            while log.room() < 2 * 1024 * 1024 {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            std::thread::sleep(2 * crate::writer::FILE_CHECK);
+            record(&log);
+            assert_eq!(closed_segments(directory.path()).unwrap().len(), closed);
+        }
+        // The next one is young.
+        let log = Log::open(directory.path()).unwrap();
+        std::thread::sleep(2 * crate::writer::FILE_CHECK);
+        assert_eq!(record(&log), Seq(3));
+        assert_eq!(closed_segments(directory.path()).unwrap().len(), 1);
     }
 }

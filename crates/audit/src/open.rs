@@ -14,7 +14,7 @@ use crate::gap::Gap;
 use crate::hot::{self, Hot, Segment};
 use crate::map::Map;
 use crate::scan::{Scanner, Step};
-use crate::segment::{HEADER_LEN, SPAN_MAX, name, void, void_leaf};
+use crate::segment::{HEADER_LEN, SPAN_MAX, name, void};
 use crate::writer::{Purpose, Writer};
 use crate::{LogError, RECORD_MAX, Seq};
 
@@ -211,7 +211,7 @@ struct Walked {
     reserved: Vec<(usize, Seq, usize)>,
     /// Why it cannot be read further.
     damage: Option<LogError>,
-    /// Its last record that has a time.
+    /// Its last record.
     last: Vec<u8>,
 }
 
@@ -230,7 +230,6 @@ fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
         walked.end = usize::try_from(offset).unwrap_or(usize::MAX);
         walked.next = next;
         match scanner.step() {
-            Ok(Step::Record(_, leaf)) if leaf == void_leaf() => {}
             Ok(Step::Record(_, leaf)) => {
                 walked.last.clear();
                 walked.last.extend_from_slice(leaf);

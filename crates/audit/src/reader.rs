@@ -26,6 +26,13 @@ pub struct Mark {
     next: Seq,
 }
 
+impl Mark {
+    /// Number of the record that stands there.
+    pub fn next(self) -> Seq {
+        self.next
+    }
+}
+
 /// What [`Reader::wait`] saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
@@ -331,9 +338,9 @@ fn scanner(hot: &Path, first: Seq) -> Result<Scanner, LogError> {
 }
 
 /// Sleeps for `time`. `true`, earlier: no one reads `outlet` any more.
-fn pause(outlet: Option<BorrowedFd<'_>>, time: Duration) -> std::io::Result<bool> {
+pub fn pause(outlet: Option<BorrowedFd<'_>>, time: Duration) -> std::io::Result<bool> {
     let timeout = Timespec {
-        tv_sec: 0,
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: i64::from(time.subsec_nanos()),
     };
     let mut watched = Vec::with_capacity(1);

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use crate::gap::{Gap, again};
 use crate::hot::{Hot, SEGMENT_FIRST, SEGMENT_LARGE, Segment};
-use crate::leaf;
+use crate::leaf::{self, wall_clock_ns};
 use crate::segment::{HEADER_LEN, SLOT_LEN, SPAN_MAX, Word, span};
 use crate::tree::CLOCK_SLACK_NS;
 use crate::{LogError, Seq};
@@ -19,6 +19,8 @@ use crate::{LogError, Seq};
 pub(crate) const FILE_CHECK: Duration = Duration::from_millis(10);
 /// How often it looks whether its file still goes by its name.
 const NAME_CHECK: Duration = Duration::from_secs(1);
+/// How old a segment gets that is not full. Then the next record begins another.
+const SEGMENT_AGE_MAX: Duration = Duration::from_secs(86_400);
 /// Bytes that only [`Purpose::After`] may use, in bytes. When they are gone too, such records are counted instead.
 pub(crate) const RESERVE: usize = 64 * 1024;
 /// Bytes ahead of the end that are kept present in memory by whoever attends to the log.
@@ -63,8 +65,6 @@ pub(crate) struct Writer {
     name_checked: Instant,
     /// Latest time of a record.
     latest_ns: u64,
-    /// Time of the record that is taken: what the log says of itself before it is not later.
-    at_ns: u64,
     /// Present in memory up to here.
     populated: usize,
     /// Whether something was written since the last [`Writer::chores`].
@@ -138,7 +138,6 @@ impl Writer {
             checked: now,
             name_checked: now,
             latest_ns,
-            at_ns: 0,
             populated: 0,
             dirty: false,
             attendant: None,
@@ -202,9 +201,7 @@ impl Writer {
             self.latest_ns = time_ns;
         }
         self.latest_ns = self.latest_ns.max(time_ns);
-        self.at_ns = time_ns;
         let taken = leaf.and_then(|bytes| self.try_take(bytes, purpose, now));
-        self.at_ns = 0;
         if let Err(error) = &taken {
             self.gap.lose(purpose, count, error, now);
         }
@@ -307,6 +304,7 @@ impl Writer {
     fn write(&mut self, leaf: &[u8], purpose: Purpose, now: Instant) -> Result<Seq, LogError> {
         if now.saturating_duration_since(self.checked) >= FILE_CHECK {
             self.verify(now)?;
+            self.end_old_segment()?;
         }
         if self.gap.trouble().is_none() && self.gap.owes() {
             self.say_what_was_lost(now)?;
@@ -332,11 +330,10 @@ impl Writer {
 
     fn say_what_was_lost(&mut self, now: Instant) -> Result<(), LogError> {
         while self.gap.owes()
-            && let Some(event) = self.gap.event(&self.node, now, self.at_ns)
+            && let Some(event) = self.gap.event(&self.node, now)
         {
             let bytes = leaf::encode(&event)?;
             self.append(&bytes, Purpose::Before)?;
-            self.latest_ns = self.latest_ns.max(event.time_ns);
             self.gap.said();
         }
         Ok(())
@@ -412,6 +409,25 @@ impl Writer {
             return Ok(());
         }
         self.go_on()
+    }
+
+    /// A day's records do not wait for others before they can be sealed, and pruned by their age.
+    fn end_old_segment(&mut self) -> Result<(), LogError> {
+        let Some(segment) = &self.segment else {
+            return Ok(());
+        };
+        let age = wall_clock_ns().saturating_sub(segment.begun_ns);
+        if u128::from(age) < SEGMENT_AGE_MAX.as_nanos()
+            || self.at == HEADER_LEN
+            || self.spare.is_none()
+        {
+            return Ok(());
+        }
+        // There is no hurry for a larger one.
+        let as_large = segment.map.len() as u64;
+        self.go_on()?;
+        self.wanted = as_large;
+        Ok(())
     }
 
     /// Closes the segment and begins the next.

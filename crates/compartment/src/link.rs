@@ -387,6 +387,11 @@ pub enum FromNode {
         /// Given back in the answer.
         id: u64,
     },
+    /// Remove the segments of the log whose records all come before this one: they are sealed.
+    Release {
+        /// That record.
+        before: u64,
+    },
     /// Close everything, record the closes, exit 0.
     Stop,
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use ringfence_audit::LogError;
+use ringfence_audit::{LogError, Seq};
 use ringfence_compartment::channel::Packet;
 use ringfence_compartment::figures::Facts;
 use ringfence_compartment::link::{Event, FromNode, MESSAGE_MAX, Quarantine, ToNode};
@@ -118,9 +118,20 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
                 }
                 link.send(&status(node, id, loaded)).await?;
             }
+            FromNode::Release { before } => release(&node, before),
             FromNode::Stop => return Ok(()),
         }
     }
+}
+
+/// Apart from whoever serves: a large file takes its time to go. The node says it again until it is done.
+fn release(node: &Arc<Node>, before: u64) {
+    let node = Arc::clone(node);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = node.recorder.log().release(Seq(before)) {
+            eprintln!("ringfence: enforcer: segments that are sealed cannot be removed: {error}");
+        }
+    });
 }
 
 fn record(node: &Node, what: &Event) -> Result<(), LogError> {

@@ -9,7 +9,7 @@ use ringfence_audit::LogError;
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
     /// There is none.
-    #[error("there is no flow log in {}; name the state directory of a node with --state", .0.display())]
+    #[error("there is no flow log in {}; start a node with `ringfence up`, or name its state with --state", .0.display())]
     NoLog(PathBuf),
     /// The records that are not sealed cannot be read.
     #[error("{0}")]
@@ -25,6 +25,9 @@ pub enum HistoryError {
         /// What it is instead.
         what: String,
     },
+    /// A record that cannot be understood.
+    #[error("record {0}: {1}")]
+    NoRecord(u64, String),
     /// A record was there when the log was opened, and is not any more.
     #[error(
         "record {0} is not in the log any more: it was pruned meanwhile, or is damaged; try again"

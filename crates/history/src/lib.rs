@@ -1,16 +1,27 @@
 //! The flow log as a whole: what has been sealed, and then what has not been.
 //!
-//! What comes in: the directory of a log, of a node that runs or has stopped, or a copy of it. What goes out: which records are where
-//! ([`History`]), those that are not sealed one by one, and sums over all of them ([`History::groups`]) that are made column by
-//! column. What this crate never does: write, lock, or keep more in memory than one row group and the sums.
+//! What comes in: the directory of a log, of a node that runs or has stopped, or a copy of it. What goes out: its records one by
+//! one, wherever they are ([`Records`]); which are where ([`History`]), and sums over all of them ([`History::groups`]) that are
+//! made column by column; all of it for whoever verifies ([`feed`]). The node alone seals ([`Sealing`]) and prunes ([`prune`]).
+//! What this crate never does: lock, or keep more in memory than one row group and the sums.
 //!
-//! Start reading at [`History::open`].
+//! Start reading at [`Records`].
 #![forbid(unsafe_code)]
 
 mod error;
 mod groups;
 mod open;
+mod place;
+mod prune;
+mod records;
+mod seal;
+mod verify;
 
 pub use error::HistoryError;
 pub use groups::{GROUP_KEYS_MAX, Span, Sums};
-pub use open::{History, SEALED, Sealed};
+pub use open::{History, Sealed};
+pub use place::SEALED;
+pub use prune::{Keep, Pruned, prunable, prune};
+pub use records::{Mark, Records};
+pub use seal::{SealError, Sealing};
+pub use verify::feed;

@@ -7,10 +7,10 @@ use ringfence_archive::{SealedReader, files};
 use ringfence_audit::{LogError, Reader, Seq};
 use ringfence_model::flow::Flow;
 
-use crate::HistoryError;
+use crate::{HistoryError, Records, place};
 
-/// Where in the directory of a log its sealed files are.
-pub const SEALED: &str = "sealed";
+/// How often a log is looked at that a node seals meanwhile.
+const LOOKS: u32 = 5;
 
 /// A sealed file of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,13 +32,27 @@ pub struct History {
 impl History {
     /// Looks at the log in the directory `log`.
     pub fn open(log: &Path) -> Result<Self, HistoryError> {
+        let mut looks = 1;
+        loop {
+            match Self::look(log) {
+                // A segment was sealed between two steps of the look.
+                Err(HistoryError::Log(LogError::Open { cause, .. }))
+                    if cause.kind() == std::io::ErrorKind::NotFound && looks < LOOKS => {}
+                Ok(history) if !history.missing().is_empty() && looks < LOOKS => {}
+                looked => return looked,
+            }
+            looks += 1;
+        }
+    }
+
+    fn look(log: &Path) -> Result<Self, HistoryError> {
         // Before the sealed files are listed: what is sealed meanwhile is then there twice, and told apart by its numbers.
         let mut reader = match Reader::open(log) {
             Ok(reader) => Some(reader),
             Err(LogError::Missing(_)) => None,
             Err(other) => return Err(other.into()),
         };
-        let sealed = sealed_files(&log.join(SEALED))?;
+        let sealed = sealed_files(&place::sealed(log))?;
         if sealed.is_empty() && reader.is_none() {
             return Err(HistoryError::NoLog(log.to_owned()));
         }
@@ -49,9 +63,8 @@ impl History {
             end = reader.read()?.map_or(0, |(seq, _)| seq.0 + 1);
         }
         let first = match (&mut reader, next) {
-            (_, Some(next)) => next,
-            (None, None) => 0,
-            (Some(reader), None) => first_of(reader)?,
+            (None, next) => next.unwrap_or(0),
+            (Some(reader), next) => first_of(reader)?.max(next.unwrap_or(0)),
         };
         Ok(Self {
             log: log.to_owned(),
@@ -68,6 +81,16 @@ impl History {
     /// The records after them.
     pub fn hot(&self) -> Range<u64> {
         self.hot.clone()
+    }
+
+    /// Records between others that are here, and are not here themselves: they were lost, or taken away.
+    pub fn missing(&self) -> Vec<Range<u64>> {
+        let starts = self.sealed.iter().map(|file| file.records.clone());
+        let all: Vec<Range<u64>> = starts.chain([self.hot.clone()]).collect();
+        all.windows(2)
+            .map(|pair| pair[0].end..pair[1].start)
+            .filter(|gap| !gap.is_empty())
+            .collect()
     }
 
     /// All records.
@@ -87,27 +110,26 @@ impl History {
         if self.hot.is_empty() {
             return Ok(());
         }
-        let mut reader = Reader::open(&self.log).map_err(HistoryError::from)?;
-        reader
-            .skip_to(Seq(self.hot.start))
-            .map_err(HistoryError::from)?;
-        for expected in self.hot.clone() {
-            let (seq, flow) = reader
-                .read()
-                .map_err(HistoryError::from)?
-                .ok_or(HistoryError::Gone(expected))?;
-            if seq.0 != expected {
-                return Err(HistoryError::Gone(expected).into());
-            }
-            if each(seq.0, &flow)?.is_break() {
-                break;
+        // What is sealed meanwhile is read there.
+        let mut records = Records::open(&self.log)?;
+        records.skip_to(Seq(self.hot.start))?;
+        while records.next().0 < self.hot.end {
+            match records.read() {
+                Ok(Some((seq, flow))) => {
+                    if each(seq.0, &flow)?.is_break() {
+                        break;
+                    }
+                }
+                Ok(None) => return Err(HistoryError::Gone(records.next().0).into()),
+                Err(HistoryError::Log(LogError::Gone { .. })) => records.pass_gap()?,
+                Err(other) => return Err(other.into()),
             }
         }
         Ok(())
     }
 }
 
-/// The oldest record that is not sealed, where none is: not 0 in a log that was pruned.
+/// The oldest record that is in a segment: not 0 in a log that was pruned.
 fn first_of(reader: &mut Reader) -> Result<u64, HistoryError> {
     reader.skip_to(Seq(0))?;
     Ok(reader.read()?.map_or(0, |(seq, _)| seq.0))
@@ -130,7 +152,7 @@ fn sealed_files(directory: &Path) -> Result<Vec<Sealed>, HistoryError> {
             )));
         }
         if let Some(before) = sealed.last()
-            && before.records.end != records.start
+            && before.records.end > records.start
         {
             let end = before.records.end;
             return Err(misplaced(format!(

@@ -118,11 +118,19 @@ fn gaps_wrong_names_and_no_log_are_told() {
         History::open(directory.path()),
         Err(HistoryError::NoLog(_))
     ));
-    log(directory.path(), 50, &[0..10, 20..30]);
+    log(directory.path(), 0, &[0..10, 5..15]);
     let error = History::open(directory.path()).unwrap_err().to_string();
     assert!(
-        error.contains("00000000000000000020.parquet: the file before it ends before record 10"),
+        error.contains("00000000000000000005.parquet: the file before it ends before record 10"),
         "{error}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    log(directory.path(), 0, &[0..10, 20..30]);
+    let history = History::open(directory.path()).unwrap();
+    assert_eq!(history.missing(), [10..20]);
+    assert_eq!(
+        sums(&history, &[], Span::ALL).values().next().unwrap().0,
+        20
     );
     let sealed = directory.path().join(SEALED);
     fs::rename(sealed.join(file_name(20)), sealed.join(file_name(10))).unwrap();

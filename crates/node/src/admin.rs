@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ringfence_compartment::{channel, memfd, sockets};
+use ringfence_history::Pruned;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
@@ -17,14 +18,15 @@ use tokio::time::timeout;
 use self::places::{Place, Places};
 use crate::containment::{Outcome, Unmet, What, Wish};
 use crate::drill::Pair;
-use crate::limits::{ADMIN_WITHIN, DRILL_BEGINS_WITHIN, DRILL_WITHIN, QUARANTINE_WITHIN};
+use crate::limits::{ADMIN_WITHIN, DRILL_BEGINS_WITHIN, DRILL_WITHIN, PRUNE_WITHIN};
 use crate::packets::{Channel, Listener};
 use crate::quarantine::Asker;
+use crate::sealing::PruneWish;
 use crate::status::Status;
 use crate::supervisor::{Input, Inputs};
 
 /// Longest conversation with an operator: the request, and the answer that takes longest.
-const CONVERSATION: Duration = ADMIN_WITHIN.saturating_add(QUARANTINE_WITHIN.saturating_mul(2));
+const CONVERSATION: Duration = ADMIN_WITHIN.saturating_add(PRUNE_WITHIN);
 /// How the refusal of a request begins that the node does not know. Later versions go by it.
 const NOT_ONE: &str = "the request is not one";
 /// Between two tries of an operator whom the node had no place for.
@@ -40,6 +42,8 @@ pub enum Request {
     Status,
     /// A workload is to be quarantined, or released.
     Contain(Wish),
+    /// The oldest records are to be pruned.
+    Prune(PruneWish),
     /// The workloads of a drill, for as long as this conversation lasts.
     Drill,
     /// Stop: the process `pid`, of version `version`, serves this state from now on. For records; who asks is known.
@@ -61,6 +65,8 @@ impl Request {
                 What::Quarantine { .. } => "quarantine",
                 What::Release => "release",
             },
+            Self::Prune(PruneWish { dry_run: true, .. }) => "a dry run of pruning",
+            Self::Prune(_) => "pruning",
             Self::Drill => "a drill",
             Self::HandOver { .. } => "a takeover",
         }
@@ -195,6 +201,13 @@ async fn converse(
             let answered = answered.await.unwrap_or_else(|_| Err(stopping()));
             say(&channel, answered).await?;
         }
+        Request::Prune(wish) => {
+            let (answer, answered) = oneshot::channel();
+            let by = Asker::of(peer.uid, peer.pid);
+            inputs.send(Input::Prune(wish, by, answer)).await;
+            let answered = answered.await.unwrap_or_else(|_| Err(stopping()));
+            say(&channel, answered).await?;
+        }
         Request::Drill => return Ok(Some(channel)),
         Request::HandOver { pid, version } => {
             // Said to somebody who is still there: a node that was stopped when it was asked does not end later for nobody.
@@ -258,6 +271,15 @@ async fn say(channel: &Channel, answer: Result<impl Serialize, Refused>) -> io::
 /// Asks for what becomes of a workload.
 pub(crate) fn ask_containment(state: &Path, request: &Request) -> Result<Outcome, Unmet> {
     let (_, packet) = ask(state, request)?.ok_or(Unmet::Absent)?;
+    match packet.message {
+        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
+        Answer::Done => Ok(answer_of(packet.descriptors)?),
+    }
+}
+
+/// Asks the node that serves `state` to prune its log.
+pub fn ask_pruning(state: &Path, wish: PruneWish) -> Result<Pruned, Unmet> {
+    let (_, packet) = ask(state, &Request::Prune(wish))?.ok_or(Unmet::Absent)?;
     match packet.message {
         Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
         Answer::Done => Ok(answer_of(packet.descriptors)?),
@@ -380,7 +402,7 @@ fn is_hang_up(error: &io::Error) -> bool {
 fn ask_once(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};
     let patience = Some(match request {
-        Request::Contain(_) => CONVERSATION,
+        Request::Contain(_) | Request::Prune(_) => CONVERSATION,
         Request::Drill => DRILL_BEGINS_WITHIN + ADMIN_WITHIN,
         Request::Status | Request::HandOver { .. } => 3 * ADMIN_WITHIN,
     });

@@ -1,15 +1,16 @@
 //! Signs the flow log, in this process: who parses hostile bytes writes records, and cannot sign.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-use ringfence_audit::tree::{Keeper, TreeError};
+use ringfence_audit::tree::Keeper;
 
 use crate::NodeError;
 use crate::say::warn;
+use crate::told::Told;
 
 /// How long a record may wait for the checkpoint that counts it.
 const SIGN_EVERY: Duration = Duration::from_secs(1);
@@ -20,51 +21,6 @@ pub(crate) struct Evidence {
     told: Told,
     stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
-}
-
-/// How far it has come.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Told(Arc<Mutex<State>>);
-
-#[derive(Clone, Debug, Default)]
-struct State {
-    signed: Option<u64>,
-    trouble: Option<String>,
-}
-
-impl Told {
-    /// Records that the latest checkpoint counts; `None`: there is none yet.
-    pub(crate) fn signed(&self) -> Option<u64> {
-        self.state().signed
-    }
-
-    /// Why nothing more is signed, if so.
-    pub(crate) fn trouble(&self) -> Option<String> {
-        self.state().trouble.clone()
-    }
-
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_well(&self, signed: u64) {
-        let mut state = self.state();
-        state.signed = Some(signed);
-        if state.trouble.take().is_some() {
-            warn("the flow log is signed again");
-        }
-    }
-
-    fn has_trouble(&self, error: &TreeError) {
-        let trouble = error.to_string();
-        let mut state = self.state();
-        if state.trouble.as_ref() != Some(&trouble) {
-            warn(&format!(
-                "the flow log is not signed any further: {trouble}; traffic is decided and recorded as before"
-            ));
-            state.trouble = Some(trouble);
-        }
-    }
 }
 
 impl Evidence {
@@ -111,7 +67,7 @@ fn sign(log: &std::path::Path, node: &str, told: &Told, stop: &AtomicBool) {
         let turned = match keeper.take().map_or_else(|| Keeper::open(log, node), Ok) {
             Ok(mut opened) => match opened.turn() {
                 Ok(behind) => {
-                    told.is_well(opened.signed().0);
+                    told.is_well(Some(opened.signed().0), "the flow log is signed again");
                     keeper = Some(opened);
                     Ok(behind)
                 }
@@ -123,7 +79,11 @@ fn sign(log: &std::path::Path, node: &str, told: &Told, stop: &AtomicBool) {
         let behind = match turned {
             Ok(behind) => behind,
             Err(error) => {
-                told.has_trouble(&error);
+                told.has_trouble(error.to_string(), |trouble| {
+                    format!(
+                        "the flow log is not signed any further: {trouble}; traffic is decided and recorded as before"
+                    )
+                });
                 false
             }
         };

@@ -137,6 +137,9 @@ pub const QUARANTINE_TTL_MAX: u64 = 366 * 86_400;
 /// From a list of quarantines to the enforcer's word that it is in force and all is cut. One that does not say so is
 /// killed: what it serves ends with it.
 pub const QUARANTINE_WITHIN: Duration = Duration::from_secs(5);
+/// From an operator's wish to prune to its answer: sealing is waited for, and every sealed file is looked at. Longer than two
+/// [`QUARANTINE_WITHIN`].
+pub const PRUNE_WITHIN: Duration = Duration::from_secs(60);
 
 /// From the wish for a drill until its workloads are in force. Then it is refused.
 pub const DRILL_BEGINS_WITHIN: Duration = Duration::from_secs(20);

@@ -27,9 +27,11 @@ use crate::limits::{ASK_EVERY, ENFORCER_ID};
 use crate::packets::Listener;
 use crate::quarantine::{Moment, Quarantines};
 use crate::scrape::{Loopback, Scrapes};
+use crate::sealing::Sealing;
 use crate::state::{State, config_path, default_dir, keep_apart};
 use crate::supervisor::{Fixed, Input, Inputs, Supervisor, outer_ids_exist};
 use crate::sweep::{self, Making};
+use crate::told::Told;
 use crate::vouch::LauncherGroup;
 use crate::{format, takeover};
 
@@ -157,6 +159,10 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
     }
 
     let evidence = Evidence::start(state.log_dir(), node.clone())?;
+    let (inputs, queue) = mpsc::channel(INPUTS);
+    let inputs = Inputs(inputs);
+    let sealed = Told::default();
+    let sealing = Sealing::start(state.log_dir(), sealed.clone(), inputs.clone())?;
     let group = LauncherGroup::of_this_binary();
     let fixed = Fixed {
         node,
@@ -166,6 +172,8 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         log: state.log_dir(),
         durability: options.durability,
         evidence: evidence.told(),
+        sealed: sealed.clone(),
+        sealing: sealing.orders(),
         config: config.clone(),
         sockets: sockets.clone(),
         metrics: monitors.addresses.clone(),
@@ -192,8 +200,6 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
             NodeError::io("start the node", error, "free some descriptors and memory")
         })?;
     let ran = runtime.block_on(async move {
-        let (inputs, queue) = mpsc::channel(INPUTS);
-        let inputs = Inputs(inputs);
         watch_signals(&inputs)?;
         let register = |error| {
             NodeError::io(
@@ -234,6 +240,7 @@ pub fn up(options: UpOptions) -> Result<(), NodeError> {
         Ok(())
     });
     // The enforcer has ended: what it recorded is all there.
+    sealing.end();
     evidence.end();
     // A read of the configuration may hang on a dead file server; the end does not wait for it.
     runtime.shutdown_timeout(Duration::from_millis(100));

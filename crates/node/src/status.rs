@@ -166,6 +166,12 @@ pub struct LogStatus {
     /// Why no more of it is signed, if so.
     #[serde(default)]
     pub unsigned: Option<String>,
+    /// Records before this one are sealed; `null` while nothing is known.
+    #[serde(default)]
+    pub sealed: Option<u64>,
+    /// Why no more of it is sealed, if so.
+    #[serde(default)]
+    pub unsealed: Option<String>,
 }
 
 /// An agent or service of the policy in force.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_audit::Durability;
+use ringfence_audit::{Durability, Seq};
 use ringfence_compartment::link::{Event, FromNode};
 use ringfence_model::{HostName, InstanceId, Name};
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -33,7 +33,6 @@ use crate::claim::Owner;
 use crate::containment::Wish;
 use crate::enclosing::Enclosed;
 use crate::enforcer::{EnforcerNews, Epoch};
-use crate::evidence::Told;
 use crate::generation::{Attempt, Desk, Serving};
 use crate::ids::IdMap;
 use crate::instances::Instances;
@@ -46,7 +45,9 @@ use crate::porter::Porters;
 use crate::quarantine::{Asker, Quarantines};
 use crate::refusals::Refusals;
 use crate::run_socket::{Claim, Departure, Stranger};
+use crate::sealing::{self, Order, Orders, PruneWish};
 use crate::status::{Rejected, Status};
+use crate::told::Told;
 use crate::vouch::LauncherGroup;
 
 // What a fresh enforcer is told at once must not look like one that does not read. Beside these: its policy, and a few
@@ -79,6 +80,12 @@ pub(crate) enum Input {
     Uninvited { by: Asker, wanted: &'static str },
     /// An operator wants a workload out, or back.
     Contain(Wish, Asker, quarantine::Answer),
+    /// Segments whose records all come before this one are sealed.
+    Sealed(Seq),
+    /// An operator wants records pruned.
+    Prune(PruneWish, Asker, sealing::Answer),
+    /// Records were pruned: which, and on whose word.
+    Pruned(String),
     /// An operator wants the workloads of a drill.
     Drill(drill::Answer),
     /// That operator is done, or gone.
@@ -104,6 +111,12 @@ impl Inputs {
         let _ = self.0.send(input).await;
     }
 
+    /// The same from a thread that is not one of the runtime's.
+    pub(crate) fn tell(&self, input: Input) {
+        // Closed only when the node is on its way out, and nothing matters to it any more.
+        let _ = self.0.blocking_send(input);
+    }
+
     fn send_after(&self, pause: Duration, input: Input) {
         let inputs = self.clone();
         tokio::spawn(async move {
@@ -126,6 +139,10 @@ pub(crate) struct Fixed {
     pub(crate) durability: Durability,
     /// How far it is signed.
     pub(crate) evidence: Told,
+    /// How far it is sealed.
+    pub(crate) sealed: Told,
+    /// Who seals and prunes it.
+    pub(crate) sealing: Orders,
     pub(crate) config: PathBuf,
     pub(crate) sockets: PathBuf,
     /// Where monitors ask: a path, perhaps a URL.
@@ -290,6 +307,11 @@ impl Supervisor {
             Input::Departed(departure) => self.departed(&departure),
             Input::Uninvited { by, wanted } => self.uninvited(&by, wanted),
             Input::Contain(wish, by, answer) => self.contain(&wish, by, answer),
+            Input::Sealed(before) => self.release_segments(before),
+            Input::Prune(wish, by, answer) => {
+                self.fixed.sealing.put(Order { wish, by, answer });
+            }
+            Input::Pruned(reason) => self.record("prune", reason, None, true),
             Input::Drill(answer) => self.begin_drill(answer),
             Input::DrillOver => self.end_drill(),
             Input::Status(answer) => self.status_asked(answer),
@@ -363,6 +385,15 @@ impl Supervisor {
             self.events_lost += 1;
         }
         self.events.push_back(event);
+    }
+
+    /// The enforcer alone may remove what it wrote. It is told again and again until it has.
+    fn release_segments(&mut self, before: Seq) {
+        if let Some(enforcer) = self.child.serving()
+            && !self.child.hangs()
+        {
+            enforcer.say(FromNode::Release { before: before.0 });
+        }
     }
 
     fn flush_events(&mut self) {

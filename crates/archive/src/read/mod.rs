@@ -24,7 +24,8 @@ use crate::ArchiveError;
 use crate::columns::{COLUMNS, Shape};
 use crate::leaf::Row;
 
-const MAGIC: &[u8; 4] = b"PAR1";
+/// First bytes of a sealed file, and its last.
+pub const MAGIC: [u8; 4] = *b"PAR1";
 /// Every column, by its place.
 const ALL: [usize; COLUMNS.len()] = {
     let mut all = [0; COLUMNS.len()];
@@ -72,7 +73,7 @@ impl SealedReader {
         file.read_exact_at(&mut head, 0).map_err(io)?;
         file.read_exact_at(&mut tail, tail_at).map_err(io)?;
         let [a, b, c, d, magic @ ..] = tail;
-        if head != *MAGIC || magic != *MAGIC {
+        if head != MAGIC || magic != MAGIC {
             return Err(foreign("not a Parquet file, or not all of one"));
         }
         let length = u64::from(u32::from_le_bytes([a, b, c, d]));
@@ -90,6 +91,11 @@ impl SealedReader {
             row: 0,
             leaf: Vec::new(),
         })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Its first record.

@@ -40,6 +40,22 @@ pub(crate) fn signer(log: &Path, node: &str) -> Result<(StandardSigner, String),
         }
         Err(e) => return Err(at(&path)(e)),
     };
+    let (signer, public) = read(&path, &text)?;
+    let public_path = log.join(PUBLIC_KEY);
+    if !fs::read_to_string(&public_path).is_ok_and(|held| held.trim_end() == public) {
+        put_durably(&public_path, format!("{public}\n").as_bytes()).map_err(at(&public_path))?;
+    }
+    Ok((signer, public))
+}
+
+/// The same, of a log that has one.
+pub(crate) fn existing(log: &Path) -> Result<(StandardSigner, String), TreeError> {
+    let path = log.join(KEY);
+    let text = fs::read_to_string(&path).map_err(at(&path))?;
+    read(&path, &text)
+}
+
+fn read(path: &Path, text: &str) -> Result<(StandardSigner, String), TreeError> {
     let wrong = || {
         TreeError::Inconsistent(format!(
             "{} is no signing key; restore it from a backup, or move the whole log away",
@@ -49,12 +65,7 @@ pub(crate) fn signer(log: &Path, node: &str) -> Result<(StandardSigner, String),
     let text = text.trim_end();
     let signer = StandardSigner::new(text).map_err(|_| wrong())?;
     let (name, key) = parts(text).ok_or_else(wrong)?;
-    let public = new_ed25519_verifier_key(name, &key.verifying_key());
-    let public_path = log.join(PUBLIC_KEY);
-    if !fs::read_to_string(&public_path).is_ok_and(|held| held.trim_end() == public) {
-        put_durably(&public_path, format!("{public}\n").as_bytes()).map_err(at(&public_path))?;
-    }
-    Ok((signer, public))
+    Ok((signer, new_ed25519_verifier_key(name, &key.verifying_key())))
 }
 
 /// Whether there was a key before.

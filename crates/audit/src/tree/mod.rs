@@ -7,15 +7,21 @@
 mod frontier;
 mod keeper;
 mod key;
+mod known;
 mod note;
 mod proof;
+mod statement;
 mod store;
 mod verify;
 
 pub use keeper::Keeper;
 pub use key::PUBLIC_KEY;
+pub use known::Known;
 pub use note::{CHECKPOINT, Checkpoint, CheckpointError, checkpoint_text};
 pub use proof::{PROOF_MAX, ProofError, check_proof, proof};
+pub use statement::{
+    Notary, PrunedStatement, STATEMENT_MAX, SealedStatement, pruned_statement, sealed_statement,
+};
 pub(crate) use verify::CLOCK_SLACK_NS;
 pub use verify::{Doubt, Report, Stretch, Verifier, verify};
 

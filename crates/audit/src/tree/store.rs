@@ -12,6 +12,8 @@ use super::frontier::{TILE_HEIGHT, TILE_WIDTH};
 
 /// Beginning of paths in tlog-tiles, and of the library's own, which name the height as well.
 const TILES: &str = "tile";
+/// How often a tile is looked for that a wider one may replace at the same time.
+const LOOKS: u32 = 5;
 
 /// The tiles of the log in a directory.
 #[derive(Clone, Debug)]
@@ -48,34 +50,39 @@ impl Store {
         Ok(path)
     }
 
-    /// The hashes of a tile of `width`. One that is wider begins with the same.
+    /// The hashes of a tile of `width`. One that is wider begins with the same, and takes its place while somebody reads.
     pub(crate) fn read(&self, level: u8, index: u64, width: usize) -> Result<Vec<Hash>, TreeError> {
         let path = self.path(level, index, width);
-        let bytes = match fs::read(&path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && width < TILE_WIDTH => {
-                let full = self.path(level, index, TILE_WIDTH);
-                fs::read(&full).map_err(|_| at(&path)(e))?
+        let mut looks = 1;
+        loop {
+            let missing = match fs::read(&path) {
+                Ok(bytes) => return hashes(&path, &bytes, width, width),
+                Err(e) if e.kind() == io::ErrorKind::NotFound && width < TILE_WIDTH => e,
+                Err(e) => return Err(at(&path)(e)),
+            };
+            for wider in self.wider(level, index, width) {
+                let path = self.path(level, index, wider);
+                if let Ok(bytes) = fs::read(&path) {
+                    return hashes(&path, &bytes, wider, width);
+                }
             }
-            read => read.map_err(at(&path))?,
-        };
-        let whole = bytes.len() / HASH_SIZE;
-        if !bytes.len().is_multiple_of(HASH_SIZE) || (whole != width && whole != TILE_WIDTH) {
-            return Err(TreeError::Inconsistent(format!(
-                "{} has {} bytes instead of {}",
-                path.display(),
-                bytes.len(),
-                width * HASH_SIZE
-            )));
+            if looks == LOOKS {
+                return Err(at(&path)(missing));
+            }
+            looks += 1;
         }
-        Ok(bytes
-            .chunks_exact(HASH_SIZE)
-            .take(width)
-            .map(|chunk| {
-                let mut hash = [0; HASH_SIZE];
-                hash.copy_from_slice(chunk);
-                Hash(hash)
-            })
-            .collect())
+    }
+
+    /// Widths of the tiles at `(level, index)` that begin with one of `width`.
+    fn wider(&self, level: u8, index: u64, width: usize) -> Vec<usize> {
+        let path = self.path(level, index, width);
+        let entries = path.parent().and_then(|parent| fs::read_dir(parent).ok());
+        let mut widths: Vec<usize> = (entries.into_iter().flatten().flatten())
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|wider| (width..TILE_WIDTH).contains(wider))
+            .collect();
+        widths.push(TILE_WIDTH);
+        widths
     }
 
     /// Removes unfinished tiles at `(level, index)` other than the one of `width`.
@@ -97,6 +104,27 @@ impl Store {
             let _left = fs::remove_dir(directory);
         }
     }
+}
+
+/// The first `width` hashes of the tile `path`, which is `whole` wide.
+fn hashes(path: &Path, bytes: &[u8], whole: usize, width: usize) -> Result<Vec<Hash>, TreeError> {
+    if bytes.len() != whole * HASH_SIZE {
+        return Err(TreeError::Inconsistent(format!(
+            "{} has {} bytes instead of {}",
+            path.display(),
+            bytes.len(),
+            whole * HASH_SIZE
+        )));
+    }
+    Ok(bytes
+        .chunks_exact(HASH_SIZE)
+        .take(width)
+        .map(|chunk| {
+            let mut hash = [0; HASH_SIZE];
+            hash.copy_from_slice(chunk);
+            Hash(hash)
+        })
+        .collect())
 }
 
 /// Writes `bytes` under a name, whole or not at all, with what directories that takes.

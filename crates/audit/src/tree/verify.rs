@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use prost::Message;
 use ringfence_model::flow::{Flow, Kind};
-use tlog_tiles::{Hash, record_hash};
+use tlog_tiles::Hash;
 
 use super::frontier::{Frontier, TILE_HEIGHT, TILE_WIDTH};
+use super::known::Known;
 use super::note::{self, CHECKPOINT, Checkpoint};
+use super::statement::{PrunedStatement, SealedStatement, pruned_statement, sealed_statement};
 use super::store::Store;
 use super::{PUBLIC_KEY, TreeError};
 use crate::hot;
@@ -54,6 +56,10 @@ pub struct Report {
     pub records: Option<Stretch>,
     /// Records after the checkpoint: nobody has signed them yet.
     pub unsigned: u64,
+    /// What was pruned, on whose word.
+    pub pruned: Option<PrunedStatement>,
+    /// Sealed files that were read.
+    pub sealed: u64,
     /// Places whose record was never completed.
     pub void: u64,
     /// Tiles that were read.
@@ -73,10 +79,11 @@ pub struct Verifier {
     store: Store,
     report: Report,
     size: u64,
+    /// The verifier key, if there is one.
+    key: Option<String>,
     next: Option<u64>,
     last_ns: u64,
-    /// The tile of leaves that was read last.
-    tile: Option<(u64, Vec<Hash>)>,
+    known: Known,
     /// Only these are held against the tree.
     only: Stretch,
     /// Records that are others than were signed, as far as was read.
@@ -92,13 +99,15 @@ impl Verifier {
             store: Store::new(directory),
             report: Report::default(),
             size: 0,
+            key: None,
             next: None,
             last_ns: 0,
-            tile: None,
+            known: Known::of(Store::new(directory), 0),
             only,
             other: None,
         };
         verifier.head(public);
+        verifier.known = Known::of(Store::new(directory), verifier.size);
         verifier.tiles();
         verifier
     }
@@ -140,7 +149,7 @@ impl Verifier {
     pub fn leaf(&mut self, seq: Seq, leaf: &[u8]) {
         let seq = seq.0;
         match self.next {
-            None => {}
+            None => self.begins(seq),
             Some(next) if next == seq => {}
             Some(next) if next < seq => self.doubt(
                 Some(next),
@@ -166,9 +175,9 @@ impl Verifier {
             self.report.unsigned += 1;
             return;
         }
-        match self.signed_hash(seq) {
-            Ok(hash) if hash == record_hash(leaf) => {}
-            Ok(_) => match &mut self.other {
+        match self.known.holds(Seq(seq), leaf) {
+            Ok(true) => {}
+            Ok(false) => match &mut self.other {
                 Some(other) if other.to == seq => other.to += 1,
                 _ => {
                     self.say_others();
@@ -181,6 +190,58 @@ impl Verifier {
             // Told when the tiles were read.
             Err(_) => {}
         }
+    }
+
+    /// The oldest record: what is before it must have been pruned.
+    fn begins(&mut self, first: u64) {
+        let pruned = self.report.pruned.as_ref().map_or(0, |said| said.before);
+        if first > pruned {
+            self.doubt(
+                Some(pruned),
+                format!(
+                    "records {pruned} to {} are missing, and nobody signed that they were pruned",
+                    first - 1
+                ),
+            );
+        }
+    }
+
+    /// What the node signed of pruning, as `bytes` of `path` say.
+    pub fn pruned(&mut self, path: &Path, bytes: &[u8]) {
+        let Some(public) = self.key.clone() else {
+            return;
+        };
+        match pruned_statement(bytes, &public) {
+            Ok(said) => self.report.pruned = Some(said),
+            Err(error) => self.doubt(None, format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// What the node signed of a sealed file, as `bytes` of `path` say; `None`, and a doubt: nothing that holds.
+    pub fn sealed(&mut self, path: &Path, bytes: &[u8]) -> Option<SealedStatement> {
+        let public = self.key.clone()?;
+        match sealed_statement(bytes, &public) {
+            Ok(said) => Some(said),
+            Err(error) => {
+                self.doubt(None, format!("{}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    /// The root over the first `size` records.
+    pub fn root(&self, size: u64) -> Result<[u8; 32], TreeError> {
+        self.known.root(size)
+    }
+
+    /// Records that the checkpoint counts.
+    pub fn signed(&self) -> u64 {
+        self.size
+    }
+
+    /// The number after the latest record that was fed.
+    pub fn next(&self) -> Seq {
+        Seq(self.next.unwrap_or(0))
     }
 
     /// Tells of a run of records that are others than were signed, once it is over.
@@ -201,25 +262,62 @@ impl Verifier {
         }
     }
 
-    /// Feeds the records that are in segments.
-    pub fn segments(&mut self) {
+    /// Feeds the records that are in segments, but for those of segments that end before the next one that is wanted: they have
+    /// been fed. `false`: a segment was taken away meanwhile, as when it has been sealed.
+    pub fn segments(&mut self) -> bool {
         let hot = hot_directory(&self.directory);
         let segments = match hot::list(&hot) {
             Ok(segments) => segments,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(e) => return self.doubt(None, format!("{}: {e}", hot.display())),
+            Err(e) => {
+                self.doubt(None, format!("{}: {e}", hot.display()));
+                return true;
+            }
         };
         for (at, first) in segments.iter().enumerate() {
-            let last = at + 1 == segments.len();
+            let next = segments.get(at + 1);
+            if next.is_some_and(|next| *next <= self.next()) {
+                continue;
+            }
             let path = hot.join(name(*first));
-            if let Err(error) = self.segment(&path, *first, last) {
-                let seq = match &error {
-                    LogError::Corrupt { seq, .. } => (*seq).max(first.0),
-                    _ => self.next.unwrap_or(first.0),
-                };
-                self.doubt(Some(seq), error.to_string());
+            match self.segment(&path, *first, next.is_none()) {
+                Ok(()) => {}
+                Err(LogError::Open { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {
+                    return false;
+                }
+                Err(error) => {
+                    let seq = match &error {
+                        LogError::Corrupt { seq, .. } => (*seq).max(first.0),
+                        _ => self.next.unwrap_or(first.0),
+                    };
+                    self.doubt(Some(seq), error.to_string());
+                }
             }
         }
+        true
+    }
+
+    /// Passes over records that are not among those to be held against the tree.
+    pub fn pass(&mut self, records: Stretch) {
+        if self.next.is_none() {
+            self.begins(records.from);
+        }
+        let from = self.report.records.map_or(records.from, |all| all.from);
+        self.report.records = Some(Stretch {
+            from,
+            to: records.to,
+        });
+        self.next = Some(records.to);
+    }
+
+    /// Whether none of `records` is to be held against the tree.
+    pub fn passes(&self, records: Stretch) -> bool {
+        records.to <= self.only.from || self.only.to <= records.from
+    }
+
+    /// One more sealed file was read.
+    pub fn read_sealed(&mut self) {
+        self.report.sealed += 1;
     }
 
     /// Something else that is wrong, found by whoever feeds it.
@@ -358,6 +456,7 @@ impl Verifier {
         let Some(public) = self.public(public) else {
             return;
         };
+        self.key = Some(public.clone());
         match note::open(&bytes, &public) {
             Ok(held) => {
                 self.size = held.size;
@@ -420,20 +519,6 @@ impl Verifier {
             );
         }
         Ok(frontier.root())
-    }
-
-    fn signed_hash(&mut self, seq: u64) -> Result<Hash, TreeError> {
-        let width = TILE_WIDTH as u64;
-        let (index, at) = (seq / width, (seq % width) as usize);
-        if self.tile.as_ref().is_none_or(|(held, _)| *held != index) {
-            let have = (self.size - index * width).min(width) as usize;
-            self.tile = Some((index, self.store.read(0, index, have)?));
-        }
-        self.tile
-            .as_ref()
-            .and_then(|(_, hashes)| hashes.get(at))
-            .copied()
-            .ok_or_else(|| TreeError::Inconsistent(format!("there is no hash of record {seq}")))
     }
 }
 

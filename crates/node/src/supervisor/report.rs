@@ -169,8 +169,10 @@ impl Supervisor {
                 free: free(&fixed.log),
                 trouble: self.log_trouble.clone(),
                 durability: fixed.durability.as_str().to_owned(),
-                signed: fixed.evidence.signed(),
+                signed: fixed.evidence.upto(),
                 unsigned: fixed.evidence.trouble(),
+                sealed: fixed.sealed.upto(),
+                unsealed: fixed.sealed.trouble(),
             },
             estate: self.estate(),
             quarantined: self.quarantines.shown(&Moment::now()),
@@ -353,6 +355,15 @@ impl Supervisor {
             reasons.push(Degraded::new(
                 format!("the flow log is not signed any further: {trouble}"),
                 "run `ringfence audit verify` and keep the log directory as it is for whoever looks into it",
+            ));
+        }
+        if let Some(trouble) = self.fixed.sealed.trouble() {
+            reasons.push(Degraded::new(
+                format!("the flow log is not sealed any further: {trouble}"),
+                format!(
+                    "make room in {}, or mend what it says; records stay readable, and segments stay until they are sealed",
+                    self.fixed.log.display()
+                ),
             ));
         }
         let how = self

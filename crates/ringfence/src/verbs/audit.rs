@@ -5,6 +5,7 @@ mod daily;
 mod export;
 mod pairs;
 mod proof;
+mod prune;
 mod rows;
 mod unused;
 mod verify;
@@ -27,8 +28,9 @@ Examples:
   ringfence audit checkpoint > kept.checkpoint              what the log is now, to be kept elsewhere
   ringfence audit verify --checkpoint kept.checkpoint       that it still is, and nothing was changed
   ringfence audit proof 847 > 847.tlog-proof                one record, for someone who has only the key
+  ringfence audit prune --keep 90d --keep-size 50GiB        let the oldest go; what was proven stays proven
 
-Each reads the log of a node, running or stopped, or a copy of its state directory, and changes nothing. Only the \
+Each but `prune` reads the log of a node, running or stopped, or a copy of its state directory, and changes nothing. Only the \
 node's own user and root can read it. To look at it yourself: `ringfence observe`. docs/flows.md says what a record \
 says.
 
@@ -52,6 +54,7 @@ enum AuditVerb {
     Services(daily::ServicesArgs),
     Agents(daily::AgentsArgs),
     Unused(unused::UnusedArgs),
+    Prune(prune::PruneArgs),
 }
 
 /// Whose log is meant.
@@ -108,5 +111,6 @@ pub(crate) fn run(args: AuditArgs) -> ExitCode {
         AuditVerb::Services(args) => daily::services(&args),
         AuditVerb::Agents(args) => daily::agents(&args),
         AuditVerb::Unused(args) => unused::unused(&args),
+        AuditVerb::Prune(args) => prune::prune(&args),
     })
 }

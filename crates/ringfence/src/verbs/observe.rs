@@ -11,7 +11,8 @@ use std::process::ExitCode;
 
 use hint::Hints;
 use printer::{Format, Printer};
-use ringfence_audit::{LogError, Mark, Reader, Seq};
+use ringfence_audit::Seq;
+use ringfence_history::{HistoryError, Mark, Records};
 use source::{Input, Lines};
 
 use crate::output::{Failure, finish};
@@ -90,7 +91,7 @@ fn observe(args: &ObserveArgs) -> Result<(), Failure> {
     let explain = args.explain || (io::stdout().is_terminal() && !args.no_explain);
     let Some(input) = &args.input else {
         let state = state_dir(args.state.as_ref())?;
-        let reader = Reader::open(&state.join("log")).map_err(flows::failure)?;
+        let reader = Records::open(&state.join("log")).map_err(flows::failure)?;
         let hints = Hints::new(explain, Some(&state));
         return Session::new(args, pick, hints).log(reader, flows::failure);
     };
@@ -160,7 +161,11 @@ impl<'a> Session<'a> {
         wrong.map_or(Ok(()), Err)
     }
 
-    fn log(mut self, mut reader: Reader, fail: fn(LogError) -> Failure) -> Result<(), Failure> {
+    fn log(
+        mut self,
+        mut reader: Records,
+        fail: fn(HistoryError) -> Failure,
+    ) -> Result<(), Failure> {
         // What comes later belongs to what follows, or to the next run: a log may grow faster than it is printed.
         let end = reader.end().map_err(fail)?;
         let printed = self.begin(&mut reader, end, fail);
@@ -169,7 +174,7 @@ impl<'a> Session<'a> {
         self.pick.say_slips();
 
         let (follow, until) = (self.args.follow, self.args.stretch.until);
-        let mut rest = |reader: &mut Reader, end: Seq| {
+        let mut rest = |reader: &mut Records, end: Seq| {
             let printed = self.rest(reader, end, fail);
             self.printer.flush()?;
             printed
@@ -184,18 +189,22 @@ impl<'a> Session<'a> {
 
     fn begin(
         &mut self,
-        reader: &mut Reader,
+        reader: &mut Records,
         end: Seq,
-        fail: fn(LogError) -> Failure,
+        fail: fn(HistoryError) -> Failure,
     ) -> Result<(), Failure> {
         match self.args.last {
-            None => self.rest(reader, end, fail),
+            None => {
+                reader.skip_older(self.pick.since_ns()).map_err(fail)?;
+                self.rest(reader, end, fail)
+            }
             Some(last) if self.pick.takes_all() => {
                 let first = end.0.saturating_sub(last);
                 reader.skip_to(Seq(first)).map_err(fail)?;
                 self.rest(reader, end, fail)
             }
             Some(last) => {
+                reader.skip_older(self.pick.since_ns()).map_err(fail)?;
                 let mut marks: VecDeque<Mark> = VecDeque::new();
                 while reader.next() < end {
                     let mark = reader.mark();
@@ -224,9 +233,9 @@ impl<'a> Session<'a> {
     /// Prints what is there before record `end`.
     fn rest(
         &mut self,
-        reader: &mut Reader,
+        reader: &mut Records,
         end: Seq,
-        fail: fn(LogError) -> Failure,
+        fail: fn(HistoryError) -> Failure,
     ) -> Result<(), Failure> {
         while reader.next() < end
             && let Some((record, _)) = read(reader, fail)?

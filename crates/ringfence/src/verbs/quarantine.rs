@@ -84,7 +84,7 @@ struct Common {
 }
 
 /// A length of time, in seconds.
-fn seconds(text: &str) -> Result<u64, String> {
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
     let forms = || "write a length of time: 90s, 10m, 2h, 3d".to_owned();
     if !text.starts_with(|c: char| c.is_ascii_digit()) || text.contains("ago") {
         return Err(forms());

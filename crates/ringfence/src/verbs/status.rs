@@ -223,6 +223,13 @@ fn log(log: &LogStatus) -> String {
     if log.durability == "disk" {
         text += ", each record on the disk first";
     }
+    match (&log.unsealed, log.sealed) {
+        (Some(trouble), _) => text += &format!(", not sealed: {trouble}"),
+        (None, Some(1..)) => {
+            text += &format!(", {} sealed", log.sealed.unwrap_or_default());
+        }
+        (None, _) => {}
+    }
     if let Some(size) = log.bytes {
         text += &format!(", {}", bytes(size));
     }

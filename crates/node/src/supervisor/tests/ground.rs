@@ -85,6 +85,8 @@ impl Ground {
             log: state.join("log"),
             durability: Default::default(),
             evidence: Default::default(),
+            sealed: Default::default(),
+            sealing: crate::sealing::Orders::nowhere(),
             config,
             sockets: state.clone(),
             metrics: Vec::new(),

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use prost::Message;
-use ringfence_audit::{Reader, Seq};
+use ringfence_audit::Seq;
+use ringfence_history::Records;
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
@@ -74,7 +75,7 @@ pub(super) fn export(args: &ExportArgs) -> Result<ExitCode, Failure> {
     check(args)?;
     let pick = Pick::new(&args.stretch, &args.filters.0)?;
     let log = args.whose.log()?;
-    let mut reader = Reader::open(&log).map_err(flows::failure)?;
+    let mut reader = Records::open(&log).map_err(flows::failure)?;
     let mut export = Export {
         from: args.from.unwrap_or(0),
         to: args.to.unwrap_or(u64::MAX),
@@ -149,13 +150,14 @@ struct Export<'a> {
 
 impl Export<'_> {
     /// Goes to the first record that is asked for.
-    fn begin(&self, reader: &mut Reader) -> Result<(), Failure> {
+    fn begin(&self, reader: &mut Records) -> Result<(), Failure> {
         let Some(before) = self.from.checked_sub(1) else {
-            return Ok(());
+            let since = self.pick.since_ns();
+            return reader.skip_older(since).map_err(flows::failure);
         };
         // The record before it has to have been there: whoever goes on behind it has seen it.
         if reader.skip_to(Seq(before)).map_err(flows::failure)?
-            && let Some(found) = reader.skip().map_err(flows::failure)?
+            && let Some((found, _)) = reader.leaf().map_err(flows::failure)?
         {
             if found.0 > self.from {
                 say(format!(
@@ -180,14 +182,14 @@ impl Export<'_> {
     }
 
     /// Writes what is there before record `end`, and holds nothing of it back.
-    fn rest(&mut self, reader: &mut Reader, end: Seq) -> Result<Ahead, Failure> {
+    fn rest(&mut self, reader: &mut Records, end: Seq) -> Result<Ahead, Failure> {
         let written = self.each(reader, end);
         // What was read before an error is written before it is said.
         self.out.flush()?;
         written
     }
 
-    fn each(&mut self, reader: &mut Reader, end: Seq) -> Result<Ahead, Failure> {
+    fn each(&mut self, reader: &mut Records, end: Seq) -> Result<Ahead, Failure> {
         while reader.next() < end
             && let Some((record, flow)) = flows::read(reader, flows::failure)?
         {

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use prost::Message;
+use ringfence_audit::Seq;
 use ringfence_audit::tree::{self, PUBLIC_KEY, ProofError, check_proof};
-use ringfence_audit::{Reader, Seq};
+use ringfence_history::Records;
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
@@ -54,7 +55,7 @@ pub(super) fn proof(args: &ProofArgs) -> Result<ExitCode, Failure> {
 }
 
 fn write(seq: Seq, log: &Path) -> Result<ExitCode, Failure> {
-    let mut reader = Reader::open(log).map_err(flows::failure)?;
+    let mut reader = Records::open(log).map_err(flows::failure)?;
     let found = reader.skip_to(seq).map_err(flows::failure)?;
     let leaf = match reader.leaf().map_err(flows::failure)? {
         Some((at, leaf)) if found && at == seq => leaf.to_vec(),

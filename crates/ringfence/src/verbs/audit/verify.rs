@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use ringfence_audit::tree::{Report, Stretch, Verifier};
+use ringfence_history::feed;
 use serde::Serialize;
 
 use super::{Key, Whose};
@@ -18,9 +19,9 @@ Examples:
   ringfence audit verify --checkpoint kept.checkpoint               that nothing was taken back since you kept that
 
 What is checked: the numbers of records without a gap, the checksum of each, its hash against the tree, the tree against its root, \
-the signature of that, and that the clock did not go back unsaid. The key beside the log proves that nobody without \
+the signature of that, each sealed file against what the node signed of it, and that the clock did not go back unsaid. The key beside the log proves that nobody without \
 the node's secret key changed it; one that you kept, and a checkpoint that you kept, prove it of the node itself. Records \
-that were pruned are not missed; those after the latest checkpoint (a second, at most) nobody has signed.
+that were pruned are not missed where the node signed that they were; those after the latest checkpoint (a second, at most) nobody has signed.
 
 See docs/evidence.md.
 
@@ -63,10 +64,20 @@ struct Shown<'a> {
     attempts: u64,
     void: u64,
     unsigned: u64,
+    sealed_files: u64,
+    pruned: Option<ShownPruned<'a>>,
     tiles: u64,
     clock_set_back: &'a [u64],
     doubts: Vec<ShownDoubt<'a>>,
     more_doubts: u64,
+}
+
+/// On whose word the oldest records went.
+#[derive(Serialize)]
+struct ShownPruned<'a> {
+    before: u64,
+    time: &'a str,
+    by: &'a str,
 }
 
 #[derive(Serialize)]
@@ -99,7 +110,7 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
         })?;
         verifier.kept(&text, public.as_deref());
     }
-    verifier.segments();
+    feed(&log, &mut verifier);
     let report = verifier.finish();
     let mut out = io::stdout().lock();
     match args.output {
@@ -136,6 +147,12 @@ fn shown(report: &Report) -> Shown<'_> {
         attempts: report.attempts,
         void: report.void,
         unsigned: report.unsigned,
+        sealed_files: report.sealed,
+        pruned: report.pruned.as_ref().map(|said| ShownPruned {
+            before: said.before,
+            time: &said.time,
+            by: &said.by,
+        }),
         tiles: report.tiles,
         clock_set_back: &report.clock,
         doubts: report
@@ -182,6 +199,18 @@ fn table(out: &mut impl Write, report: &Report, key_was_kept: bool) -> io::Resul
             ),
         },
     )?;
+    if report.sealed > 0 {
+        line("sealed", format!("{} files read", report.sealed))?;
+    }
+    if let Some(pruned) = &report.pruned {
+        line(
+            "pruned",
+            format!(
+                "records before {}, at {}, by {}",
+                pruned.before, pruned.time, pruned.by
+            ),
+        )?;
+    }
     line("tiles", format!("{} read", report.tiles))?;
     if report.unsigned > 0 {
         line(

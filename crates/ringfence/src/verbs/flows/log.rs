@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_audit::{LogError, Reader, Seq, Wait};
+use ringfence_archive::ArchiveError;
+use ringfence_audit::{LogError, Seq, Wait};
+use ringfence_history::{HistoryError, Records};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
@@ -29,11 +31,11 @@ pub(crate) enum Ahead {
 
 /// The next record of a log, also as it is stored.
 pub(crate) fn read(
-    reader: &mut Reader,
-    fail: fn(LogError) -> Failure,
+    reader: &mut Records,
+    fail: fn(HistoryError) -> Failure,
 ) -> Result<Option<(FlowRecord, Flow)>, Failure> {
     let next = match reader.read() {
-        Err(gone @ LogError::Gone { .. }) => {
+        Err(HistoryError::Log(gone @ LogError::Gone { .. })) => {
             say(gone.to_string());
             reader.pass_gap().map_err(fail)?;
             reader.read()
@@ -52,9 +54,9 @@ pub(crate) fn read(
 /// At the end of what was there: waits for the record that is being written, if one is, hands it to `rest`, and says
 /// what stays unfinished. What came since is not waited for.
 pub(crate) fn settle(
-    reader: &mut Reader,
-    fail: fn(LogError) -> Failure,
-    rest: impl FnOnce(&mut Reader, Seq) -> Result<(), Failure>,
+    reader: &mut Records,
+    fail: fn(HistoryError) -> Failure,
+    rest: impl FnOnce(&mut Records, Seq) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let quiet = reader.wait(None, Duration::ZERO).map_err(fail)? == Wait::Quiet;
     if !quiet || reader.unfinished() == 0 {
@@ -76,10 +78,10 @@ pub(crate) fn settle(
 /// Hands the log to `rest` whenever it has grown, with the number to stop before, until `rest` has enough, `until` comes, or nobody
 /// reads our output.
 pub(crate) fn follow(
-    reader: &mut Reader,
-    fail: fn(LogError) -> Failure,
+    reader: &mut Records,
+    fail: fn(HistoryError) -> Failure,
     until: Option<Timestamp>,
-    mut rest: impl FnMut(&mut Reader, Seq) -> Result<Ahead, Failure>,
+    mut rest: impl FnMut(&mut Records, Seq) -> Result<Ahead, Failure>,
 ) -> Result<(), Failure> {
     let stdout = io::stdout();
     loop {
@@ -117,15 +119,18 @@ pub(crate) fn follow(
 }
 
 /// What is wrong with a log, and what to do.
-pub(crate) fn failure(error: LogError) -> Failure {
+pub(crate) fn failure(error: HistoryError) -> Failure {
     match error {
-        LogError::Open { ref cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+        HistoryError::Log(LogError::Open { ref cause, .. })
+        | HistoryError::Sealed(ArchiveError::Io { ref cause, .. })
+            if cause.kind() == io::ErrorKind::PermissionDenied =>
+        {
             Failure::new(
                 error,
                 "only the node's own user and root read its log: use that user, or sudo",
             )
         }
-        LogError::Corrupt { .. } => Failure::new(
+        HistoryError::Log(LogError::Corrupt { .. }) => Failure::new(
             error,
             "records before it are whole; restart the node, which moves the damaged segment aside and goes on behind them",
         ),
@@ -134,9 +139,9 @@ pub(crate) fn failure(error: LogError) -> Failure {
 }
 
 /// The same of a copy, which no node mends.
-pub(crate) fn copy_failure(error: LogError) -> Failure {
+pub(crate) fn copy_failure(error: HistoryError) -> Failure {
     match error {
-        LogError::Corrupt { .. } => Failure::new(
+        HistoryError::Log(LogError::Corrupt { .. }) => Failure::new(
             error,
             "records before it are whole; copy the log again, or give JSON lines of `ringfence observe -o json`",
         ),

@@ -64,6 +64,11 @@ impl<'a> Pick<'a> {
         })
     }
 
+    /// No record before this time is wanted.
+    pub(crate) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
     /// Whether every record is wanted.
     pub(crate) fn takes_all(&self) -> bool {
         self.all

@@ -5,7 +5,9 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use ringfence_audit::{Reader, SEGMENT_MAGIC};
+use ringfence_archive::SEALED_MAGIC;
+use ringfence_audit::SEGMENT_MAGIC;
+use ringfence_history::Records;
 use ringfence_model::{FLOW_LINE_MAX, FlowRecord};
 
 use crate::output::Failure;
@@ -26,15 +28,15 @@ pub(super) fn open(input: &Path) -> Result<Input, Failure> {
     let cannot = |error: io::Error| {
         Failure::new(
             format!("{shown} cannot be read: {error}"),
-            "name a file of JSON lines, a copy of a segment of the log (hot/*.seg), or `-` for standard input",
+            "name a file of JSON lines, a copy of a file of the log (hot/*.seg, sealed/*.parquet), or `-` for standard input",
         )
     };
     let file = File::open(input).map_err(cannot)?;
     if file.metadata().map_err(cannot)?.is_file() {
         let mut head = [0; SEGMENT_MAGIC.len()];
         let read = file.read_at(&mut head, 0).map_err(cannot)?;
-        if head[..read] == SEGMENT_MAGIC {
-            return Reader::open_file(input)
+        if head[..read] == SEGMENT_MAGIC || head[..read].starts_with(&SEALED_MAGIC) {
+            return Records::open_file(input)
                 .map(Input::Log)
                 .map_err(copy_failure);
         }
@@ -44,8 +46,8 @@ pub(super) fn open(input: &Path) -> Result<Input, Failure> {
 
 /// An opened `-i`.
 pub(super) enum Input {
-    /// A segment.
-    Log(Reader),
+    /// A segment, or a sealed file.
+    Log(Records),
     /// JSON.
     Lines(Lines),
 }
