@@ -14,8 +14,8 @@ help: ## list these commands
 demo: ## replay a breach on a flat network and inside Ringfence (installs and builds what is missing)
 	@scripts/demo
 
-build: ## build the binary: target/release/ringfence
-	cargo build --locked --release -p ringfence
+build: ## build the binaries: target/release/ringfence, and ringfence-query, which answers `audit sql`
+	cargo build --locked --release -p ringfence -p ringfence-query
 
 deps: ## install the programs that tests drive (curl, nginx, redis, dig, python3), where absent
 	@scripts/deps test
@@ -37,7 +37,7 @@ fuzz: ## attack each reader of hostile bytes with what coverage leads to, FUZZ_S
 # BENCH takes options of bench/run: make bench BENCH="--only http1 --rounds 9"
 bench: ## measure beside Envoy, HAProxy, bubblewrap and others: target/bench/figures.json and .svg (a quarter of an hour)
 	@scripts/deps bench
-	cargo build --locked --release -p ringfence -p ringfence-bench
+	cargo build --locked --release -p ringfence -p ringfence-bench -p ringfence-query
 	bench/run $(BENCH)
 
 test-vm: ## run the tests that need control groups of version 2, in a virtual machine (root, Debian; minutes)

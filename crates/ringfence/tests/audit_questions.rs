@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::Range;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -358,4 +359,74 @@ fn no_log_is_said_with_the_fix() {
             "{said}"
         );
     }
+}
+
+/// The program alone in a directory, as it is where nobody built the other one.
+fn alone() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    fs::copy(
+        env!("CARGO_BIN_EXE_ringfence"),
+        directory.path().join("ringfence"),
+    )
+    .unwrap();
+    directory
+}
+
+fn sql(directory: &Path, path: &Path) -> Output {
+    Command::new(directory.join("ringfence"))
+        .args([
+            "audit", "sql", "--state", "/nowhere", "-o", "csv", "--memory", "64", "SELECT 1",
+        ])
+        .env("PATH", path)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn sql_says_how_to_get_the_program_that_answers() {
+    let (directory, empty) = (alone(), tempfile::tempdir().unwrap());
+    let output = sql(directory.path(), empty.path());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("ringfence-query, is not installed"), "{said}");
+    assert!(
+        said.contains("cargo build --release -p ringfence-query"),
+        "{said}"
+    );
+}
+
+#[test]
+fn sql_hands_the_question_over_beside_itself_or_in_the_path() {
+    let script = "#!/bin/sh\nprintf '%s|' \"$0\" \"$@\"\nexit 7\n";
+    let put = |directory: &Path| {
+        let program = directory.join("ringfence-query");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        program
+    };
+    let (directory, path) = (alone(), tempfile::tempdir().unwrap());
+    let expected = |program: &Path| {
+        format!(
+            "{}|--log|/nowhere/log|--output|csv|--memory|64|--|SELECT 1|",
+            program.display()
+        )
+    };
+    let in_path = put(path.path());
+    let output = sql(directory.path(), path.path());
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap()
+        ),
+        (Some(7), expected(&in_path))
+    );
+    let beside = put(directory.path());
+    let output = sql(directory.path(), path.path());
+    assert_eq!(
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap()
+        ),
+        (Some(7), expected(&beside))
+    );
 }

@@ -7,6 +7,7 @@ mod pairs;
 mod proof;
 mod prune;
 mod rows;
+mod sql;
 mod unused;
 mod verify;
 
@@ -29,6 +30,7 @@ Examples:
   ringfence audit verify --checkpoint kept.checkpoint       that it still is, and nothing was changed
   ringfence audit proof 847 > 847.tlog-proof                one record, for someone who has only the key
   ringfence audit prune --keep 90d --keep-size 50GiB        let the oldest go; what was proven stays proven
+  ringfence audit sql \"DESCRIBE flows\"                    any other question
 
 Each but `prune` reads the log of a node, running or stopped, or a copy of its state directory, and changes nothing. Only the \
 node's own user and root can read it. To look at it yourself: `ringfence observe`. docs/flows.md says what a record \
@@ -55,6 +57,7 @@ enum AuditVerb {
     Agents(daily::AgentsArgs),
     Unused(unused::UnusedArgs),
     Prune(prune::PruneArgs),
+    Sql(sql::SqlArgs),
 }
 
 /// Whose log is meant.
@@ -112,5 +115,6 @@ pub(crate) fn run(args: AuditArgs) -> ExitCode {
         AuditVerb::Agents(args) => daily::agents(&args),
         AuditVerb::Unused(args) => unused::unused(&args),
         AuditVerb::Prune(args) => prune::prune(&args),
+        AuditVerb::Sql(args) => sql::sql(&args),
     })
 }
