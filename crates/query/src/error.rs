@@ -1,9 +1,12 @@
 //! Why a query has no answer, or not all of one.
 
+use std::any::Any;
 use std::io;
 
 use datafusion::error::DataFusionError;
 use ringfence_history::HistoryError;
+
+use crate::QUESTION_MAX;
 
 /// What went wrong, and what to do about it.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,9 @@ pub enum QueryError {
         "{0}\nthe table is flows, with columns named like the keys of `ringfence observe -o json`, case included; `DESCRIBE flows` lists them"
     )]
     Sql(String),
+    /// Longer than a question may be.
+    #[error("the question has {0} bytes, and may have {QUESTION_MAX}: ask for less at a time")]
+    TooLong(usize),
     /// It needs more than it may have.
     #[error("the query needs more memory than {} MiB: ask for fewer or smaller groups (WHERE, LIMIT), or give it more with --memory", .0 >> 20)]
     Memory(usize),
@@ -33,7 +39,10 @@ pub enum QueryError {
 impl QueryError {
     /// Whether what was typed is at fault.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::NotAQuestion(_) | Self::Sql(_))
+        matches!(
+            self,
+            Self::NotAQuestion(_) | Self::Sql(_) | Self::TooLong(_)
+        )
     }
 
     /// Sorts what the engine says while it plans.
@@ -49,8 +58,19 @@ impl QueryError {
             DataFusionError::ObjectStore(_)
             | DataFusionError::ParquetError(_)
             | DataFusionError::IoError(_) => Self::Failed(plain(&said)),
-            _ => Self::Sql(plain(&said)),
+            DataFusionError::SQL(parser, _) => Self::Sql(plain(&parser.to_string())),
+            _ => Self::Sql(place(error) + &plain(&said)),
         }
+    }
+
+    /// The engine came upon something that it did not expect, such as bytes that no writer makes.
+    pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Self {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Self::Failed(format!(
+            "the engine gave up: {}; `ringfence audit verify` tells whether the log is whole",
+            said.unwrap_or("it did not say why")
+        ))
     }
 
     /// Sorts what the engine says while it runs.
@@ -62,6 +82,14 @@ impl QueryError {
     }
 }
 
+/// Where in the question it is, if the engine knows.
+fn place(error: &DataFusionError) -> String {
+    let span = error.diagnostic().and_then(|found| found.span);
+    span.map_or_else(String::new, |span| {
+        format!("line {}, column {}: ", span.start.line, span.start.column)
+    })
+}
+
 fn is_forbidden(said: &str) -> bool {
     ["DDL", "DML", "Statement"]
         .iter()
@@ -70,14 +98,26 @@ fn is_forbidden(said: &str) -> bool {
 
 /// Without the engine's own first word.
 fn plain(said: &str) -> String {
+    // It names columns as if their case did not count, and settings that nobody can make.
+    let said: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.contains("enable_ident_normalization"))
+        .collect();
+    let said = said.join("\n");
+    let mut parts = said.split("flows.\"");
+    let first = parts.next().unwrap_or_default().to_owned();
+    let said = parts.fold(first, |said, part| {
+        said + "flows." + &part.replacen('"', "", 1)
+    });
     let words = [
         "Error during planning: ",
-        "SQL error: ",
+        "sql parser error: ",
         "Execution error: ",
+        "Schema error: ",
         "External error: ",
         "This feature is not implemented: ",
     ];
-    let mut said = said;
+    let mut said = said.as_str();
     while let Some(rest) = words.iter().find_map(|word| said.strip_prefix(word)) {
         said = rest;
     }

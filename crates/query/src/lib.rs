@@ -6,15 +6,18 @@
 //! It has a binary of its own, `ringfence-query`, which `ringfence audit sql` starts: the engine takes long to build, and
 //! no part of a node needs it.
 //!
-//! Start reading at `table.rs` for what is asked, at `session.rs` for how far a query may go.
+//! Start reading at `table.rs` for what is asked, at `session.rs` and `confine.rs` for how far a query may go.
 #![forbid(unsafe_code)]
 
+mod confine;
 mod error;
 mod hot;
 mod output;
+mod sealed;
 mod session;
 mod table;
 
+pub use confine::{confine, stand_back};
 pub use error::QueryError;
 pub use output::Format;
-pub use session::{MEMORY_STANDARD, ask};
+pub use session::{Asked, MEMORY_STANDARD, QUESTION_MAX};

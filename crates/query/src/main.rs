@@ -1,13 +1,13 @@
 //! The program that `ringfence audit sql` starts.
 #![forbid(unsafe_code)]
 
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use ringfence_model::text::safe_lines;
-use ringfence_query::{Format, MEMORY_STANDARD, QueryError, ask};
+use ringfence_query::{Asked, Format, MEMORY_STANDARD, QueryError, confine, stand_back};
 
 const EXIT_ERROR: u8 = 1;
 const EXIT_USAGE: u8 = 2;
@@ -23,6 +23,7 @@ struct Arguments {
     #[arg(
         short,
         long,
+        visible_alias = "format",
         value_enum,
         default_value = "table",
         value_name = "FORMAT"
@@ -63,29 +64,12 @@ fn main() -> ExitCode {
 }
 
 fn run(args: &Arguments) -> Result<(), QueryError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
-    let stdout = io::stdout();
-    if args.output == Format::Csv && stdout.is_terminal() {
-        // CSV has no way to write down what a terminal would obey.
-        let mut rows = Vec::new();
-        runtime.block_on(ask(
-            &args.log,
-            &args.sql,
-            args.memory << 20,
-            args.output,
-            &mut rows,
-        ))?;
-        let shown = safe_lines(&String::from_utf8_lossy(&rows).replace("\r\n", "\n"));
-        return Ok(stdout.lock().write_all(shown.as_bytes())?);
-    }
-    let mut out = BufWriter::new(stdout.lock());
-    runtime.block_on(ask(
-        &args.log,
-        &args.sql,
-        args.memory << 20,
-        args.output,
-        &mut out,
-    ))
+    let memory = args.memory << 20;
+    stand_back(memory)?;
+    let asked = Asked::open(&args.log)?;
+    confine(&args.log)?;
+    // What broke is said once, in our words.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut out = BufWriter::new(io::stdout());
+    asked.ask(&args.sql, memory, args.output, &mut out)
 }

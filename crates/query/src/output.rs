@@ -1,6 +1,6 @@
 //! Rows on their way out: a table for people, JSON lines, CSV.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write, stdout};
 
 use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Schema};
@@ -31,7 +31,9 @@ pub(crate) struct Printer<'a> {
     format: Format,
     names: Vec<String>,
     numbers: Vec<bool>,
-    to: &'a mut dyn Write,
+    /// CSV has no way to write down what a terminal would obey.
+    is_shown: bool,
+    to: &'a mut (dyn Write + Send),
     rows: Vec<Vec<String>>,
     widths: Option<Vec<usize>>,
 }
@@ -40,19 +42,16 @@ impl<'a> Printer<'a> {
     pub(crate) fn new(
         format: Format,
         schema: &Schema,
-        to: &'a mut dyn Write,
+        to: &'a mut (dyn Write + Send),
     ) -> Result<Self, QueryError> {
         let names: Vec<String> = schema
             .fields()
             .iter()
             .map(|field| field.name().clone())
             .collect();
-        if format == Format::Csv {
-            let cells: Vec<String> = names.iter().map(|name| csv(name)).collect();
-            write!(to, "{}\r\n", cells.join(","))?;
-        }
-        Ok(Self {
+        let mut printer = Self {
             format,
+            is_shown: stdout().is_terminal(),
             numbers: schema
                 .fields()
                 .iter()
@@ -62,7 +61,20 @@ impl<'a> Printer<'a> {
             to,
             rows: Vec::new(),
             widths: None,
-        })
+        };
+        if format == Format::Csv {
+            printer.csv_line(&printer.names.clone())?;
+        }
+        Ok(printer)
+    }
+
+    fn csv_line(&mut self, cells: &[impl AsRef<str>]) -> Result<(), QueryError> {
+        let cells = cells.iter().map(|cell| match self.is_shown {
+            true => csv(&safe(cell.as_ref())),
+            false => csv(cell.as_ref()),
+        });
+        let line = cells.collect::<Vec<_>>().join(",");
+        Ok(write!(self.to, "{line}\r\n")?)
     }
 
     pub(crate) fn print(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
@@ -95,11 +107,13 @@ impl<'a> Printer<'a> {
                 writeln!(self.to, "{}", safe_json(&line))?;
             }
             Format::Csv => {
-                let cells: Vec<String> = cells
-                    .iter()
-                    .map(|cell| csv(cell.as_deref().unwrap_or_default()))
-                    .collect();
-                write!(self.to, "{}\r\n", cells.join(","))?;
+                let cells = cells.iter().map(|cell| cell.as_deref().unwrap_or_default());
+                self.csv_line(&cells.collect::<Vec<_>>())?;
+            }
+            Format::Table if self.is_plan() => {
+                for line in cells.iter().flatten().flat_map(|cell| cell.lines()) {
+                    writeln!(self.to, " {}", safe(line))?;
+                }
             }
             Format::Table => {
                 let cells = cells.into_iter().map(|cell| match cell {
@@ -113,6 +127,11 @@ impl<'a> Printer<'a> {
             }
         }
         Ok(())
+    }
+
+    /// What EXPLAIN answers: texts of many lines, of which a table would make one each.
+    fn is_plan(&self) -> bool {
+        self.names == ["plan_type", "plan"]
     }
 
     fn json(&self, cells: &[Option<String>], columns: &[ArrayRef]) -> Result<String, QueryError> {
@@ -156,7 +175,7 @@ impl<'a> Printer<'a> {
         }
         let rows = std::mem::take(&mut self.rows);
         for cells in is_first.then_some(&header).into_iter().chain(&rows) {
-            let mut line = String::new();
+            let mut line = String::from(" ");
             for ((cell, width), number) in cells.iter().zip(&widths).zip(&self.numbers) {
                 let gap = " ".repeat(width.saturating_sub(cell.chars().count()));
                 line.push_str(&if *number {
@@ -173,7 +192,7 @@ impl<'a> Printer<'a> {
     }
 
     pub(crate) fn finish(mut self) -> Result<(), QueryError> {
-        if self.format == Format::Table {
+        if self.format == Format::Table && !self.is_plan() {
             self.write_rows()?;
         }
         Ok(self.to.flush()?)

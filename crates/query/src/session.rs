@@ -21,19 +21,59 @@ pub const MEMORY_STANDARD: usize = 512 * 1024 * 1024;
 /// Of those who hold the memory, so many are named to whoever reads the engine's own words.
 const NAMED: NonZeroUsize = NonZeroUsize::MIN;
 
-/// Asks the log in `directory`, and writes the answer, row by row as it is found.
-pub async fn ask(
-    directory: &Path,
+/// Longest question, in bytes: as deep as one of this length can be nested, it fits the stack.
+pub const QUESTION_MAX: usize = 8 * 1024;
+/// Stack of the thread that plans it. What is not used is not there.
+const PLANNING_STACK: usize = 256 * 1024 * 1024;
+/// Stack of each thread that runs it.
+const RUNNING_STACK: usize = 64 * 1024 * 1024;
+
+/// The log as it was when it was opened: what comes later, and what is pruned later, makes no difference.
+pub struct Asked(Flows);
+
+impl Asked {
+    /// Opens the log in `directory`.
+    pub fn open(directory: &Path) -> Result<Self, QueryError> {
+        Ok(Self(Flows::new(History::open(directory)?)?))
+    }
+
+    /// Answers one question, in threads of its own: writes row by row as they are found. The engine takes at most `memory` bytes.
+    pub fn ask(
+        self,
+        sql: &str,
+        memory: usize,
+        format: Format,
+        to: &mut (dyn Write + Send),
+    ) -> Result<(), QueryError> {
+        if sql.len() > QUESTION_MAX {
+            return Err(QueryError::TooLong(sql.len()));
+        }
+        let answer = move || -> Result<(), QueryError> {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .thread_stack_size(RUNNING_STACK)
+                .enable_time()
+                .build()?;
+            runtime.block_on(answer(self.0, sql, memory, format, to))
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().stack_size(PLANNING_STACK);
+            match thread.spawn_scoped(scope, answer)?.join() {
+                Ok(answered) => answered,
+                Err(panic) => Err(QueryError::panicked(&*panic)),
+            }
+        })
+    }
+}
+
+async fn answer(
+    flows: Flows,
     sql: &str,
     memory: usize,
     format: Format,
-    to: &mut dyn Write,
+    to: &mut (dyn Write + Send),
 ) -> Result<(), QueryError> {
-    let history = History::open(directory)?;
     let context = context(memory)?;
-    let parquet = context.state().default_table_options().parquet;
     let planning = |error| QueryError::planning(&error, memory);
-    let flows = Flows::new(history, &parquet).map_err(planning)?;
     context
         .register_table("flows", Arc::new(flows))
         .map_err(planning)?;
@@ -69,5 +109,7 @@ fn context(memory: usize) -> Result<SessionContext, QueryError> {
     let mut config = SessionConfig::new().with_information_schema(true);
     // Columns are named like the keys of JSON, whose case counts.
     config.options_mut().sql_parser.enable_ident_normalization = false;
+    // So that what is wrong has a place.
+    config.options_mut().sql_parser.collect_spans = true;
     Ok(SessionContext::new_with_config_rt(config, runtime))
 }

@@ -1,79 +1,78 @@
 //! The table `flows`: what has been sealed, then what has not been.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics};
 use datafusion::config::TableParquetOptions;
-use datafusion::datasource::file_format::parquet::ParquetFormat;
-use datafusion::datasource::listing::{
-    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
-};
-use datafusion::error::DataFusionError;
+use datafusion::datasource::physical_plan::{FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::col;
+use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::union::UnionExec;
-use ringfence_archive::{COLUMNS, Column, EXTENSION, Shape};
-use ringfence_history::History;
-use url::Url;
+use ringfence_archive::{COLUMNS, Column, Shape};
+use ringfence_history::{History, HistoryError};
 
 use crate::hot::Hot;
+use crate::sealed::Files;
+
+/// The column by which all rows are in order, on disk already.
+pub(crate) const SEQ: &str = "seq";
 
 /// The columns of the log, over all its records.
 #[derive(Debug)]
 pub(crate) struct Flows {
     schema: SchemaRef,
-    sealed: Option<ListingTable>,
+    sealed: Files,
     hot: Option<Hot>,
 }
 
 impl Flows {
-    pub(crate) fn new(history: History, parquet: &TableParquetOptions) -> Result<Self> {
-        let schema = Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>()));
-        let paths: Vec<&Path> = history
-            .sealed()
-            .iter()
-            .map(|file| file.path.as_path())
-            .collect();
-        let sealed = if paths.is_empty() {
-            None
-        } else {
-            Some(listing(&paths, &schema, parquet)?)
-        };
+    pub(crate) fn new(history: History) -> Result<Self, HistoryError> {
         Ok(Self {
-            schema,
-            sealed,
+            schema: Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>())),
+            sealed: Files::open(&history)?,
             hot: (!history.hot().is_empty()).then(|| Hot::new(history)),
         })
     }
+
+    fn of_sealed(
+        &self,
+        parts: usize,
+        parquet: &TableParquetOptions,
+        projection: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let source = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(parquet.clone())
+            .with_parquet_file_reader_factory(Arc::new(self.sealed.readers()));
+        let mut known = Statistics::new_unknown(&self.schema);
+        known.num_rows =
+            usize::try_from(self.sealed.records()).map_or(Precision::Absent, Precision::Exact);
+        let config =
+            FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), Arc::new(source))
+                .with_file_groups(self.sealed.groups(parts, &self.schema))
+                .with_statistics(known)
+                .with_output_ordering(in_order(&self.schema).into_iter().collect())
+                .with_projection_indices(projection.cloned())?
+                .with_limit(limit)
+                .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
 }
 
-fn listing(
-    paths: &[&Path],
-    schema: &SchemaRef,
-    parquet: &TableParquetOptions,
-) -> Result<ListingTable> {
-    let urls: Result<Vec<ListingTableUrl>> = paths.iter().map(|path| url_of(path)).collect();
-    let format = ParquetFormat::default().with_options(parquet.clone());
-    let options =
-        ListingOptions::new(Arc::new(format)).with_file_extension(format!(".{EXTENSION}"));
-    let config = ListingTableConfig::new_with_multi_paths(urls?)
-        .with_listing_options(options)
-        .with_schema(Arc::clone(schema));
-    ListingTable::try_new(config)
-}
-
-/// By its address, since in a bare path `*` and `?` would stand for others.
-fn url_of(path: &Path) -> Result<ListingTableUrl> {
-    let whole = std::path::absolute(path)?;
-    let url = Url::from_file_path(&whole)
-        .map_err(|()| DataFusionError::Plan(format!("{} has no address", whole.display())))?;
-    ListingTableUrl::try_new(url, None)
+/// What says that rows are in the order of the log; nothing where the column is not there.
+fn in_order(schema: &Schema) -> Option<LexOrdering> {
+    let seq = col(SEQ, schema).ok()?;
+    LexOrdering::new([PhysicalSortExpr::new_default(seq)])
 }
 
 fn field(column: &Column) -> Field {
@@ -100,20 +99,23 @@ impl TableProvider for Flows {
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        filters: &[Expr],
+        _: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let mut parts: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        if let Some(sealed) = &self.sealed {
-            parts.push(sealed.scan(state, projection, filters, limit).await?);
+        if !self.sealed.is_empty() {
+            let parquet = state.default_table_options().parquet;
+            let count = state.config().target_partitions();
+            parts.push(self.of_sealed(count, &parquet, projection, limit)?);
         }
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let wanted = projection.unwrap_or(&all);
         let schema = Arc::new(self.schema.project(wanted)?);
         if let Some(hot) = &self.hot {
             let part: Arc<dyn PartitionStream> = Arc::new(hot.part(&schema, wanted));
+            let order = in_order(&schema);
             let scan =
-                StreamingTableExec::try_new(schema.clone(), vec![part], None, None, false, limit)?;
+                StreamingTableExec::try_new(schema.clone(), vec![part], None, order, false, limit)?;
             parts.push(Arc::new(scan));
         }
         match parts.len() {
@@ -123,7 +125,7 @@ impl TableProvider for Flows {
         }
     }
 
-    /// Sealed files leave out what they can by their statistics; each row is looked at again.
+    /// The engine hands conditions on to the sealed files, which leave out what cannot match by their statistics; each row is looked at again.
     fn supports_filters_pushdown(
         &self,
         filters: &[&Expr],

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use super::Whose;
 use crate::output::Failure;
 
-/// The program. Its engine takes minutes to build, and nothing else of Ringfence needs it.
+/// The program. Its engine takes minutes to build, and no other part of Ringfence needs it.
 const PROGRAM: &str = "ringfence-query";
 
 const EXAMPLES: &str = "\
@@ -38,6 +38,7 @@ pub(super) struct SqlArgs {
     #[arg(
         short,
         long,
+        visible_alias = "format",
         value_enum,
         default_value = "table",
         value_name = "FORMAT"
