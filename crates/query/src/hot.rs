@@ -1,7 +1,7 @@
 //! Records that are not sealed yet, a batch at a time.
 
-use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::ops::{ControlFlow, Range};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::arrow::array::{
     ArrayRef, BinaryViewBuilder, Int64Builder, RecordBatch, RecordBatchOptions, StringViewBuilder,
@@ -22,7 +22,35 @@ const BATCH_ROWS: usize = 8192;
 
 /// The records that are not sealed.
 #[derive(Clone, Debug)]
-pub(crate) struct Hot(Arc<History>);
+pub(crate) struct Hot {
+    history: Arc<History>,
+    lost: Lost,
+}
+
+/// Records that an answer is without, since they are not in the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lost(Arc<Mutex<Vec<Range<u64>>>>);
+
+impl Lost {
+    /// Takes note of some, once.
+    pub(crate) fn note(&self, records: Range<u64>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&records) {
+            all.push(records);
+        }
+    }
+
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> Vec<Range<u64>> {
+        let mut all = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        all.sort_unstable_by_key(|records| records.start);
+        all
+    }
+}
 
 /// Some of their columns.
 #[derive(Debug)]
@@ -33,8 +61,11 @@ pub(crate) struct Part {
 }
 
 impl Hot {
-    pub(crate) fn new(history: History) -> Self {
-        Self(Arc::new(history))
+    pub(crate) fn new(history: History, lost: Lost) -> Self {
+        Self {
+            history: Arc::new(history),
+            lost,
+        }
     }
 
     pub(crate) fn part(&self, schema: &SchemaRef, columns: &[usize]) -> Part {
@@ -71,7 +102,12 @@ impl PartitionStream for Part {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()),
             };
-            let read = hot.0.each_hot(|seq, flow| {
+            let mut next = hot.history.hot().start;
+            let read = hot.history.each_hot(|seq, flow| {
+                if seq != next {
+                    hot.lost.note(next..seq);
+                }
+                next = seq + 1;
                 rows.push(seq, flow);
                 if rows.count < BATCH_ROWS {
                     return Ok(ControlFlow::Continue(()));

@@ -71,5 +71,12 @@ fn run(args: &Arguments) -> Result<(), QueryError> {
     // What broke is said once, in our words.
     std::panic::set_hook(Box::new(|_| {}));
     let mut out = BufWriter::new(io::stdout());
-    asked.ask(&args.sql, memory, args.output, &mut out)
+    for records in asked.ask(&args.sql, memory, args.output, &mut out)? {
+        eprintln!(
+            "ringfence: records {} to {} are not in the log, and the answer is without them",
+            records.start,
+            records.end - 1
+        );
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,16 +39,18 @@ impl Asked {
     }
 
     /// Answers one question, in threads of its own: writes row by row as they are found. The engine takes at most `memory` bytes.
+    /// What it gives are records that the log has lost, which the answer is without.
     pub fn ask(
         self,
         sql: &str,
         memory: usize,
         format: Format,
         to: &mut (dyn Write + Send),
-    ) -> Result<(), QueryError> {
+    ) -> Result<Vec<Range<u64>>, QueryError> {
         if sql.len() > QUESTION_MAX {
             return Err(QueryError::TooLong(sql.len()));
         }
+        let lost = self.0.lost();
         let answer = move || -> Result<(), QueryError> {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .thread_stack_size(RUNNING_STACK)
@@ -58,7 +61,7 @@ impl Asked {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().stack_size(PLANNING_STACK);
             match thread.spawn_scoped(scope, answer)?.join() {
-                Ok(answered) => answered,
+                Ok(answered) => answered.map(|()| lost.all()),
                 Err(panic) => Err(QueryError::panicked(&*panic)),
             }
         })

@@ -21,7 +21,7 @@ use datafusion::physical_plan::union::UnionExec;
 use ringfence_archive::{COLUMNS, Column, Shape};
 use ringfence_history::{History, HistoryError};
 
-use crate::hot::Hot;
+use crate::hot::{Hot, Lost};
 use crate::sealed::Files;
 
 /// The column by which all rows are in order, on disk already.
@@ -33,15 +33,26 @@ pub(crate) struct Flows {
     schema: SchemaRef,
     sealed: Files,
     hot: Option<Hot>,
+    lost: Lost,
 }
 
 impl Flows {
     pub(crate) fn new(history: History) -> Result<Self, HistoryError> {
+        let lost = Lost::default();
+        for records in history.missing() {
+            lost.note(records);
+        }
         Ok(Self {
+            lost: lost.clone(),
             schema: Arc::new(Schema::new(COLUMNS.iter().map(field).collect::<Vec<_>>())),
             sealed: Files::open(&history)?,
-            hot: (!history.hot().is_empty()).then(|| Hot::new(history)),
+            hot: (!history.hot().is_empty()).then(|| Hot::new(history, lost)),
         })
+    }
+
+    /// What the answer is without: known once it is whole.
+    pub(crate) fn lost(&self) -> Lost {
+        self.lost.clone()
     }
 
     fn of_sealed(

@@ -55,6 +55,17 @@ fn flow(number: u64) -> Flow {
         bytes_sent: number % 4 * 1000,
         bytes_received: 0,
         duration_ns: 0,
+        last_time_ns: if denied {
+            1_790_000_000_500_000_000 + number * 1_000_001
+        } else {
+            0
+        },
+        fields: if number % 7 == 0 {
+            "{\"header.accept\":\"text/html\"}".into()
+        } else {
+            String::new()
+        },
+        fields_key: number % 2,
     }
 }
 
@@ -125,6 +136,26 @@ fn sealed_and_hot_records_are_one_table_and_read_like_observe() {
             .collect();
         assert_eq!(records, expected);
     }
+}
+
+#[test]
+fn a_file_of_the_first_form_is_one_with_those_of_today() {
+    let directory = tempfile::tempdir().unwrap();
+    let sealed = directory.path().join(SEALED);
+    fs::create_dir(&sealed).unwrap();
+    let golden = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../archive/tests/golden/form-1.parquet"
+    );
+    fs::copy(golden, sealed.join(file_name(4000))).unwrap();
+    let leaves = (4600..4700).map(|number| flow(number).encode_to_vec());
+    seal(4600, leaves, [0; 32], &sealed.join(file_name(4600))).unwrap();
+    let sql = "SELECT seq < 4600 AS old, count(*) AS n, count(lastTime) AS times, count(DISTINCT source) > 1 AS sources \
+               FROM flows GROUP BY old ORDER BY old";
+    assert_eq!(
+        answer(directory.path(), &["-o", "csv", sql]),
+        "old,n,times,sources\r\nfalse,100,10,true\r\ntrue,600,0,true\r\n"
+    );
 }
 
 #[test]
@@ -288,6 +319,49 @@ fn records_that_are_gone_before_they_are_read_are_named() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("is not in the log any more"), "{said}");
+}
+
+#[test]
+fn records_that_were_lost_are_told_beside_the_answer() {
+    let directory = log(&[0..100, 150..200], 0);
+    let output = ask(
+        directory.path(),
+        &["-o", "csv", "SELECT count(*) AS n FROM flows"],
+    );
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(output.stdout, b"n\r\n150\r\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("records 100 to 149 are not in the log"),
+        "{said}"
+    );
+    // A segment between others.
+    let directory = log(&[], 40_000);
+    let mut segments: Vec<_> = fs::read_dir(directory.path().join("hot"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "seg"))
+        .collect();
+    segments.sort();
+    assert!(segments.len() > 2, "{segments:?}");
+    let first = |at: usize| -> u64 {
+        let name = segments[at].file_stem().unwrap().to_str().unwrap();
+        name.parse().unwrap()
+    };
+    let (from, to) = (first(1), first(2));
+    fs::remove_file(&segments[1]).unwrap();
+    let output = ask(
+        directory.path(),
+        &["-o", "csv", "SELECT count(source) AS n FROM flows"],
+    );
+    assert!(output.status.success(), "{output:?}");
+    let rest = 40_000 - (to - from);
+    assert_eq!(output.stdout, format!("n\r\n{rest}\r\n").into_bytes());
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains(&format!("records {from} to {} are not", to - 1)),
+        "{said}"
+    );
 }
 
 #[test]
