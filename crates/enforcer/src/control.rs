@@ -118,7 +118,7 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
                 }
                 link.send(&status(node, id, loaded)).await?;
             }
-            FromNode::Release { before } => release(&node, before),
+            FromNode::Release { before } => release(node, before),
             FromNode::Stop => return Ok(()),
         }
     }

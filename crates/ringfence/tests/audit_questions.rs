@@ -430,3 +430,17 @@ fn sql_hands_the_question_over_beside_itself_or_in_the_path() {
         (Some(7), expected(&beside))
     );
 }
+
+#[test]
+fn records_that_are_missing_between_others_are_told() {
+    let directory = state(&bank(), 0..3);
+    let log = directory.path().join("log");
+    fs::remove_dir_all(log.join("hot")).unwrap();
+    let later = bank()[6..].to_vec();
+    let leaves = later.iter().map(Message::encode_to_vec);
+    seal(6, leaves, [0; 32], &log.join(SEALED).join(file_name(6))).unwrap();
+    let output = audit(directory.path(), "top", &[]);
+    let said = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(said.contains("records 3 to 5 are not in the log"), "{said}");
+    assert!(text(output).contains("assistant"));
+}

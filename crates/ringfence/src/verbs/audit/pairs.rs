@@ -9,7 +9,7 @@ use ringfence_model::{Outcome, RecordKind};
 use serde::Serialize;
 
 use super::Whose;
-use crate::output::Failure;
+use crate::output::{Failure, say};
 use crate::verbs::flows::{bounds, moment};
 
 /// Most reasons of denials between two that are told apart.
@@ -37,7 +37,15 @@ impl Part {
     }
 
     pub(super) fn history(&self) -> Result<History, Failure> {
-        History::open(&self.whose.log()?).map_err(failure)
+        let history = History::open(&self.whose.log()?).map_err(failure)?;
+        for gap in history.missing() {
+            say(format!(
+                "records {} to {} are not in the log and do not count; `ringfence audit verify` tells more",
+                gap.start,
+                gap.end - 1
+            ));
+        }
+        Ok(history)
     }
 
     pub(super) fn span(&self) -> Result<Span, Failure> {
