@@ -25,6 +25,10 @@ const TAKEN_OVER: &str = "flows.taken-over.binpb";
 /// The signed tree head, whose second line is the number of records that others may know of.
 const CHECKPOINT: &str = "checkpoint";
 
+/// Where closed segments go, and how the names of what is signed of them end.
+const SEALED: &str = "sealed";
+const STATEMENT: &str = "sealed";
+
 /// What had to be mended when the log was opened. The log records each as an `event` of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Repair {
@@ -111,10 +115,13 @@ pub(crate) fn writer(
     } = settle(hot, &mut repairs)?;
     let signed = Seq(signed_size(directory));
     if signed > end {
-        repairs.push(Repair::Lost {
-            from: end.0,
-            next: signed.0,
-        });
+        let here = end.0.max(sealed_before(directory));
+        if signed.0 > here {
+            repairs.push(Repair::Lost {
+                from: here,
+                next: signed.0,
+            });
+        }
         end = signed;
         last = None;
     }
@@ -350,6 +357,21 @@ fn signed_size(directory: &Path) -> u64 {
     text.lines()
         .nth(1)
         .and_then(|size| size.parse().ok())
+        .unwrap_or(0)
+}
+
+/// Before which record the log is sealed, as the latest statement says. For the words of a repair: whoever verifies reads more.
+fn sealed_before(directory: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(directory.join(SEALED)) else {
+        return 0;
+    };
+    let statements = entries.flatten().map(|entry| entry.path());
+    let latest = statements
+        .filter(|path| path.extension().is_some_and(|end| end == STATEMENT))
+        .max();
+    let text = latest.and_then(|path| fs::read_to_string(path).ok());
+    text.as_deref()
+        .and_then(|text| text.lines().nth(2)?.split(' ').nth(1)?.parse().ok())
         .unwrap_or(0)
 }
 

@@ -9,7 +9,7 @@ use prost::Message;
 use ringfence_audit::tree::{
     Keeper, Known, PUBLIC_KEY, Report, Stretch, Verifier, check_proof, proof,
 };
-use ringfence_audit::{Log, LogError, Reader, Seq, closed_segments, hot_directory};
+use ringfence_audit::{Log, LogError, Reader, Repair, Seq, closed_segments, hot_directory};
 use ringfence_history::{
     HistoryError, Keep, Pruned, Records, SEALED, SealError, Sealing, feed, prunable, prune,
 };
@@ -474,6 +474,26 @@ fn a_gap_is_told_and_passed() {
         rest += 1;
     }
     assert_eq!(rest, 420 - sealed.last().unwrap().to);
+}
+
+#[test]
+fn a_log_whose_segments_are_gone_says_what_it_lost_and_not_what_is_sealed() {
+    let directory = signed(300);
+    let log = directory.path();
+    let sealed = seal(log).last().unwrap().to;
+    fs::remove_dir_all(hot_directory(log)).unwrap();
+    let writer = Log::open(log).unwrap();
+    let lost = Repair::Lost {
+        from: sealed,
+        next: 300,
+    };
+    assert_eq!(writer.repairs(), [lost]);
+    assert_eq!(
+        writer.record(&flow(300, 0)).unwrap(),
+        Seq(301),
+        "behind the event"
+    );
+    assert!(doubts(log).contains(&format!("records {sealed} to 299 are missing")));
 }
 
 #[test]
