@@ -9,7 +9,7 @@ use prost::Message;
 use ringfence_audit::tree::{
     Keeper, Known, PUBLIC_KEY, Report, Stretch, Verifier, check_proof, proof,
 };
-use ringfence_audit::{Log, LogError, Reader, Repair, Seq, closed_segments, hot_directory};
+use ringfence_audit::{Log, LogError, Reader, Repair, Seq, Wait, closed_segments, hot_directory};
 use ringfence_history::{
     HistoryError, Keep, Pruned, Records, SEALED, SealError, Sealing, feed, prunable, prune,
 };
@@ -362,6 +362,36 @@ fn nobody_who_reads_while_it_is_sealed_misses_a_record_or_gets_one_twice() {
         done.store(true, Ordering::Relaxed);
         verifier.join().unwrap();
     });
+}
+
+/// Its segment is open and stays readable; the ones after it are gone, and sealed.
+#[test]
+fn a_reader_that_falls_behind_goes_on_in_sealed_files() {
+    let directory = signed(420);
+    let log = directory.path();
+    let whole = all(log);
+    let mut records = Records::open(log).unwrap();
+    let mut waiting = Records::open(log).unwrap();
+    let mark = records.mark();
+    for expected in &whole[..10] {
+        assert_eq!(records.leaf().unwrap().unwrap().0.0, expected.0);
+    }
+    while waiting.next().0 < 52 {
+        waiting.leaf().unwrap();
+    }
+    assert!(seal(log).len() >= 2);
+    let more = waiting
+        .wait(None, std::time::Duration::from_secs(5))
+        .unwrap();
+    assert_eq!(more, Wait::More);
+    assert_eq!(waiting.leaf().unwrap().unwrap().0, Seq(52));
+    for expected in &whole[10..] {
+        let (seq, leaf) = records.leaf().unwrap().unwrap();
+        assert_eq!((seq.0, leaf), (expected.0, &expected.1[..]));
+    }
+    assert!(records.leaf().unwrap().is_none());
+    records.go_to(mark).unwrap();
+    assert_eq!(records.leaf().unwrap().unwrap().0, Seq(0));
 }
 
 #[test]
