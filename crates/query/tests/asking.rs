@@ -1,4 +1,8 @@
 //! What a user asks of a log, and what a query may not do.
+#![allow(
+    clippy::single_range_in_vec_init,
+    reason = "a list of stretches may have one"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::fs;
@@ -60,7 +64,7 @@ fn flow(number: u64) -> Flow {
         } else {
             0
         },
-        fields: if number % 7 == 0 {
+        fields: if number.is_multiple_of(7) {
             "{\"header.accept\":\"text/html\"}".into()
         } else {
             String::new()
