@@ -64,14 +64,16 @@ impl Gap {
 
     /// A record is of `time_ns`, long before one of `latest_ns` that stands before it.
     pub(crate) fn clock_set_back(&mut self, time_ns: u64, latest_ns: u64) {
-        self.notes.push(Note {
+        let note = Note {
             operation: CLOCK_SET_BACK,
             reason: format!(
                 "records from here on are {:.1} s older than one before",
                 latest_ns.saturating_sub(time_ns) as f64 / 1e9
             ),
             time_ns: Some(time_ns),
-        });
+        };
+        // The others have the new time already.
+        self.notes.insert(0, note);
     }
 
     pub(crate) fn trouble(&self) -> Option<&LogError> {
@@ -118,8 +120,8 @@ impl Gap {
         self.since.is_some() || !self.notes.is_empty()
     }
 
-    /// The next event that says it, for the node `node`. Forgotten only by [`Gap::said`].
-    pub(crate) fn event(&self, node: &str, now: Instant) -> Option<Flow> {
+    /// The next event that says it, for the node `node`, of the time `at_ns`; 0: of now. Forgotten only by [`Gap::said`].
+    pub(crate) fn event(&self, node: &str, now: Instant, at_ns: u64) -> Option<Flow> {
         let mut time_ns = None;
         let (operation, reason, count) = if let Some(note) = self.notes.first() {
             time_ns = note.time_ns;
@@ -142,7 +144,10 @@ impl Gap {
         };
         Some(Flow {
             schema: 1,
-            time_ns: time_ns.unwrap_or_else(wall_clock_ns),
+            time_ns: match time_ns.unwrap_or(at_ns) {
+                0 => wall_clock_ns(),
+                at_ns => at_ns,
+            },
             node: node.to_owned(),
             kind: Kind::Event.into(),
             count,

@@ -14,7 +14,7 @@ use crate::gap::Gap;
 use crate::hot::{self, Hot, Segment};
 use crate::map::Map;
 use crate::scan::{Scanner, Step};
-use crate::segment::{HEADER_LEN, SPAN_MAX, name, void};
+use crate::segment::{HEADER_LEN, SPAN_MAX, name, void, void_leaf};
 use crate::writer::{Purpose, Writer};
 use crate::{LogError, RECORD_MAX, Seq};
 
@@ -218,7 +218,7 @@ struct Walked {
     reserved: Vec<(usize, Seq, usize)>,
     /// Why it cannot be read further.
     damage: Option<LogError>,
-    /// Its last record.
+    /// Its last record that has a time.
     last: Vec<u8>,
 }
 
@@ -237,6 +237,7 @@ fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
         walked.end = usize::try_from(offset).unwrap_or(usize::MAX);
         walked.next = next;
         match scanner.step() {
+            Ok(Step::Record(_, leaf)) if leaf == void_leaf() => {}
             Ok(Step::Record(_, leaf)) => {
                 walked.last.clear();
                 walked.last.extend_from_slice(leaf);

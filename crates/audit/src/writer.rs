@@ -65,6 +65,8 @@ pub(crate) struct Writer {
     name_checked: Instant,
     /// Latest time of a record.
     latest_ns: u64,
+    /// Time of the record that is taken: what the log says of itself before it is not later.
+    at_ns: u64,
     /// Present in memory up to here.
     populated: usize,
     /// Whether something was written since the last [`Writer::chores`].
@@ -138,6 +140,7 @@ impl Writer {
             checked: now,
             name_checked: now,
             latest_ns,
+            at_ns: 0,
             populated: 0,
             dirty: false,
             attendant: None,
@@ -201,7 +204,9 @@ impl Writer {
             self.latest_ns = time_ns;
         }
         self.latest_ns = self.latest_ns.max(time_ns);
+        self.at_ns = time_ns;
         let taken = leaf.and_then(|bytes| self.try_take(bytes, purpose, now));
+        self.at_ns = 0;
         if let Err(error) = &taken {
             self.gap.lose(purpose, count, error, now);
         }
@@ -330,10 +335,11 @@ impl Writer {
 
     fn say_what_was_lost(&mut self, now: Instant) -> Result<(), LogError> {
         while self.gap.owes()
-            && let Some(event) = self.gap.event(&self.node, now)
+            && let Some(event) = self.gap.event(&self.node, now, self.at_ns)
         {
             let bytes = leaf::encode(&event)?;
             self.append(&bytes, Purpose::Before)?;
+            self.latest_ns = self.latest_ns.max(event.time_ns);
             self.gap.said();
         }
         Ok(())

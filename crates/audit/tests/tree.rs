@@ -484,6 +484,66 @@ fn a_clock_that_went_back_is_told() {
     );
 }
 
+/// What the log says of itself is no reason to doubt its clock, and no record before it hides that the clock was set back.
+#[test]
+fn a_clock_that_went_back_while_the_log_was_repaired_is_told() {
+    const HOUR: u64 = 3_600_000_000_000;
+    let stamped = |time_ns| Flow {
+        schema: 1,
+        time_ns,
+        ..flow(1, 0)
+    };
+    for (next, told) in [(5 * HOUR + 1, &[][..]), (4 * HOUR, &[2][..])] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Log::open(directory.path()).unwrap();
+        log.record(&stamped(5 * HOUR)).unwrap();
+        let first = log.bytes();
+        log.record(&stamped(5 * HOUR)).unwrap();
+        drop(log);
+        // As a crash leaves it: the second was reserved and never completed.
+        let path = segment(directory.path());
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[64 + usize::try_from(first).unwrap() + 2] = 0x0f;
+        fs::write(&path, bytes).unwrap();
+        // A crash once more, before anything is recorded.
+        drop(Log::open(directory.path()).unwrap());
+        let log = Log::open(directory.path()).unwrap();
+        log.record(&stamped(next)).unwrap();
+        drop(log);
+        let log = Log::open(directory.path()).unwrap();
+        log.record(&stamped(next + 1)).unwrap();
+        drop(log);
+        sign(directory.path());
+        let report = tree::verify(directory.path());
+        assert_eq!(
+            (said(&report).as_str(), report.clock.as_slice()),
+            ("", told)
+        );
+        assert_eq!(report.void, 1);
+    }
+    // Repaired and recorded in one go: the event about the repair comes with the time of the record behind it.
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path()).unwrap();
+    log.record(&stamped(5 * HOUR)).unwrap();
+    drop(log);
+    let path = segment(directory.path());
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[64 + 2] = 0x0f;
+    fs::write(&path, bytes).unwrap();
+    let log = Log::open(directory.path()).unwrap();
+    log.record(&stamped(6 * HOUR)).unwrap();
+    drop(log);
+    sign(directory.path());
+    let report = tree::verify(directory.path());
+    assert_eq!(said(&report), "");
+    assert_eq!((report.checked, report.void), (3, 1));
+    let event = Flow::decode(&leaf(directory.path(), 1)[..]).unwrap();
+    assert_eq!(
+        (event.operation.as_str(), event.time_ns),
+        ("flow log repaired", 6 * HOUR)
+    );
+}
+
 #[test]
 fn a_proof_convinces_whoever_has_the_key_and_only_of_that_record() {
     let directory = signed(700);
