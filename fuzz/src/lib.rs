@@ -25,7 +25,9 @@ mod path;
 pub mod peers;
 mod planted;
 mod policy;
+mod proof;
 mod scrape;
+mod sealed;
 mod target;
 mod tls;
 
@@ -51,6 +53,8 @@ pub const TARGETS: &[Target] = &[
     policy::condition::TARGET,
     policy::request::TARGET,
     log::TARGET,
+    sealed::TARGET,
+    proof::TARGET,
     flow::TARGET,
     link::TARGET,
     netlink::TARGET,

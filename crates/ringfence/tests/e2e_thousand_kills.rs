@@ -6,16 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod e2e_support;
+mod e2e_traffic;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e_support::{PYTHON, options, serve, workdir};
-use ringfence_audit::Reader;
-use ringfence_model::FlowRecord;
-use ringfence_model::{Outcome, RecordKind};
-use ringfence_testbed::{Node, Running};
+use e2e_support::options;
+use e2e_traffic::{Recorded, Traffic, seen};
+use ringfence_testbed::Node;
 
 /// Kills, where nobody asks for more.
 const KILLS: u64 = 44;
@@ -25,76 +22,6 @@ const NODE_EVERY: u64 = 4;
 const LIVES: u64 = 250;
 /// Processes of callers.
 const CALLERS: usize = 2;
-
-/// Notes the number of each request before it is answered.
-const SERVER: &str = r#"
-import os, socket, socketserver
-seen = os.open("seen", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-class Handler(socketserver.BaseRequestHandler):
-    def handle(self):
-        data = b""
-        try:
-            while True:
-                while b"\r\n\r\n" not in data:
-                    got = self.request.recv(65536)
-                    if not got:
-                        return
-                    data += got
-                head, data = data.split(b"\r\n\r\n", 1)
-                path = head.split(b" ", 2)[1]
-                os.write(seen, path[3:] + b"\n")
-                self.request.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-        except ConnectionError:
-            pass
-class Server(socketserver.ThreadingTCPServer):
-    address_family = socket.AF_INET6
-    daemon_threads = True
-    allow_reuse_address = True
-    request_queue_size = 128
-server = Server(("::", 8080), Handler)
-print("web is serving", flush=True)
-server.serve_forever()
-"#;
-
-/// Four threads that send requests, each with a number of its own and none twice, until stdin ends.
-const CALLER: &str = r#"
-import socket, sys, threading, time
-base, address = int(sys.argv[1]), socket.gethostbyname("web")
-over = threading.Event()
-answered, failed = [0] * 4, [0] * 4
-def call(thread):
-    connection, number = None, (base * 4 + thread) * 10**8
-    while not over.is_set():
-        number += 1
-        try:
-            if connection and number % 25 == 0:
-                connection.close()
-                connection = None
-            if connection is None:
-                connection = socket.create_connection((address, 8080), timeout=3)
-            connection.sendall(b"GET /n/%d HTTP/1.1\r\nhost: web\r\n\r\n" % number)
-            data = b""
-            while not data.endswith(b"ok"):
-                got = connection.recv(4096)
-                data += got
-                if not got or not data.startswith(b"HTTP/1.1 200"):
-                    raise OSError("no")
-            answered[thread] += 1
-        except OSError:
-            failed[thread] += 1
-            if connection:
-                connection.close()
-            connection = None
-            time.sleep(0.005)
-        time.sleep(0.001)
-threads = [threading.Thread(target=call, args=(n,)) for n in range(4)]
-for thread in threads: thread.start()
-print("calling", flush=True)
-sys.stdin.readline()
-over.set()
-for thread in threads: thread.join()
-print("answered", sum(answered), "failed", sum(failed), flush=True)
-"#;
 
 /// Chance that is the same each time (SplitMix64).
 struct Chance(u64);
@@ -120,56 +47,6 @@ fn enforcer_now(node: &Node) -> Option<u32> {
     u32::try_from(pid).ok()
 }
 
-fn callers(node: &Node) -> Vec<Running> {
-    let start = |number: usize| {
-        let path = workdir(node, &format!("work-{number}"), "caller.py", CALLER);
-        let launch = node.workload("agent").workdir(&path).open_stdin();
-        let base = number.to_string();
-        let mut running = launch.spawn(&[PYTHON, "-u", "caller.py", &base]).unwrap();
-        running.wait_until_it_says("calling").unwrap();
-        running
-    };
-    (0..CALLERS).map(start).collect()
-}
-
-/// What is in the log of a node that was stopped.
-#[derive(Default)]
-struct Log {
-    records: u64,
-    void: u64,
-    /// Places that the log itself says were made void.
-    said_void: u64,
-    /// How often each request is recorded as let through.
-    requests: BTreeMap<u64, u64>,
-}
-
-impl Log {
-    fn read(state: &Path) -> Self {
-        let mut reader = Reader::open(&state.join("log")).unwrap();
-        let mut log = Self::default();
-        while let Some((seq, flow)) = reader.read().unwrap() {
-            assert_eq!(seq.0, log.records, "a gap");
-            log.records += 1;
-            let record = FlowRecord::new(seq.0, &flow).unwrap();
-            match record.kind {
-                RecordKind::Void => log.void += 1,
-                RecordKind::Event if record.operation == "flow log repaired" => {
-                    assert!(record.reason.contains("its place is void"), "{record:?}");
-                    log.said_void += 1;
-                }
-                RecordKind::Operation if record.outcome == Outcome::Allow => {
-                    if let Some(number) = record.operation.strip_prefix("GET /n/") {
-                        *log.requests.entry(number.parse().unwrap()).or_default() += 1;
-                    }
-                }
-                _ => {}
-            }
-        }
-        assert_eq!(reader.unfinished(), 0);
-        log
-    }
-}
-
 #[test]
 fn kill_9_at_any_moment_loses_no_request_that_the_server_saw() {
     let kills = number_from("RINGFENCE_KILLS").unwrap_or(KILLS);
@@ -180,8 +57,7 @@ fn kill_9_at_any_moment_loses_no_request_that_the_server_saw() {
     println!("RINGFENCE_SEED={seed}");
     let mut chance = Chance(seed);
     let mut node = options().start().unwrap();
-    let web = serve(&node, "web", SERVER);
-    let callers = callers(&node);
+    let mut traffic = Traffic::start(&node, CALLERS);
     let begun = Instant::now();
     let mut killed = (0_u64, 0_u64);
     let mut longest = Duration::ZERO;
@@ -208,28 +84,11 @@ fn kill_9_at_any_moment_loses_no_request_that_the_server_saw() {
     node.await_enforcer_after(0).unwrap();
     // It goes on as before.
     std::thread::sleep(Duration::from_millis(300));
-    let (mut answered, mut failed) = (0, 0);
-    for mut caller in callers {
-        let said = caller.wait().unwrap().ok().stdout;
-        let words: Vec<&str> = said.split_whitespace().collect();
-        let ["calling", "answered", yes, "failed", no] = words[..] else {
-            panic!("{said}");
-        };
-        answered += yes.parse::<u64>().unwrap();
-        failed += no.parse::<u64>().unwrap();
-    }
+    let (answered, failed) = traffic.end();
     node.stop().unwrap();
 
-    let seen = std::fs::read_to_string(node.host().path().join("work-web/seen")).unwrap();
-    drop(web);
-    let mut numbers = BTreeSet::new();
-    for line in seen.lines() {
-        assert!(
-            numbers.insert(line.parse::<u64>().unwrap()),
-            "{line} arrived twice"
-        );
-    }
-    let log = Log::read(node.state());
+    let numbers = seen(&node);
+    let log = Recorded::read(node.state());
     println!(
         "killed {} enforcers and {} nodes within {:.0} s; the server saw {} requests, callers {answered} answers and {failed} \
          failures; {} records, {} void; a node was up again within {:.2} s",
@@ -241,15 +100,7 @@ fn kill_9_at_any_moment_loses_no_request_that_the_server_saw() {
         log.void,
         longest.as_secs_f64()
     );
-    let missing: Vec<&u64> = numbers
-        .iter()
-        .filter(|number| !log.requests.contains_key(number))
-        .collect();
-    assert_eq!(missing, [&0; 0], "requests that arrived without a record");
-    assert!(
-        log.requests.values().all(|times| *times == 1),
-        "a request was recorded twice"
-    );
+    log.has_all(&numbers);
     assert_eq!(
         log.void, log.said_void,
         "a void place that the log does not tell of"
