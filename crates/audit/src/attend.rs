@@ -8,6 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::hot::Hot;
+use crate::keys::Keys;
 use crate::writer::Writer;
 
 /// How often what was written is written back. A disk that fails is known that soon.
@@ -21,11 +22,15 @@ pub(crate) struct Attendant {
 }
 
 impl Attendant {
-    pub(crate) fn start(writer: Arc<Mutex<Writer>>, hot: Arc<Hot>) -> io::Result<Self> {
+    pub(crate) fn start(
+        writer: Arc<Mutex<Writer>>,
+        hot: Arc<Hot>,
+        keys: Arc<Keys>,
+    ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new().name("flow-log".to_owned()).spawn({
             let (writer, stop) = (writer.clone(), stop.clone());
-            move || attend(&writer, &hot, &stop)
+            move || attend(&writer, &hot, &keys, &stop)
         })?;
         lock(&writer).attended_by(Some(thread.thread().clone()));
         Ok(Self {
@@ -46,7 +51,7 @@ impl Drop for Attendant {
     }
 }
 
-fn attend(writer: &Mutex<Writer>, hot: &Hot, stop: &AtomicBool) {
+fn attend(writer: &Mutex<Writer>, hot: &Hot, keys: &Keys, stop: &AtomicBool) {
     let mut written_back = Instant::now();
     while !stop.load(Ordering::Acquire) {
         let due = written_back.elapsed() >= WRITE_BACK;
@@ -63,6 +68,8 @@ fn attend(writer: &Mutex<Writer>, hot: &Hot, stop: &AtomicBool) {
                 hot.discard(&spare);
             }
         }
+        let (next, segment) = lock(writer).place();
+        keys.attend(next, segment);
         if let Some((segment, from, to)) = chores.populate {
             // What cannot be given now is found by the store that needs it.
             if segment.map.populate(from, to).is_ok() {

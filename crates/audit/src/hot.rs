@@ -344,7 +344,7 @@ pub(crate) fn list(hot: &Path) -> io::Result<Vec<Seq>> {
 
 /// Makes the directory and its files root's again, as they are while root opens the log: root may have given up the right to
 /// write what is another's, and keeps the right to give things to others.
-fn take_back(directory: &OwnedFd, path: &Path) -> io::Result<()> {
+pub(crate) fn take_back(directory: &OwnedFd, path: &Path) -> io::Result<()> {
     let root = (Some(Uid::ROOT), Some(Gid::ROOT));
     fchown(directory, root.0, root.1)?;
     for entry in std::fs::read_dir(path)? {

@@ -17,6 +17,7 @@ mod disk;
 mod error;
 mod gap;
 mod hot;
+mod keys;
 mod leaf;
 mod log;
 mod map;
@@ -28,6 +29,7 @@ pub mod tree;
 mod writer;
 
 pub use error::LogError;
+pub use keys::{FieldKey, HMAC_LEN, Which, keys_directory};
 pub use leaf::RECORD_MAX;
 pub use log::{Durability, Log, Options};
 pub use open::Repair;

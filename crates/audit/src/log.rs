@@ -10,6 +10,7 @@ use ringfence_model::flow::Flow;
 use crate::attend::Attendant;
 use crate::disk::Disk;
 use crate::hot::Hot;
+use crate::keys::{FieldKey, Keys, Which};
 use crate::open::Repair;
 use crate::writer::{Purpose, Writer};
 use crate::{LogError, Seq, leaf, open};
@@ -59,6 +60,7 @@ pub struct Log {
     attendant: Mutex<Option<Attendant>>,
     writer: Arc<Mutex<Writer>>,
     hot: Arc<Hot>,
+    keys: Arc<Keys>,
     disk: Option<Disk>,
     repairs: Vec<Repair>,
 }
@@ -77,13 +79,18 @@ impl Log {
         let hot = Arc::new(Hot::open(directory)?);
         let durable = options.durability == Durability::Disk;
         let (writer, repairs) = open::writer(&hot, directory, durable)?;
+        let keys = Keys::open(directory)?;
+        // Made beforehand. Without one it is tried again when a record needs it, which says what is wrong.
+        let _later = keys.current(|| writer.place());
         if let Some(owner) = options.owner {
             hot.hand_over(owner)?;
+            keys.hand_over(owner)?;
         }
         Ok(Self {
             attendant: Mutex::new(None),
             writer: Arc::new(Mutex::new(writer)),
             hot,
+            keys: Arc::new(keys),
             disk: durable.then(Disk::default),
             repairs,
         })
@@ -92,7 +99,7 @@ impl Log {
     /// Starts the thread that does beforehand what a record should not wait for. Without it everything is done all the
     /// same, in the record that needs it, and what a failing disk did not keep is noticed later.
     pub fn attend(&self) -> std::io::Result<()> {
-        let attendant = Attendant::start(self.writer.clone(), self.hot.clone())?;
+        let attendant = Attendant::start(self.writer.clone(), self.hot.clone(), self.keys.clone())?;
         *self
             .attendant
             .lock()
@@ -118,6 +125,33 @@ impl Log {
     /// [`Log::record`] leaves untouched. `Err`: it is counted, and there is nothing more to do about it.
     pub fn record_after(&self, flow: &Flow) -> Result<Seq, LogError> {
         self.take(flow, Purpose::After)
+    }
+
+    /// The key for the values of a record that comes now; it is on the disk. `Err`: there is none, and what such a record
+    /// describes must not happen: see [`Log::refuse`].
+    pub fn field_key(&self) -> Result<Arc<FieldKey>, LogError> {
+        self.keys.current(|| self.writer().place())
+    }
+
+    /// Counts a record that cannot be made, as one that [`Log::record`] did not take.
+    pub fn refuse(&self, flow: &Flow, error: LogError) -> Result<Seq, LogError> {
+        self.writer().take(
+            Err(error),
+            Purpose::Before,
+            flow.count,
+            &flow.node,
+            flow.time_ns,
+        )
+    }
+
+    /// The keys that are meant, to be handed to [`Log::delete_keys`]. One that is in use is not used any more.
+    pub fn select_keys(&self, which: Which) -> Result<Vec<u64>, LogError> {
+        self.keys.select(which, || self.writer().place())
+    }
+
+    /// Deletes keys for good. How many are gone, and what went wrong with the first that is not.
+    pub fn delete_keys(&self, numbers: &[u64]) -> (u64, Option<LogError>) {
+        self.keys.delete(numbers)
     }
 
     /// Sequence number the next record will get.
@@ -177,6 +211,11 @@ impl Log {
             (Some(disk), Ok(seq)) => disk.keep(seq, &self.writer).map(|()| seq),
             (_, taken) => taken,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
     }
 
     /// Every step of the writer leaves it consistent or fails its next check, so a panic elsewhere is no reason

@@ -156,6 +156,12 @@ impl Writer {
         self.next
     }
 
+    /// The number of the next record, and that of the first of its segment.
+    pub(crate) fn place(&self) -> (Seq, Seq) {
+        let first = self.segment.as_ref().map_or(Seq(0), |s| s.first);
+        (self.next, first)
+    }
+
     /// Bytes of slots that were used.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

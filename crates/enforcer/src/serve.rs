@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ringfence_audit::{Durability, Log, LogError, Options, hot_directory};
+use ringfence_audit::{Durability, Log, LogError, Options, hot_directory, keys_directory};
 use ringfence_compartment::confine::{ConfineError, confine_enforcer};
 use ringfence_compartment::inspect::own_namespace;
 use ringfence_compartment::interrupt;
@@ -74,18 +74,17 @@ fn start(
     for repair in log.repairs() {
         eprintln!("ringfence: enforcer: {repair}");
     }
-    let directory = openat(
-        CWD,
-        hot_directory(log_dir),
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .map_err(|errno| system("the directory of the log's segments")(errno.into()))?;
+    let directory = |path: PathBuf, what| {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(CWD, path, flags, Mode::empty()).map_err(|errno| system(what)(errno.into()))
+    };
+    let segments = directory(hot_directory(log_dir), "the directory of the log's segments")?;
+    let keys = directory(keys_directory(log_dir), "the directory of the log's keys")?;
     let host = own_namespace().map_err(system("the host's network namespace"))?;
     let boot = random().map_err(system("random bytes"))?;
     let connections = room_for_connections();
     interrupt::prepare().map_err(system("a signal"))?;
-    confine_enforcer(run_as, &[directory.as_fd()])?;
+    confine_enforcer(run_as, &[segments.as_fd(), keys.as_fd()])?;
     log.attend().map_err(system("a thread for the log"))?;
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
