@@ -266,17 +266,26 @@ impl Keys {
         }
     }
 
-    /// The numbers of the keys that are meant, in ascending order. One in use ends its use now, before anything is deleted.
+    /// The same as [`Keys::of`]. One in use ends its use now, before anything is deleted.
     pub(crate) fn select(
         &self,
         which: Which,
         place: impl FnOnce() -> (Seq, Seq),
     ) -> Result<Vec<u64>, LogError> {
-        let now = wall_clock_ns();
         let (next, segment) = place();
         let mut state = self.state();
-        let at = LogError::at(&self.path);
-        let numbers = list(&self.path).map_err(&at)?;
+        let selected = self.of(which)?;
+        let current = state.current.as_ref().map(|key| key.number);
+        if current.is_some_and(|current| selected.contains(&current)) {
+            self.renew(&mut state, next, segment)?;
+        }
+        Ok(selected)
+    }
+
+    /// The numbers of the keys that are meant, in ascending order.
+    pub(crate) fn of(&self, which: Which) -> Result<Vec<u64>, LogError> {
+        let now = wall_clock_ns();
+        let numbers = list(&self.path).map_err(LogError::at(&self.path))?;
         let mut selected = Vec::new();
         for (place, number) in numbers.iter().enumerate() {
             // It was used until the next one was made. Of one that cannot be read nobody knows, and nothing would be lost with it.
@@ -288,10 +297,6 @@ impl Keys {
             if is_in && which.before_ns.is_none_or(|before| end <= before) {
                 selected.push(*number);
             }
-        }
-        let current = state.current.as_ref().map(|key| key.number);
-        if current.is_some_and(|current| selected.contains(&current)) {
-            self.renew(&mut state, next, segment)?;
         }
         Ok(selected)
     }

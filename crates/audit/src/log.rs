@@ -144,6 +144,11 @@ impl Log {
         )
     }
 
+    /// The numbers of the keys that are meant.
+    pub fn keys_of(&self, which: Which) -> Result<Vec<u64>, LogError> {
+        self.keys.of(which)
+    }
+
     /// The keys that are meant, to be handed to [`Log::delete_keys`]. One that is in use is not used any more.
     pub fn select_keys(&self, which: Which) -> Result<Vec<u64>, LogError> {
         self.keys.select(which, || self.writer().place())

@@ -382,6 +382,21 @@ pub enum FromNode {
         /// Whom it is about.
         name: Name,
     },
+    /// Delete keys of values that stand in records as HMACs, and record that. Answered by [`ToNode::Redacted`].
+    Redact {
+        /// Given back in the answer.
+        id: u64,
+        /// Lowest number of a key.
+        first: u64,
+        /// Highest number of a key.
+        last: u64,
+        /// Only keys that were not used at this time (nanoseconds since 1970) or later.
+        before_ns: Option<u64>,
+        /// Nothing is to be done: only to be told what would be.
+        dry_run: bool,
+        /// Who wants it, and why, for the record.
+        by: String,
+    },
     /// Answer with [`ToNode::Compartments`], if there are any, and [`ToNode::Status`].
     AskStatus {
         /// Given back in the answer.
@@ -514,6 +529,17 @@ pub enum ToNode {
         id: u64,
         /// These.
         touched: Touched,
+    },
+    /// Keys are deleted, or would be.
+    Redacted {
+        /// As asked.
+        id: u64,
+        /// How many.
+        keys: u64,
+        /// The lowest and the highest of their numbers.
+        numbers: Option<(u64, u64)>,
+        /// Why not all that were meant, or none.
+        trouble: Option<String>,
     },
     /// Armed compartments: comes in as many messages as it takes, right before the [`ToNode::Status`] they belong to.
     Compartments {

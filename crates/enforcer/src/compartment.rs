@@ -10,6 +10,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::cause::Cause;
 use crate::datagrams::Flows;
+use crate::fields::Sent;
 use crate::fold::{Denials, Sort};
 use crate::guests::Guests;
 use crate::inbound::Pool;
@@ -21,7 +22,7 @@ use crate::limits::{
 use crate::memory::Memory;
 use crate::node::Node;
 use crate::rate::Rate;
-use crate::record::{Record, Ruling, Subject, bounded};
+use crate::record::{Record, Recorder, Ruling, Subject, bounded};
 use crate::slots::Slots;
 use crate::turns::Turns;
 
@@ -176,6 +177,21 @@ impl Compartment {
         self.note(subject, (kind, Outcome::Deny), operation, ruling);
     }
 
+    /// The same of a request, with what came with it. It is refused, recorded whole or not.
+    pub(crate) fn refused_request(
+        &self,
+        (subject, outcome): (&Subject, Outcome),
+        operation: &str,
+        ruling: &Ruling,
+        (recorder, sent): (&Recorder, &Sent<'_>),
+    ) {
+        let what = (Kind::Operation, outcome);
+        self.note_with(subject, what, operation, ruling, |record| {
+            // What cannot stand there for want of a key is counted there.
+            let _counted = recorder.with_fields(record, sent);
+        });
+    }
+
     /// Records that it was allowed to connect, send or ask, and that nobody was there; folded as a refusal is.
     pub(crate) fn failed(&self, subject: &Subject, kind: Kind, operation: &str, ruling: &Ruling) {
         self.note(subject, (kind, Outcome::Error), operation, ruling);
@@ -188,6 +204,17 @@ impl Compartment {
         operation: &str,
         ruling: &Ruling,
     ) {
+        self.note_with(subject, (kind, outcome), operation, ruling, |_| ());
+    }
+
+    fn note_with(
+        &self,
+        subject: &Subject,
+        (kind, outcome): (Kind, Outcome),
+        operation: &str,
+        ruling: &Ruling,
+        complete: impl FnOnce(&mut Record),
+    ) {
         let sort = Sort {
             kind,
             outcome,
@@ -197,7 +224,9 @@ impl Compartment {
         let text = (operation, &ruling.reason);
         let to = (subject.destination.as_str(), subject.original);
         self.denials.note(sort, to, text, || {
-            subject.flow(kind, outcome, operation, ruling)
+            let mut record = subject.flow(kind, outcome, operation, ruling);
+            complete(&mut record);
+            record
         });
     }
 

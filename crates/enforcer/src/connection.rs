@@ -20,6 +20,7 @@ use crate::compartment::Compartment;
 use crate::datagrams::Place;
 use crate::endpoint::Target;
 use crate::far::{Far, Nobody, Way};
+use crate::fields::Sent;
 use crate::inforce::{InForce, Stands};
 use crate::judge::{self, Admitted, Denied, Pair};
 use crate::live::Lives;
@@ -231,16 +232,17 @@ impl Connection {
         subject
     }
 
-    /// Records an operation on it that is about to be let through. On `Err` it must not be.
+    /// Records an operation on it that is about to be let through, with what came with it. On `Err` it must not be.
     pub(crate) fn record_operation(
         &self,
         outcome: Outcome,
         operation: &str,
         ruling: &Ruling,
+        sent: Option<&Sent<'_>>,
     ) -> Result<(), LogError> {
         let instance = self.far.get().and_then(Far::instance);
         let recorder = &self.node.recorder;
-        recorder.before_operation(&self.subject, instance, outcome, operation, ruling)
+        recorder.before_operation(&self.subject, instance, outcome, operation, ruling, sent)
     }
 
     /// The two ends in what is in force, provided that they still are what they were when this connection opened, and
@@ -296,7 +298,8 @@ impl Connection {
             reason: format!("{}; server name {name}", ruling.reason),
             ..ruling
         };
-        self.record_operation(outcome, operation, &ruling).is_ok()
+        self.record_operation(outcome, operation, &ruling, None)
+            .is_ok()
     }
 
     /// *May they* be connected, by the server name too, where there is one.

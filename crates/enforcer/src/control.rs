@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use ringfence_audit::{LogError, Seq};
+use ringfence_audit::{LogError, Seq, Which};
 use ringfence_compartment::channel::Packet;
 use ringfence_compartment::figures::Facts;
 use ringfence_compartment::link::{Event, FromNode, MESSAGE_MAX, Quarantine, ToNode};
@@ -20,6 +20,7 @@ use crate::loads::Loads;
 use crate::node::Node;
 use crate::quarantine;
 use crate::record::event;
+use crate::redact;
 
 /// Serves until the node says stop, or has gone. Both end everything.
 pub(crate) async fn run(node: Arc<Node>, control: OwnedFd) -> io::Result<()> {
@@ -112,6 +113,22 @@ async fn listen(node: &Arc<Node>, link: &Link) -> io::Result<()> {
                 let touched = node.live.touched(&[name]);
                 link.send(&ToNode::WouldCut { id, touched }).await?;
             }
+            FromNode::Redact {
+                id,
+                first,
+                last,
+                before_ns,
+                dry_run,
+                by,
+            } => {
+                let which = Which {
+                    first,
+                    last,
+                    before_ns,
+                };
+                link.send(&redact::redact(node, id, which, dry_run, &by))
+                    .await?;
+            }
             FromNode::AskStatus { id } => {
                 for compartments in packed(node.registry.all().iter().map(|home| home.facts())) {
                     link.send(&ToNode::Compartments { compartments }).await?;
@@ -134,7 +151,7 @@ fn release(node: &Arc<Node>, before: u64) {
     });
 }
 
-fn record(node: &Node, what: &Event) -> Result<(), LogError> {
+pub(crate) fn record(node: &Node, what: &Event) -> Result<(), LogError> {
     let force = node.current.load();
     let flow = event(
         &force.node,
@@ -157,7 +174,7 @@ fn one(mut descriptors: Vec<OwnedFd>) -> Option<OwnedFd> {
 }
 
 /// A reason short enough for a message, whatever the escaping of JSON makes of it.
-fn fitting(reason: String) -> String {
+pub(crate) fn fitting(reason: String) -> String {
     crate::record::bounded(&reason, MESSAGE_MAX / 8)
 }
 

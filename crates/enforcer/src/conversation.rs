@@ -4,14 +4,16 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use ringfence_model::flow::Kind;
+use ringfence_model::flow::{Kind, Outcome};
 use ringfence_model::path::Allowances;
+use ringfence_model::resource::Recorded;
 use ringfence_model::{HostName, Protocol, WorkloadId};
 use ringfence_wire::foreign::Spoken;
 use ringfence_wire::http2::Violation;
 
 use crate::cause::Cause;
 use crate::connection::Connection;
+use crate::fields::Sent;
 use crate::http::{Asked, Ended, Gate, Read, Refusal};
 use crate::http2;
 use crate::inforce::Stands;
@@ -24,6 +26,12 @@ use crate::slots::Slot;
 use crate::upstream::{Upstream, close_in_order, reset_on_close};
 use crate::watch::Watch;
 use crate::whole::Whole;
+
+/// Of a callee that is not known.
+static NOTHING: Recorded = Recorded {
+    headers: Vec::new(),
+    query: Vec::new(),
+};
 
 /// An HTTP connection that was let in.
 pub(crate) struct Conversation<'c> {
@@ -60,10 +68,17 @@ impl<'c> Conversation<'c> {
         let force = node.current.load();
         let snapshot = &force.snapshot;
         let operation = || request::in_words(asked.operation());
+        let mut callee = None;
         let judged = node.recorder.meters.decide.time(|| {
             let pair = connection.pair(&force)?;
+            callee = Some(pair.to);
             request::decide(snapshot, pair, asked, node.clock.now())
         });
+        let sent = Sent {
+            query: asked.query,
+            fields: asked.fields,
+            record: callee.map_or(&NOTHING, |callee| &snapshot.workload(callee).record),
+        };
         let held_before = held.take();
         let (under_way, admitted) = match judged {
             Ok(Decided::Yes(under_way, admitted)) => {
@@ -94,7 +109,9 @@ impl<'c> Conversation<'c> {
             }
             Err(denied) => {
                 let (subject, home) = (connection.subject(), connection.home());
-                home.refused(&subject, Kind::Operation, &operation(), &denied.ruling);
+                let what = (&subject, Outcome::Deny);
+                let sent = (&*node.recorder, &sent);
+                home.refused_request(what, &operation(), &denied.ruling, sent);
                 return Err(Refusal::Refused);
             }
         };
@@ -108,11 +125,12 @@ impl<'c> Conversation<'c> {
                 ..ruling
             };
             let (subject, home) = (connection.subject(), connection.home());
-            home.failed(&subject, Kind::Operation, &operation(), &ruling);
+            let (what, sent) = ((&subject, Outcome::Error), (&*node.recorder, &sent));
+            home.refused_request(what, &operation(), &ruling, sent);
             return Err(Refusal::Unavailable);
         }
         let recorded = request::with_words(asked.operation(), |operation| {
-            connection.record_operation(outcome, operation, &ruling)
+            connection.record_operation(outcome, operation, &ruling, Some(&sent))
         });
         match recorded {
             Ok(()) => Ok(under_way),

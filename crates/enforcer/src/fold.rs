@@ -232,8 +232,15 @@ impl Window {
 /// Makes `folded` stand for `count` more, the last of them at `last_ns`. What came first stays its time, also where the
 /// clock was set back.
 fn join(folded: &mut Record, count: u64, last_ns: u64) {
+    forget_fields(folded);
     folded.count = folded.count.saturating_add(count);
     folded.last_time_ns = folded.last_time_ns.max(folded.time_ns).max(last_ns);
+}
+
+/// What came with one attempt did not come with all.
+fn forget_fields(folded: &mut Record) {
+    folded.fields.clear();
+    folded.fields_key = 0;
 }
 
 /// All ports of its address, as records write it.
@@ -256,6 +263,7 @@ fn without_particulars(mut first: Record, sort: Sort, destination: &str) -> Reco
     first.protocol = sort.protocol.to_owned();
     first.destination = destination.to_owned();
     first.connection.clear();
+    forget_fields(&mut first);
     first.destination_instance.clear();
     first.original_destination.clear();
     first.rule.clear();

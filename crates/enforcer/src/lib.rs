@@ -26,6 +26,7 @@ mod datagrams;
 mod door;
 mod endpoint;
 mod far;
+mod fields;
 mod fold;
 #[doc(hidden)]
 pub mod fuzz;
@@ -47,6 +48,7 @@ mod node;
 mod quarantine;
 mod rate;
 mod record;
+mod redact;
 mod registry;
 mod relay;
 mod request;

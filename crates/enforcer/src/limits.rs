@@ -139,6 +139,15 @@ pub(crate) const RECORD_TEXT: usize = 4096;
 /// Bytes of an operation in a record: method, path, and nothing else of a request.
 pub(crate) const RECORD_OPERATION: usize = 12 * 1024;
 
+/// Values of an operation that stand in its record. Further ones are counted.
+pub(crate) const RECORD_FIELDS_MAX: usize = 32;
+
+/// Bytes of the text that has them. What does not fit is counted.
+pub(crate) const RECORD_FIELDS: usize = 8 * 1024;
+
+/// Bytes of a value that stands in a record in clear. A longer one stands there as HMAC.
+pub(crate) const FIELD_CLEAR: usize = 256;
+
 /// By how much the wall clock and the time that has passed may differ between two looks, a second apart, before the
 /// clock counts as set: then every live connection is checked again. Whatever ends by date is cut within a second of it.
 pub(crate) const CLOCK_STEP: Duration = Duration::from_secs(1);

@@ -14,6 +14,7 @@ use ringfence_model::flow::{Flow, Kind, Outcome, Side};
 use ringfence_model::{Generation, InstanceId, OriginalDst, WorkloadId};
 
 use crate::cause::Cause;
+use crate::fields::Sent;
 use crate::inforce::InForce;
 use crate::limits::{RECORD_OPERATION, RECORD_TEXT};
 use crate::meters::Meters;
@@ -95,7 +96,7 @@ impl Recorder {
     }
 
     /// Records the operation that is about to be let through: [`Recorder::before`], without an allocation. `instance`: who
-    /// serves it, if that is a compartment.
+    /// serves it, if that is a compartment. `sent`: the values that came with it.
     pub(crate) fn before_operation(
         &self,
         subject: &Subject,
@@ -103,6 +104,7 @@ impl Recorder {
         outcome: Outcome,
         operation: &str,
         ruling: &Ruling,
+        sent: Option<&Sent<'_>>,
     ) -> Result<(), LogError> {
         SCRATCH.with_borrow_mut(|Scratch { record, original }| {
             let same = *original == subject.original && original.is_some();
@@ -114,6 +116,12 @@ impl Recorder {
                 record.destination_instance.clear();
                 let _never_fails = write!(record.destination_instance, "{instance}");
                 shorten(&mut record.destination_instance, RECORD_TEXT);
+            }
+            if let Some(sent) = sent
+                && let Err(none) = self.with_fields(record, sent)
+            {
+                let refused = self.log.refuse(record, none);
+                return self.count(record, refused, true);
             }
             self.before(record)
         })
@@ -133,6 +141,16 @@ impl Recorder {
             // Who waits for the disk lets others run meanwhile, whose records it takes along.
             Durability::Disk => tokio::task::block_in_place(record),
         })
+    }
+
+    /// Puts in `record` what came with its operation. `Err`: some of it could not be, for want of a key, and is counted there.
+    pub(crate) fn with_fields(&self, record: &mut Record, sent: &Sent<'_>) -> Result<(), LogError> {
+        let mut none = Ok(());
+        record.flow.fields_key = sent.write(&mut record.flow.fields, || {
+            let key = self.log.field_key();
+            key.map_err(|error| none = Err(error)).ok()
+        });
+        none
     }
 
     fn count(
@@ -456,6 +474,8 @@ mod tests {
         subject("somebody").write(&mut used, one, &ruling("long words"), None);
         used.bytes_sent = 7;
         used.task = "left".into();
+        used.fields = "left".into();
+        (used.fields_key, used.last_time_ns) = (7, 7);
         let two = (Kind::Operation, Outcome::Allow, "GET /");
         subject("me").write(&mut used, two, &ruling("ok"), None);
         let mut own = subject("me").flow(two.0, two.1, two.2, &ruling("ok"));
@@ -469,6 +489,20 @@ mod tests {
         let recorder = Recorder::new(Log::open(directory.path()).unwrap(), 1);
         let (subject, ruling) = (subject("caller"), ruling("by a rule"));
         let instance = InstanceId("web-1-1".into());
+        let named = ringfence_model::resource::Recorded {
+            headers: vec!["x-tenant".to_owned()],
+            query: vec!["page".to_owned()],
+        };
+        let field = |name, value| ringfence_wire::http1::Field { name, value };
+        let sent = Sent {
+            query: Some(b"page=2&token=s3cr3t"),
+            fields: &[
+                field("host", b"web"),
+                field("Authorization", b"Bearer s3cr3t"),
+                field("X-Tenant", b"acme"),
+            ],
+            record: &named,
+        };
         let record = |operation| {
             recorder
                 .before_operation(
@@ -477,6 +511,7 @@ mod tests {
                     Outcome::Allow,
                     operation,
                     &ruling,
+                    Some(&sent),
                 )
                 .unwrap();
         };
@@ -492,6 +527,9 @@ mod tests {
         let last = last.unwrap();
         assert_eq!(last.operation, "GET /customers");
         assert_eq!(last.destination_instance, "web-1-1");
+        assert!(last.fields.starts_with("query.page=2 query~"), "{last:?}");
+        assert!(last.fields.ends_with(" header.x-tenant=acme"), "{last:?}");
+        assert!(!last.fields.contains("s3cr3t") && last.fields_key > 0);
         assert_eq!(last.original_destination, "100.64.0.6:80");
     }
 

@@ -78,7 +78,10 @@ fn start(
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(CWD, path, flags, Mode::empty()).map_err(|errno| system(what)(errno.into()))
     };
-    let segments = directory(hot_directory(log_dir), "the directory of the log's segments")?;
+    let segments = directory(
+        hot_directory(log_dir),
+        "the directory of the log's segments",
+    )?;
     let keys = directory(keys_directory(log_dir), "the directory of the log's keys")?;
     let host = own_namespace().map_err(system("the host's network namespace"))?;
     let boot = random().map_err(system("random bytes"))?;

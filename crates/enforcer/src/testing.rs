@@ -148,6 +148,10 @@ impl World {
     }
 
     /// All records so far.
+    pub(crate) fn log_directory(&self) -> &std::path::Path {
+        self.log.path()
+    }
+
     pub(crate) fn flows(&self) -> Vec<Flow> {
         let mut reader = Reader::open(self.log.path()).unwrap();
         let mut flows = Vec::new();

@@ -51,6 +51,9 @@ pub struct Service {
     pub owner: Option<String>,
     /// Path forms it accepts that are refused otherwise.
     pub path_allowances: crate::path::Allowances,
+    /// What of its requests may be read in the flow log.
+    #[serde(default)]
+    pub record: Recorded,
     /// Where it really is, when it does not run in a compartment. Tried in order.
     pub endpoints: Vec<Endpoint>,
     /// Why an endpoint may lack mutual authentication, and until when.
@@ -64,6 +67,15 @@ pub struct Service {
     pub limits: Limits,
     /// Where it stands.
     pub at: Position,
+}
+
+/// Values of requests that may be read in the flow log: those of these names. All others stand there as HMACs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Names of fields, in lower case.
+    pub headers: Vec<String>,
+    /// Names of parameters.
+    pub query: Vec<String>,
 }
 
 /// Something that can be steered.
@@ -100,6 +112,9 @@ pub struct Serves {
     pub port: u16,
     /// Path forms it accepts that are refused otherwise.
     pub path_allowances: crate::path::Allowances,
+    /// What of its requests may be read in the flow log.
+    #[serde(default)]
+    pub record: Recorded,
 }
 
 /// A real address of a service outside compartments.

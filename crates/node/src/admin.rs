@@ -21,6 +21,7 @@ use crate::drill::Pair;
 use crate::limits::{ADMIN_WITHIN, DRILL_BEGINS_WITHIN, DRILL_WITHIN, PRUNE_WITHIN};
 use crate::packets::{Channel, Listener};
 use crate::quarantine::Asker;
+use crate::redaction::{RedactWish, Redacted};
 use crate::sealing::PruneWish;
 use crate::status::Status;
 use crate::supervisor::{Input, Inputs};
@@ -44,6 +45,8 @@ pub enum Request {
     Contain(Wish),
     /// The oldest records are to be pruned.
     Prune(PruneWish),
+    /// Keys of values in the log are to be deleted.
+    Redact(RedactWish),
     /// The workloads of a drill, for as long as this conversation lasts.
     Drill,
     /// Stop: the process `pid`, of version `version`, serves this state from now on. For records; who asks is known.
@@ -67,6 +70,8 @@ impl Request {
             },
             Self::Prune(PruneWish { dry_run: true, .. }) => "a dry run of pruning",
             Self::Prune(_) => "pruning",
+            Self::Redact(RedactWish { dry_run: true, .. }) => "a dry run of redaction",
+            Self::Redact(_) => "redaction",
             Self::Drill => "a drill",
             Self::HandOver { .. } => "a takeover",
         }
@@ -208,6 +213,13 @@ async fn converse(
             let answered = answered.await.unwrap_or_else(|_| Err(stopping()));
             say(&channel, answered).await?;
         }
+        Request::Redact(wish) => {
+            let (answer, answered) = oneshot::channel();
+            let by = Asker::of(peer.uid, peer.pid);
+            inputs.send(Input::Redact(wish, by, answer)).await;
+            let answered = answered.await.unwrap_or_else(|_| Err(stopping()));
+            say(&channel, answered).await?;
+        }
         Request::Drill => return Ok(Some(channel)),
         Request::HandOver { pid, version } => {
             // Said to somebody who is still there: a node that was stopped when it was asked does not end later for nobody.
@@ -280,6 +292,15 @@ pub(crate) fn ask_containment(state: &Path, request: &Request) -> Result<Outcome
 /// Asks the node that serves `state` to prune its log.
 pub fn ask_pruning(state: &Path, wish: PruneWish) -> Result<Pruned, Unmet> {
     let (_, packet) = ask(state, &Request::Prune(wish))?.ok_or(Unmet::Absent)?;
+    match packet.message {
+        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
+        Answer::Done => Ok(answer_of(packet.descriptors)?),
+    }
+}
+
+/// Asks the node that serves `state` to redact values of its log.
+pub fn ask_redaction(state: &Path, wish: RedactWish) -> Result<Redacted, Unmet> {
+    let (_, packet) = ask(state, &Request::Redact(wish))?.ok_or(Unmet::Absent)?;
     match packet.message {
         Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
         Answer::Done => Ok(answer_of(packet.descriptors)?),
@@ -402,7 +423,7 @@ fn is_hang_up(error: &io::Error) -> bool {
 fn ask_once(node: &OwnedFd, request: &Request) -> io::Result<channel::Packet<Answer>> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout};
     let patience = Some(match request {
-        Request::Contain(_) | Request::Prune(_) => CONVERSATION,
+        Request::Contain(_) | Request::Prune(_) | Request::Redact(_) => CONVERSATION,
         Request::Drill => DRILL_BEGINS_WITHIN + ADMIN_WITHIN,
         Request::Status | Request::HandOver { .. } => 3 * ADMIN_WITHIN,
     });

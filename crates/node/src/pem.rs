@@ -182,6 +182,7 @@ mod tests {
                 hosts: Vec::new(),
                 owner: None,
                 path_allowances: Default::default(),
+                record: Default::default(),
                 endpoints: vec![Endpoint {
                     host: EndpointHost::Name(HostName::new("db.internal").unwrap()),
                     port: 5432,

@@ -9,6 +9,7 @@ mod groups;
 mod launchers;
 mod policy;
 mod quarantine;
+mod redaction;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ use crate::manager::Manager;
 use crate::metrics::{Counts, Readings};
 use crate::porter::Porters;
 use crate::quarantine::{Asker, Quarantines};
+use crate::redaction::RedactWish;
 use crate::refusals::Refusals;
 use crate::run_socket::{Claim, Departure, Stranger};
 use crate::sealing::{self, Order, Orders, PruneWish};
@@ -86,6 +88,8 @@ pub(crate) enum Input {
     Prune(PruneWish, Asker, sealing::Answer),
     /// Records were pruned: which, and on whose word.
     Pruned(String),
+    /// An operator wants values of the log redacted.
+    Redact(RedactWish, Asker, redaction::Answer),
     /// An operator wants the workloads of a drill.
     Drill(drill::Answer),
     /// That operator is done, or gone.
@@ -194,6 +198,7 @@ pub(crate) struct Supervisor {
     drill: Option<drill::Drill>,
     /// What the enforcer has not confirmed yet.
     imposing: Vec<quarantine::Imposing>,
+    redacting: Vec<redaction::Redacting>,
     /// In quarantine, and not named by policy in force.
     strays: BTreeSet<Name>,
     links: BTreeMap<InstanceId, launchers::Link>,
@@ -248,6 +253,7 @@ impl Supervisor {
             quarantines,
             drill: None,
             imposing: Vec::new(),
+            redacting: Vec::new(),
             strays: BTreeSet::new(),
             links: BTreeMap::new(),
             waiting: Vec::new(),
@@ -312,6 +318,7 @@ impl Supervisor {
                 self.fixed.sealing.put(Order { wish, by, answer });
             }
             Input::Pruned(reason) => self.record("prune", reason, None, true),
+            Input::Redact(wish, by, answer) => self.redact(&wish, &by, answer),
             Input::Drill(answer) => self.begin_drill(answer),
             Input::DrillOver => self.end_drill(),
             Input::Status(answer) => self.status_asked(answer),
@@ -327,6 +334,7 @@ impl Supervisor {
         self.check_state();
         self.end_quarantines();
         self.check_imposing();
+        self.abandon_redacting(false);
         self.keep_again();
         self.keep_quarantines_again();
         self.steady();

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use ringfence_model::operation::Pattern;
 use ringfence_model::path::Allowances;
-use ringfence_model::resource::{Endpoint, Labels, ModeKind, OperationPattern};
+use ringfence_model::resource::{Endpoint, Labels, ModeKind, OperationPattern, Recorded};
 use ringfence_model::{Generation, HostName, Name, Position, Protocol, VirtualAddr, WorkloadId};
 
 use crate::condition::Condition;
@@ -69,6 +69,8 @@ pub struct Workload {
     pub names: Vec<HostName>,
     /// Path forms it accepts.
     pub path_allowances: Allowances,
+    /// What of its requests may be read in the flow log.
+    pub record: Recorded,
     /// Empty: it runs in a compartment.
     pub endpoints: Vec<Endpoint>,
     /// What it is for.

@@ -87,10 +87,11 @@ impl<'a> Source<'a> {
     }
 
     pub(crate) fn workload(&self, address: VirtualAddr, names: Vec<HostName>) -> Workload {
-        let (serves, path_allowances, purpose) = match self {
+        let (serves, path_allowances, record, purpose) = match self {
             Self::Service(service) => (
                 Some((service.protocol, service.port)),
                 service.path_allowances,
+                service.record.clone(),
                 None,
             ),
             Self::Agent(agent) => (
@@ -103,6 +104,11 @@ impl<'a> Source<'a> {
                     .as_ref()
                     .map(|serves| serves.path_allowances)
                     .unwrap_or_default(),
+                agent
+                    .serves
+                    .as_ref()
+                    .map(|serves| serves.record.clone())
+                    .unwrap_or_default(),
                 agent.purpose.clone(),
             ),
         };
@@ -112,6 +118,7 @@ impl<'a> Source<'a> {
             serves,
             names,
             path_allowances,
+            record,
             endpoints: self.endpoints().to_vec(),
             purpose,
         }

@@ -347,6 +347,7 @@ fn build(plain: &[Plain], walls: &[Wall]) -> Estate {
                 protocol: protocol(http),
                 port: 80,
                 path_allowances: Allowances::default(),
+                record: Default::default(),
             });
             estate.agents.push(Agent {
                 name: name(index),
@@ -380,6 +381,7 @@ fn build(plain: &[Plain], walls: &[Wall]) -> Estate {
                 hosts: vec![],
                 owner: None,
                 path_allowances: Allowances::default(),
+                record: Default::default(),
                 endpoints: if workload.exempt {
                     vec![endpoint]
                 } else {

@@ -73,6 +73,7 @@ fn estate(agents: usize, learns: bool) -> Estate {
                 protocol: Protocol::Http,
                 port: 80,
                 path_allowances: Allowances::default(),
+                record: Default::default(),
             }),
             hosts: vec![],
             attest: None,

@@ -11,8 +11,13 @@ use super::early::Early;
 use super::gate::{Asked, Gate, Refusal, Said};
 use super::limits::{SKIP_MAX, WHAT_MAX};
 
-/// Bytes of what is no HTTP at all that stand in its record.
-const FOREIGN_SHOWN: usize = 8;
+/// Bytes of another protocol that stand in its record: type and version of a TLS record, `SSH-2.0-`.
+const TLS_SHOWN: usize = 3;
+const SSH_SHOWN: usize = 8;
+/// Letters of a method of something that is no request.
+const METHOD_SHOWN: usize = 16;
+/// What stands in the record of something that has not even the form of a request.
+const UNREADABLE: &[u8] = b"unreadable";
 
 /// What the relay has to remember of a request once its head is dealt with.
 #[derive(Clone, Copy, Debug)]
@@ -204,30 +209,47 @@ pub(super) fn unreadable<G: Gate>(gate: &G, bytes: &[u8], reason: &str) {
 }
 
 /// The start of something that is no request, for the record: what stands where method and target belong, as far as
-/// they look like those. A query, userinfo, and what may be the body of a request before, carry secrets.
+/// they look like those. A query, userinfo, and what may be the body of a request before, carry secrets, and so may any word
+/// that is none of ours: of what has not even the form of a request, no more is shown than tells a protocol from others.
 pub(crate) fn first_line(bytes: &[u8]) -> String {
     let line = bytes
         .split(|b| matches!(b, b'\r' | b'\n' | b'?' | b'#'))
         .next()
         .unwrap_or_default();
-    let (method, target) = match line.iter().position(|&b| b == b' ') {
-        Some(at) => line.split_at(at + 1),
-        None => (line, &[][..]),
-    };
-    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"-_ ".contains(b);
-    let shown = if method.starts_with(b" ") || !method.iter().all(is_token) {
-        // The first bytes tell TLS and HTTP/2 from others.
-        line.get(..FOREIGN_SHOWN).unwrap_or(line)
-    } else if target.starts_with(b"/") || target.starts_with(b"http") && !target.contains(&b'@') {
-        line
-    } else {
-        method
+    let shown = match line.iter().position(|b| *b == b' ') {
+        Some(at) if is_method(&line[..at]) => request_line(line, at + 1),
+        _ => match spoken(bytes) {
+            Some(Spoken::Tls) => line.get(..TLS_SHOWN).unwrap_or(line),
+            Some(Spoken::Ssh) => line.get(..SSH_SHOWN).unwrap_or(line),
+            Some(Spoken::Http1) | None => UNREADABLE,
+            Some(Spoken::Http2 | Spoken::Proxy) => &[],
+        },
     };
     cut(shown
         .get(..WHAT_MAX)
         .unwrap_or(shown)
         .escape_ascii()
         .to_string())
+}
+
+/// A word that stands where a method does, and looks like one of those there are.
+fn is_method(word: &[u8]) -> bool {
+    let upper = |b: &u8| b.is_ascii_uppercase() || *b == b'-';
+    (1..=METHOD_SHOWN).contains(&word.len()) && word.iter().all(upper)
+}
+
+/// As much of a line as is method, path and version; its target begins at `at`.
+fn request_line(line: &[u8], at: usize) -> &[u8] {
+    let target = &line[at..];
+    let end = target.iter().position(|b| *b == b' ');
+    let (target, rest) = target.split_at(end.unwrap_or(target.len()));
+    let in_form =
+        target.starts_with(b"/") || target.starts_with(b"http") && !target.contains(&b'@');
+    match rest {
+        _ if !in_form => &line[..at],
+        b"" | b" HTTP/1.1" | b" HTTP/1.0" => line,
+        _ => &line[..at + target.len()],
+    }
 }
 
 /// Cuts to the bound of a record; the text is ASCII.

@@ -162,7 +162,13 @@ fn unread<G: Gate>(gate: &G, list: &HeaderList, refusal: Unread) -> Judged<G::Pe
     let method = list.first(":method").unwrap_or_default();
     let path = list.first(":path").unwrap_or_default();
     let path = path.split(|b| matches!(b, b'?' | b'#')).next();
-    let path = path.unwrap_or_default();
+    // What has not their form may be anything, userinfo of an absolute form above all.
+    let path = path
+        .filter(|path| path.starts_with(b"/"))
+        .unwrap_or_default();
+    let is_method =
+        method.len() <= 16 && method.iter().all(|b| b.is_ascii_uppercase() || *b == b'-');
+    let method = if is_method { method } else { b"unreadable" };
     let what = format!("{} {}", method.escape_ascii(), path.escape_ascii());
     gate.refuse_malformed(&cut(what), &refusal.to_string());
     match refusal.status() {

@@ -64,10 +64,12 @@ impl Reader<'_> {
             .need(self, "port", "`port: 9000`")
             .and_then(|node| self.port(node));
         let path_allowances = self.paths(&fields, protocol);
+        let record = self.recorded(&fields, protocol);
         Some(Serves {
             protocol: protocol?,
             port: port?,
             path_allowances,
+            record,
         })
     }
 }

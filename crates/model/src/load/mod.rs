@@ -5,7 +5,7 @@
 //!
 //! The way: `files.rs` reads the directory within bounds and never blocks · `tree.rs` makes a tree with positions of each
 //! document · `fields.rs` takes a mapping apart by the tables of `shapes.rs`, of which `schema.rs` makes the JSON Schema · `service.rs`, `agent.rs`, `policy.rs`,
-//! `guardrail.rs` and `test.rs` read one kind each · `cross.rs` puts the documents together, `checks.rs` checks what needs more than one of them.
+//! `guardrail.rs` and `test.rs` read one kind each, `record.rs` what may be read in the log · `cross.rs` puts the documents together, `checks.rs` checks what needs more than one of them.
 
 mod agent;
 mod checks;
@@ -15,6 +15,7 @@ mod fields;
 mod files;
 mod guardrail;
 mod policy;
+mod record;
 mod report;
 mod schema;
 mod service;
@@ -54,6 +55,8 @@ pub const CONDITION_MAX: usize = 4096;
 pub const LABELS_MAX: usize = 64;
 /// Longest key or value of a label, in bytes. Longer is an error.
 pub const LABEL_MAX: usize = 256;
+/// Most names in each list of `record`. More is an error.
+pub const RECORDED_MAX: usize = 32;
 /// Most errors of one load that are told. The last one then says how many there are.
 pub const DIAGNOSTICS_MAX: usize = 1_000;
 

@@ -46,6 +46,7 @@ impl Reader<'_> {
             .and_then(|node| self.port(node));
         let owner = self.optional_words(&fields, "owner");
         let path_allowances = self.paths(&fields, protocol);
+        let record = self.recorded(&fields, protocol);
         let attest = self.attest(&fields);
         let limits = self.limits(&fields);
         let hosts = self.hosts(&fields);
@@ -105,6 +106,7 @@ impl Reader<'_> {
             hosts: hosts.iter().map(|(host, _)| host.clone()).collect(),
             owner,
             path_allowances,
+            record,
             endpoints,
             mutual_auth,
             receive,

@@ -154,7 +154,7 @@ pub(super) const METADATA: Shape = Shape {
 };
 
 pub(super) const SERVICE: Shape = Shape {
-    later: &["record", "durability"],
+    later: &["durability"],
     required: &["protocol", "port"],
     ..shape(
         "service",
@@ -175,6 +175,11 @@ pub(super) const SERVICE: Shape = Shape {
                 "paths",
                 Value::Map(&PATHS),
                 "forms of path it accepts though they are refused elsewhere",
+            ),
+            field(
+                "record",
+                Value::Map(&RECORD),
+                "values of its requests that may be read in the flow log; all others stand there as HMACs",
             ),
             field(
                 "endpoints",
@@ -252,6 +257,11 @@ pub(super) const SERVES: Shape = Shape {
                 Value::Map(&PATHS),
                 "forms of path it accepts though they are refused elsewhere",
             ),
+            field(
+                "record",
+                Value::Map(&RECORD),
+                "values of its requests that may be read in the flow log; all others stand there as HMACs",
+            ),
         ],
     )
 };
@@ -275,6 +285,25 @@ pub(super) const PATHS: Shape = Shape {
         )],
     )
 };
+
+pub(super) const RECORD: Shape = shape(
+    "record",
+    &[
+        field(
+            "headers",
+            Value::Some(&Value::Pattern(
+                "^[A-Za-z0-9!#$&'*+.^_`|-]{1,64}$",
+                "x-tenant",
+            )),
+            "names of header fields",
+        ),
+        field(
+            "query",
+            Value::Some(&Value::Pattern("^[A-Za-z0-9_.$@:\\[\\]-]{1,64}$", "page")),
+            "names of query parameters",
+        ),
+    ],
+);
 
 pub(super) const ATTEST: Shape = shape(
     "attest",

@@ -13,6 +13,7 @@ fn service(name: &str, endpoint: Option<IpAddr>) -> Service {
         hosts: Vec::new(),
         owner: None,
         path_allowances: Default::default(),
+        record: Default::default(),
         endpoints: endpoint
             .map(|ip| Endpoint {
                 host: EndpointHost::Ip(ip),

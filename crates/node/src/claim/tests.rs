@@ -39,6 +39,7 @@ fn service(name: &str, endpoint: bool) -> Service {
         hosts: Vec::new(),
         owner: None,
         path_allowances: Default::default(),
+        record: Default::default(),
         endpoints: if endpoint { vec![real] } else { Vec::new() },
         mutual_auth: None,
         receive: None,

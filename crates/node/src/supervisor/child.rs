@@ -178,6 +178,7 @@ impl Supervisor {
             EnforcerNews::Said(
                 answered @ (ToNode::Quarantined { .. } | ToNode::WouldCut { .. }),
             ) => self.imposed(answered),
+            EnforcerNews::Said(answered @ ToNode::Redacted { .. }) => self.redacted(answered),
             EnforcerNews::Said(ToNode::Compartments { compartments }) => {
                 for mut facts in compartments {
                     if let Some(said) = facts.said.take() {
@@ -354,6 +355,7 @@ impl Supervisor {
         self.record("enforcer ended", how.to_owned(), None, false);
         self.note_log(None);
         self.none_imposed();
+        self.abandon_redacting(true);
         self.answer_all_questions();
         if let Some(generation) = taking {
             self.died_taking(generation, how);

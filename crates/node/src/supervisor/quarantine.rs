@@ -371,7 +371,7 @@ fn words(one: &Quarantine) -> String {
 }
 
 /// One line, within its bound, that a terminal can be shown.
-fn cleaned(reason: &str) -> Result<String, Refused> {
+pub(super) fn cleaned(reason: &str) -> Result<String, Refused> {
     let plain: String = reason
         .trim()
         .chars()

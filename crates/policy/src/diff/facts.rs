@@ -241,6 +241,7 @@ fn agent(about: &mut About<'_>, old: &Agent, new: &Agent) {
                 protocol,
                 port,
                 path_allowances,
+                record,
             } = old;
             about.field(
                 "serves.protocol",
@@ -255,6 +256,7 @@ fn agent(about: &mut About<'_>, old: &Agent, new: &Agent) {
                 &new.path_allowances,
                 Direction::Unknown,
             );
+            about.field("serves.record", record, &new.record, Direction::Note);
         }
         (None, Some(_)) => about.field("serves", serves, &new.serves, Direction::Widens),
         (Some(_), None) => about.field("serves", serves, &new.serves, Direction::Narrows),
@@ -275,6 +277,7 @@ fn service(about: &mut About<'_>, old: &Service, new: &Service) {
         hosts,
         owner,
         path_allowances,
+        record,
         endpoints,
         mutual_auth,
         receive,
@@ -290,6 +293,7 @@ fn service(about: &mut About<'_>, old: &Service, new: &Service) {
         &new.path_allowances,
         Direction::Unknown,
     );
+    about.field("record", record, &new.record, Direction::Note);
     receives(about, receive.as_deref(), new.receive.as_deref());
     about.field("hosts", hosts, &new.hosts, Direction::Unknown);
     about.field("endpoints", endpoints, &new.endpoints, Direction::Unknown);

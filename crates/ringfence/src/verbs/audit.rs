@@ -3,9 +3,11 @@
 mod checkpoint;
 mod daily;
 mod export;
+mod fields;
 mod pairs;
 mod proof;
 mod prune;
+mod redact;
 mod rows;
 mod sql;
 mod unused;
@@ -29,10 +31,12 @@ Examples:
   ringfence audit checkpoint > kept.checkpoint              what the log is now, to be kept elsewhere
   ringfence audit verify --checkpoint kept.checkpoint       that it still is, and nothing was changed
   ringfence audit proof 847 > 847.tlog-proof                one record, for someone who has only the key
+  ringfence audit match 847 header.authorization < value    whether this was the value that stands there as HMAC
+  ringfence audit redact --before 30d --reason retention    nobody can tell any more what such values were
   ringfence audit prune --keep 90d --keep-size 50GiB        let the oldest go; what was proven stays proven
   ringfence audit sql \"DESCRIBE flows\"                    any other question
 
-Each but `prune` reads the log of a node, running or stopped, or a copy of its state directory, and changes nothing. Only the \
+Each but `redact` and `prune` reads the log of a node, running or stopped, or a copy of its state directory, and changes nothing. Only the \
 node's own user and root can read it. To look at it yourself: `ringfence observe`. docs/flows.md says what a record \
 says.
 
@@ -56,6 +60,8 @@ enum AuditVerb {
     Services(daily::ServicesArgs),
     Agents(daily::AgentsArgs),
     Unused(unused::UnusedArgs),
+    Match(fields::MatchArgs),
+    Redact(redact::RedactArgs),
     Prune(prune::PruneArgs),
     Sql(sql::SqlArgs),
 }
@@ -114,6 +120,8 @@ pub(crate) fn run(args: AuditArgs) -> ExitCode {
         AuditVerb::Services(args) => daily::services(&args),
         AuditVerb::Agents(args) => daily::agents(&args),
         AuditVerb::Unused(args) => unused::unused(&args),
+        AuditVerb::Match(args) => fields::check(&args),
+        AuditVerb::Redact(args) => redact::redact(&args),
         AuditVerb::Prune(args) => prune::prune(&args),
         AuditVerb::Sql(args) => sql::sql(&args),
     })

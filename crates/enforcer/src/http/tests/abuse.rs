@@ -91,12 +91,16 @@ async fn no_secret_of_an_unreadable_request_is_recorded() {
             "GET /a HTTP/1.1\r\nHost: svc\r\nAuthorization hunter2\r\n\r\n",
             "GET /a HTTP/1.1",
         ),
-        ("password=hunter2&x=1\r\n\r\n", "password"),
-        ("{\"password\": \"hunter2\"}\r\n\r\n", "{\\\"passwo"),
-        (" 1, \"p\":\"hunter2\"}\r\n\r\n", " 1, \\\"p\\\":"),
-        ("my hunter2 is\r\n\r\n", "my "),
-        ("key=zhunter2 /a HTTP/1.1\r\n\r\n", "key=zhun"),
-        ("\x16\x03\x01hunter2\r\n\r\n", "\\x16\\x03\\x01hunte"),
+        ("GET /a hunter2\r\nHost: svc\r\n\r\n", "GET /a"),
+        ("AUTH hunter2\r\n\r\n", "AUTH "),
+        ("hunter2\r\n\r\n", "unreadable"),
+        ("hunter2 /a HTTP/1.1\r\n bad\r\n\r\n", "unreadable"),
+        ("password=hunter2&x=1\r\n\r\n", "unreadable"),
+        ("{\"password\": \"hunter2\"}\r\n\r\n", "unreadable"),
+        (" 1, \"p\":\"hunter2\"}\r\n\r\n", "unreadable"),
+        ("my hunter2 is\r\n\r\n", "unreadable"),
+        ("key=zhunter2 /a HTTP/1.1\r\n\r\n", "unreadable"),
+        ("\x16\x03\x01hunter2\r\n\r\n", "\\x16\\x03\\x01"),
     ] {
         let mut scene = Scene::new(counting).await;
         scene.client.say(sent).await;
@@ -119,7 +123,7 @@ async fn a_client_that_speaks_something_else_is_told_by_what_it_is() {
     for (sent, entry) in [
         (
             "\x16\x03\x01\x02\0\x01",
-            "foreign \\x16\\x03\\x01\\x02\\x00\\x01: a TLS handshake",
+            "foreign \\x16\\x03\\x01: a TLS handshake",
         ),
         (
             "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
@@ -138,10 +142,13 @@ async fn a_client_that_speaks_something_else_is_told_by_what_it_is() {
             "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c",
             "foreign : a PROXY header",
         ),
-        ("hello\r\n\r\n", "malformed hello: malformed request line"),
+        (
+            "hello\r\n\r\n",
+            "malformed unreadable: malformed request line",
+        ),
         (
             "hello\n",
-            "malformed hello: line feed without carriage return",
+            "malformed unreadable: line feed without carriage return",
         ),
     ] {
         let mut scene = Scene::new(|_, _| async { panic!("nobody should call") }).await;

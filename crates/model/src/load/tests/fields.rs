@@ -88,6 +88,50 @@ fn says_what_is_wrong_with_a_service() {
             "7:20 \"dots\" is not a path form",
         ),
         (
+            "  protocol: http\n  port: 80\n  record: {headers: [Authorization]}",
+            "7:22 Authorization is the name of a secret, which must not be read in a log",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {query: [page, access_token]}",
+            "7:26 access_token is the name of a secret, which must not be read in a log",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {headers: [x-api-key]}",
+            "7:22 x-api-key is the name of a secret, which must not be read in a log",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {headers: [x tenant]}",
+            "7:22 \"x tenant\" is not the name of a header that can be recorded",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {query: [\"a=b\"]}",
+            "7:20 \"a=b\" is not the name of a query parameter that can be recorded",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {headers: []}",
+            "7:21 the list of headers is empty",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {}",
+            "7:11 record names nothing",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {headers: [x-tenant], args: [amount]}",
+            "7:33 record has no field \"args\"",
+        ),
+        (
+            "  protocol: http\n  port: 80\n  record: {headers: [X-Tenant, x-tenant]}",
+            "7:32 x-tenant is named twice",
+        ),
+        (
+            "  protocol: tls\n  port: 80\n  record: {headers: [x-tenant]}",
+            "7:11 tls has no headers and no query",
+        ),
+        (
+            "  protocol: grpc\n  port: 80\n  record: {query: [page]}",
+            "7:19 grpc has no query",
+        ),
+        (
             "  protocol: tcp\n  port: 80\n  paths: {accept: []}",
             "7:10 tcp has no paths",
         ),
@@ -621,4 +665,46 @@ fn processes_are_bounded_from_the_fewest_to_the_most_that_can_be_asked_for() {
             "{refused}"
         );
     }
+}
+
+#[test]
+fn what_may_be_read_of_requests_is_named() {
+    let text = super::service(
+        "  protocol: http\n  port: 80\n  record: {headers: [X-Tenant, accept], query: [Page, \"filter[name]\"]}",
+    );
+    let estate = super::load(&text).unwrap();
+    assert_eq!(
+        estate.services[0].record,
+        crate::resource::Recorded {
+            headers: vec!["x-tenant".to_owned(), "accept".to_owned()],
+            query: vec!["Page".to_owned(), "filter[name]".to_owned()],
+        }
+    );
+}
+
+/// `RECORDED_MAX`
+#[test]
+fn so_many_names_can_be_recorded_and_no_more() {
+    let of = |many: usize| {
+        let names: Vec<String> = (0..many).map(|number| format!("n{number}")).collect();
+        let names = names.join(", ");
+        super::service(&format!(
+            "  protocol: http\n  port: 80\n  record: {{query: [{names}]}}"
+        ))
+    };
+    let most = super::super::RECORDED_MAX;
+    assert_eq!(
+        super::load(&of(most)).unwrap().services[0]
+            .record
+            .query
+            .len(),
+        most
+    );
+    assert_eq!(
+        super::errors(&of(most + 1)),
+        [format!(
+            "7:19 {} names, and at most {most} have room",
+            most + 1
+        )]
+    );
 }
