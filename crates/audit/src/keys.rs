@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 
 use hmac::{Hmac, Mac};
 use rustix::fs::{
-    AtFlags, Gid, Mode, OFlags, Uid, fchown, fdatasync, fsync, openat, statat, unlinkat,
+    AtFlags, CWD, Dir, Gid, Mode, OFlags, Uid, chownat, fchown, fdatasync, fsync, openat, statat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::rand::{GetRandomFlags, getrandom};
@@ -90,7 +91,7 @@ impl FieldKey {
     /// Reads the key of a number from the log in `log`; `None`: it is gone, and what it hid with it.
     pub fn read(log: &Path, number: u64) -> Result<Option<Self>, LogError> {
         let path = log.join(KEYS).join(name(number));
-        let (key, _) = match read(&path) {
+        let (key, _) = match read(CWD, &path) {
             Ok(found) => found,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(LogError::at(&path)(error)),
@@ -149,28 +150,47 @@ impl Keys {
         if rustix::process::geteuid().is_root() {
             take_back(&directory, &path).map_err(&at)?;
         }
-        let last = list(&path).map_err(&at)?.last().copied();
         let now = Instant::now();
         let state = State {
             current: None,
-            last,
+            last: None,
             segment: Seq(0),
             made: now,
             looked: now,
             tried: None,
         };
-        Ok(Self {
+        let mut keys = Self {
             directory,
             path,
             state: Mutex::new(state),
-        })
+        };
+        let last = keys.list().map_err(LogError::at(&keys.path))?.pop();
+        if let Ok(state) = keys.state.get_mut() {
+            state.last = last;
+        }
+        Ok(keys)
     }
 
     /// From now on, `owner` makes and deletes keys.
     pub(crate) fn hand_over(&self, owner: u32) -> Result<(), LogError> {
-        let (uid, gid) = (Uid::from_raw(owner), Gid::from_raw(owner));
-        fchown(&self.directory, Some(uid), Some(gid))
-            .map_err(|e| LogError::at(&self.path)(e.into()))
+        let (uid, gid) = (Some(Uid::from_raw(owner)), Some(Gid::from_raw(owner)));
+        let at = LogError::at(&self.path);
+        // The keys before the directory: who may have given up the right to reach into what is another's does not need it.
+        for number in self.list().map_err(&at)? {
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            chownat(&self.directory, name(number), uid, gid, flags).map_err(|e| at(e.into()))?;
+        }
+        fchown(&self.directory, uid, gid).map_err(|e| at(e.into()))
+    }
+
+    /// The numbers of the keys there are, ascending. By the descriptor: the path may lead through what is another's.
+    fn list(&self) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in Dir::read_from(&self.directory)? {
+            numbers.extend(entry?.file_name().to_str().ok().and_then(number));
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
     }
 
     /// The key for a record that comes now. Without one, it makes one for the record `next` in `segment`.
@@ -285,18 +305,27 @@ impl Keys {
     /// The numbers of the keys that are meant, in ascending order.
     pub(crate) fn of(&self, which: Which) -> Result<Vec<u64>, LogError> {
         let now = wall_clock_ns();
-        let numbers = list(&self.path).map_err(LogError::at(&self.path))?;
+        let numbers = self.list().map_err(LogError::at(&self.path))?;
         let mut selected = Vec::new();
         for (place, number) in numbers.iter().enumerate() {
-            // It was used until the next one was made. Of one that cannot be read nobody knows, and nothing would be lost with it.
-            let end = match numbers.get(place + 1) {
-                Some(next) => read(&self.path.join(name(*next))).map_or(0, |(_, made)| made),
-                None => now,
-            };
-            let is_in = (which.first..=which.last).contains(number);
-            if is_in && which.before_ns.is_none_or(|before| end <= before) {
-                selected.push(*number);
+            if !(which.first..=which.last).contains(number) {
+                continue;
             }
+            if let Some(before) = which.before_ns {
+                // It was used until the next one was made.
+                let end = match numbers.get(place + 1) {
+                    Some(next) => {
+                        read(&self.directory, Path::new(&name(*next)))
+                            .map_err(LogError::at(&self.path.join(name(*next))))?
+                            .1
+                    }
+                    None => now,
+                };
+                if end > before {
+                    continue;
+                }
+            }
+            selected.push(*number);
         }
         Ok(selected)
     }
@@ -337,25 +366,16 @@ fn name(number: u64) -> String {
     format!("{number:020}{EXTENSION}")
 }
 
-/// The numbers of the keys in `directory`, ascending.
-fn list(directory: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    for entry in std::fs::read_dir(directory)? {
-        let file = entry?.file_name();
-        let number = file.to_str().and_then(|file| {
-            let number = file.strip_suffix(EXTENSION)?.parse().ok()?;
-            (name(number) == file).then_some(number)
-        });
-        numbers.extend(number);
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
+/// The number of a key, by the name of its file.
+fn number(file: &str) -> Option<u64> {
+    let number = file.strip_suffix(EXTENSION)?.parse().ok()?;
+    (name(number) == file).then_some(number)
 }
 
 /// A key, and when it was made.
-fn read(path: &Path) -> io::Result<([u8; KEY_LEN], u64)> {
+fn read(directory: impl AsFd, path: &Path) -> io::Result<([u8; KEY_LEN], u64)> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let file = File::from(openat(directory, path, flags, Mode::empty())?);
     let mut bytes = Vec::new();
     file.take(FILE_LEN as u64 + 1).read_to_end(&mut bytes)?;
     let bytes: [u8; FILE_LEN] = bytes

@@ -15,7 +15,7 @@ fn flow() -> Flow {
 }
 
 fn numbers(directory: &Path) -> Vec<u64> {
-    list(&keys_directory(directory)).unwrap()
+    Keys::open(directory).unwrap().list().unwrap()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_key_is_on_the_disk_before_it_is_used_and_nowhere_in_the_log() {
     let around = fs::metadata(keys_directory(directory.path())).unwrap();
     assert_eq!(around.permissions().mode() & 0o777, 0o700);
     log.record(&flow()).unwrap();
-    let (bytes, _) = read(&path).unwrap();
+    let (bytes, _) = read(CWD, &path).unwrap();
     for entry in fs::read_dir(crate::hot_directory(directory.path())).unwrap() {
         let segment = fs::read(entry.unwrap().path()).unwrap();
         assert!(!segment.windows(KEY_LEN).any(|window| window == bytes));
@@ -164,4 +164,35 @@ fn what_is_no_key_is_refused() {
         assert!(refused.to_string().contains("not a key"), "{refused}");
     }
     assert!(FieldKey::read(directory.path(), 8).unwrap().is_none());
+}
+
+/// Root opens the log, and another user writes it from then on.
+#[test]
+fn who_writes_the_log_can_read_and_delete_all_its_keys() {
+    use std::os::unix::fs::MetadataExt;
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: giving files to another user needs root");
+        return;
+    }
+    const OTHER: u32 = 54_321;
+    let directory = tempfile::tempdir().unwrap();
+    drop(Log::open(directory.path()).unwrap());
+    let options = crate::Options {
+        owner: Some(OTHER),
+        ..crate::Options::default()
+    };
+    let log = Log::open_with(directory.path(), options).unwrap();
+    let path = keys_directory(directory.path());
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    assert_eq!(owner(&path), OTHER);
+    let mut seen = 0;
+    for entry in fs::read_dir(&path).unwrap() {
+        assert_eq!(owner(&entry.unwrap().path()), OTHER);
+        seen += 1;
+    }
+    assert_eq!(seen, 2);
+    drop(log);
+    // And back.
+    drop(Log::open(directory.path()).unwrap());
+    assert_eq!(owner(&path), 0);
 }

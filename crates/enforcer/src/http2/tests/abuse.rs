@@ -132,7 +132,10 @@ async fn what_is_not_http2_is_told_apart_and_recorded() {
             "\u{16}\u{3}\u{1}",
             "foreign \\x16\\x03\\x01: a TLS handshake".to_owned(),
         ),
-        ("hello", format!("breach hello: {}", Violation::Preface)),
+        (
+            "hello",
+            format!("breach unreadable: {}", Violation::Preface),
+        ),
     ] {
         let mut scene = Scene::new().await;
         scene.client.bytes(first.as_bytes()).await;
