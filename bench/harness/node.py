@@ -13,11 +13,11 @@ class Node:
     """`ringfence up`, alone on its core as the peers are on theirs, with one worker thread like them; or `anywhere`, with as
     many threads as there are cores."""
 
-    def __init__(self, bench, name="node", anywhere=False):
+    def __init__(self, bench, name="node", anywhere=False, binary=None):
         self.bench = bench
         self.core = machine.ANYWHERE if anywhere else machine.MEASURED
         self.clients = machine.ANYWHERE if anywhere else machine.OTHERS
-        self.binary = bench.args.binary
+        self.binary = binary or bench.args.binary
         self.config, self.state = bench.folder(name, "estate"), os.path.join(bench.folder(name), "state")
         with open(os.path.join(self.config, "estate.yaml"), "w", encoding="utf-8") as file:
             file.write(estate.ESTATE)

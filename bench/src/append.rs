@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 #[derive(Args)]
 pub(crate) struct AppendArgs {
-    /// Where the log is made, and removed again
+    /// Where the log is made, and removed again unless it is to be kept
     #[arg(long)]
     directory: PathBuf,
     /// Records
@@ -29,6 +29,9 @@ pub(crate) struct AppendArgs {
     /// Wait for the disk with every record
     #[arg(long)]
     disk: bool,
+    /// Leave the log, as DIRECTORY/log
+    #[arg(long)]
+    keep: bool,
 }
 
 /// The record of one request, as the enforcer makes it.
@@ -58,6 +61,9 @@ fn flow(number: u64) -> Flow {
 }
 
 pub(crate) fn run(args: &AppendArgs) -> io::Result<Value> {
+    if args.keep {
+        return measure(args, &args.directory.join("log"));
+    }
     let place = args
         .directory
         .join(format!("append-{}", std::process::id()));

@@ -1,22 +1,25 @@
-"""Asking: ten million sealed records, the questions of every day; and a million beside SQLite
+"""Asking: ten million sealed records, the questions of every day; a million beside SQLite; and a node that is asked under load
 
-The records of `seal`. The first ten million are asked by `ringfence audit top` and by `ringfence-query`, each a process of its own
-from start to end, on all cores. The first million are asked by both and by SQLite (an index on nothing: its rows are
-read as ours are), which has its file in memory as we have ours. The answers of both are compared.
+The records of `seal`. Ten million are asked by the verbs of every day and by `ringfence-query`, each a process of its own from
+start to end, on all cores. The first million are asked by both and by SQLite (write-ahead log, `synchronous = NORMAL`, a transaction for
+every thousand rows; an index on nothing: its rows are read as ours are), in a process that has its database open. Both have their
+files in the page cache. The answers of both are compared.
 """
 
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import time
 
-from harness import machine
+from harness import machine, peers
 from harness.rounds import Wrong, run
 
+from .http1 import Ours, load, read_wrk, wrk
 from .seal import sealed
 
-MANY, FEW = 10_000_000, 1_000_000
+MANY, FEW, BATCH = 10_000_000, 1_000_000, 1_000
 SECONDS_GOAL = 0.5
 ATTEMPT = "kind IN ('connection', 'operation', 'wall')"
 QUESTIONS = {
@@ -58,15 +61,53 @@ def filled(bench):
         subprocess.run([program, "--records", str(FEW), "--json", "--to", "unused"], stdout=out, check=True)
     with open(lines, encoding="utf-8") as records:
         records = [json.loads(line) for line in records]
+    os.remove(lines)
     names = list(dict.fromkeys(name for record in records for name in record))
     rows = [tuple(map(record.get, names)) for record in records]
-    database = sqlite3.connect(":memory:")
+    database = sqlite3.connect(os.path.join(bench.folder("ask"), "flows.db"), isolation_level=None)
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = NORMAL")
     columns = ", ".join(f'"{name}"' for name in names)
     database.execute(f"CREATE TABLE flows ({columns})")
+    insert = f"INSERT INTO flows VALUES ({', '.join('?' * len(names))})"
     start = time.perf_counter()
-    with database:
-        database.executemany(f"INSERT INTO flows VALUES ({', '.join('?' * len(names))})", rows)
+    for at in range(0, FEW, BATCH):
+        database.execute("BEGIN")
+        database.executemany(insert, rows[at : at + BATCH])
+        database.execute("COMMIT")
     return database, FEW / (time.perf_counter() - start)
+
+
+class Asked(Ours):
+    """A node on whose core somebody asks one question after the other."""
+
+    name = "asked meanwhile"
+
+    def __init__(self, bench, log):
+        super().__init__(bench, "asked")
+        self.bench, self.log = bench, log
+
+    def client(self, command):
+        question = QUESTIONS["busiest pairs"]
+        program = os.path.join(os.path.dirname(self.bench.args.binary), "ringfence-query")
+        ever = 'while "$0" --log "$1" -o json "$2" >/dev/null; do echo; done'
+        asking = self.bench.start("asking", ["sh", "-c", ever, program, self.log, question], "\n", core=machine.MEASURED)
+        try:
+            return super().client(command)
+        finally:
+            self.bench.stop(asking)
+
+
+def under_load(bench, log):
+    peers.nginx(bench)
+    contenders = [Asked(bench, log), Ours(bench, "unasked")]
+    contenders[1].name = "nobody asks"
+    for contender in contenders:
+        load(contender, wrk(1, 8), read_wrk, 8)
+    found = bench.turns({each.name: lambda each=each: load(each, wrk(bench.args.seconds, 64), read_wrk, 64) for each in contenders})
+    bench.figure("64 connections on a core where SQL runs: requests", "1/s", found["rate"], ours="asked meanwhile", better="more",
+                 goals={"nobody asks": 0.95})
+    bench.figure("64 connections on a core where SQL runs: p99", "µs", found["p99"], ours="asked meanwhile")
 
 
 def measure(bench):
@@ -76,7 +117,7 @@ def measure(bench):
     sealed(bench, MANY, os.path.join(many, "log", "sealed"))
     database, ingested = filled(bench)
     rates = {"ringfence": [told["records"] / told["seal_seconds"]], "SQLite": [ingested]}
-    bench.figure("records taken in, SQLite in memory by Python", "records/s", rates, better="more")
+    bench.figure("a million records taken in: sealed; inserted", "records/s", rates, better="more")
     for name, question in QUESTIONS.items():
         found = {"ringfence": [], "SQLite": []}
         for _ in range(count):
@@ -91,7 +132,10 @@ def measure(bench):
         seconds = [of_ours(bench, os.path.join(many, "log"), question.format(late=MANY - 1000))[1] for _ in range(count)]
         bench.figure(f"ten million records: {name}", "ms", {"ringfence": [each * 1e3 for each in seconds]},
                      goals={None: SECONDS_GOAL * 1e3})
-    top = [bench.args.binary, "audit", "top", "--state", many, "-o", "json"]
-    seconds = [asked(top)[1] for _ in range(count)]
-    bench.figure("ten million records: audit top", "ms", {"ringfence": [each * 1e3 for each in seconds]},
-                 goals={None: SECONDS_GOAL * 1e3})
+    for verb in (["top"], ["services"], ["agents"], ["unused", "--config", bench.folder("ask", "nothing")]):
+        command = [bench.args.binary, "audit", *verb, "--state", many, "-o", "json"]
+        seconds = [asked(command)[1] for _ in range(count)]
+        bench.figure(f"ten million records: audit {verb[0]}", "ms", {"ringfence": [each * 1e3 for each in seconds]},
+                     goals={None: SECONDS_GOAL * 1e3})
+    shutil.rmtree(many)
+    under_load(bench, os.path.join(few, "log"))

@@ -24,8 +24,8 @@ UNITS = {"us": 1e3, "ms": 1e6, "s": 1e9}
 class Ours:
     name = "ringfence"
 
-    def __init__(self, bench, name="node", service="web", listen="8080", protocol="http"):
-        self.node, self.service, self.port = Node(bench, name), service, listen.split()[0]
+    def __init__(self, bench, name="node", service="web", listen="8080", protocol="http", binary=None):
+        self.node, self.service, self.port = Node(bench, name, binary=binary), service, listen.split()[0]
         workdir = self.node.workdir(service, nginx__conf=estate.nginx("/tmp", listen))
         self.node.serve(service, ["/usr/sbin/nginx", "-c", "/work/nginx.conf"], workdir, "event method")
         self.workdir = self.node.workdir("caller")

@@ -33,4 +33,7 @@ pub enum HistoryError {
         "record {0} is not in the log any more: it was pruned meanwhile, or is damaged; try again"
     )]
     Gone(u64),
+    /// The machine gives no thread.
+    #[error("no thread to read with: {0}")]
+    Threads(std::io::Error),
 }

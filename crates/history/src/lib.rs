@@ -3,7 +3,7 @@
 //! What comes in: the directory of a log, of a node that runs or has stopped, or a copy of it. What goes out: its records one by
 //! one, wherever they are ([`Records`]); which are where ([`History`]), and sums over all of them ([`History::groups`]) that are
 //! made column by column; all of it for whoever verifies ([`feed`]). The node alone seals ([`Sealing`]) and prunes ([`prune`]).
-//! What this crate never does: lock, or keep more in memory than one row group and the sums.
+//! What this crate never does: lock, or keep more in memory than a few row groups and the sums.
 //!
 //! Start reading at [`Records`].
 #![forbid(unsafe_code)]

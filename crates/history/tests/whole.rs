@@ -140,3 +140,83 @@ fn gaps_wrong_names_and_no_log_are_told() {
         "{error}"
     );
 }
+
+/// Row groups of a few hundred rows, with so many different words that pairs of them do not fit a table.
+fn wordy(number: u64) -> Flow {
+    Flow {
+        connection: format!("0f1e2d3c4b5a6978-{}", number / 7),
+        operation: format!("GET /books/{}", number * 7_919 % 20_011),
+        reason: if number.is_multiple_of(3) {
+            format!("no rule for {}", number % 5)
+        } else {
+            String::new()
+        },
+        ..flow(number)
+    }
+}
+
+#[test]
+fn sums_of_many_row_groups_are_those_of_their_records_whichever_thread_read_them() {
+    const RECORDS: u64 = 260_000;
+    let directory = tempfile::tempdir().unwrap();
+    let sealed = directory.path().join(SEALED);
+    fs::create_dir(&sealed).unwrap();
+    // Three row groups, one, and two: more than there are threads, and no multiple of them.
+    for (first, end) in [(0, 210_000), (210_000, 211_000), (211_000, RECORDS)] {
+        let leaves = (first..end).map(|number| wordy(number).encode_to_vec());
+        seal(first, leaves, [0; 32], &sealed.join(file_name(first))).unwrap();
+    }
+    let history = History::open(directory.path()).unwrap();
+    let part = Span {
+        since_ns: 1_000 + 500,
+        until_ns: Some(1_000 + 259_500),
+    };
+    for span in [Span::ALL, part] {
+        for keys in [
+            &["source", "destination", "kind", "reason"][..],
+            &["connection", "operation"],
+            &[],
+        ] {
+            let mut expected: BTreeMap<Vec<String>, (u64, u64, u64)> = BTreeMap::new();
+            for flow in (0..RECORDS).map(wordy) {
+                let is_in = span.since_ns <= flow.time_ns
+                    && span.until_ns.is_none_or(|until| flow.time_ns < until);
+                if !is_in {
+                    continue;
+                }
+                let word = |key: &&str| match *key {
+                    "source" => flow.source.clone(),
+                    "destination" => flow.destination.clone(),
+                    "kind" => ["connection", "operation", "close"][flow.kind as usize - 1].into(),
+                    "reason" => flow.reason.clone(),
+                    "connection" => flow.connection.clone(),
+                    _ => flow.operation.clone(),
+                };
+                let entry = expected.entry(keys.iter().map(word).collect()).or_default();
+                entry.0 += 1;
+                entry.1 += flow.count;
+                entry.2 += flow.bytes_sent;
+            }
+            assert!(sums(&history, keys, span) == expected, "{keys:?} {span:?}");
+        }
+    }
+    // The same order every time: whoever keeps the first of many keeps the same.
+    let order = || {
+        let mut all = Vec::new();
+        history
+            .groups(&["source", "reason"], Span::ALL, |words, sums| {
+                all.push((words.join(" "), sums.first_ns));
+            })
+            .unwrap();
+        all
+    };
+    assert_eq!(order(), order());
+    // Damage in the last row group of the first file is no end.
+    let path = sealed.join(file_name(0));
+    let mut bytes = fs::read(&path).unwrap();
+    let late = bytes.len() * 19 / 20;
+    bytes[late..late + 20].fill(0xAA);
+    fs::write(&path, bytes).unwrap();
+    let told = history.groups(&["source"], Span::ALL, |_, _| {});
+    assert!(matches!(told, Err(HistoryError::Sealed(_))), "{told:?}");
+}

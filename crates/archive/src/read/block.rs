@@ -71,6 +71,11 @@ impl Texts {
         self.rows.get(row).copied().filter(|code| *code != NONE)
     }
 
+    /// How many values have a number: they are those below.
+    pub fn codes(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The value with a number.
     pub fn of_code(&self, code: u32) -> Option<&[u8]> {
         let end = *self.ends.get(code as usize)?;

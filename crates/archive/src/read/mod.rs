@@ -188,6 +188,16 @@ impl SealedReader {
         Ok(Some(Block::new(seq, skipped..rows, values)))
     }
 
+    /// Passes over the rows from the present one to the end of its row group, without reading them. `false`: there are none.
+    pub fn pass_group(&mut self) -> bool {
+        if self.row >= self.records() {
+            return false;
+        }
+        let group = &self.meta.groups[self.group_of(self.row)];
+        self.row = group.first_row + group.rows as u64;
+        true
+    }
+
     /// Groups begin at ascending rows, the first one at 0.
     fn group_of(&self, row: u64) -> usize {
         self.meta

@@ -2,6 +2,20 @@
 
 use super::thrift::{unzigzag, varint};
 
+/// Bits of a number, at most, of which eight fit a register.
+const SHORT: u32 = 16;
+
+/// Unpacks whole groups of eight numbers, each of few bits: by far the most of a dictionary's.
+fn short(packed: &[u8], width: u32, groups: usize, values: &mut Vec<u32>) {
+    let mask = (1_u32 << width) - 1;
+    for group in packed.chunks_exact(width as usize).take(groups) {
+        let mut word = [0; SHORT as usize];
+        word[..group.len()].copy_from_slice(group);
+        let word = u128::from_le_bytes(word);
+        values.extend((0..8).map(|at| (word >> (at * width)) as u32 & mask));
+    }
+}
+
 /// Reads `count` values of `width` bits (at most 32), run-length encoded or packed.
 pub(super) fn hybrid(
     mut rest: &[u8],
@@ -34,7 +48,13 @@ pub(super) fn hybrid(
             let (packed, behind) = rest.split_at_checked(bytes)?;
             rest = behind;
             let present = groups.checked_mul(8)?.min(left);
-            values.extend((0..present).map(|at| bits(packed, at, width) as u32));
+            if (1..=SHORT).contains(&width) {
+                let start = values.len();
+                short(packed, width, present.div_ceil(8), values);
+                values.truncate(start + present);
+            } else {
+                values.extend((0..present).map(|at| bits(packed, at, width) as u32));
+            }
         }
     }
     Some(())
