@@ -3,8 +3,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-vm lint fuzz bench deps
+.PHONY: help demo build query test test-vm lint fuzz bench deps
 
+# As cargo takes it.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Nextest runs every test in a process of its own, and several at once; plain cargo test does as well without it.
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
@@ -14,8 +16,13 @@ help: ## list these commands
 demo: ## replay a breach on a flat network and inside Ringfence (installs and builds what is missing)
 	@scripts/demo
 
-build: ## build the binaries: target/release/ringfence, and ringfence-query, which answers `audit sql`
-	cargo build --locked --release -p ringfence -p ringfence-query
+build: ## build the binary: target/release/ringfence
+	cargo build --locked --release -p ringfence
+
+query: ## build ringfence-query beside it, which answers `ringfence audit sql` (its engine takes some ten minutes)
+	cargo build --locked --profile query -p ringfence-query
+	@mkdir -p "$(TARGET)/release"
+	install -m 755 "$(TARGET)/query/ringfence-query" "$(TARGET)/release/"
 
 deps: ## install the programs that tests drive (curl, nginx, redis, dig, python3), where absent
 	@scripts/deps test
@@ -37,7 +44,8 @@ fuzz: ## attack each reader of hostile bytes with what coverage leads to, FUZZ_S
 # BENCH takes options of bench/run: make bench BENCH="--only http1 --rounds 9"
 bench: ## measure beside Envoy, HAProxy, bubblewrap and others: target/bench/figures.json and .svg (a quarter of an hour)
 	@scripts/deps bench
-	cargo build --locked --release -p ringfence -p ringfence-bench -p ringfence-query
+	cargo build --locked --release -p ringfence -p ringfence-bench
+	@$(MAKE) --no-print-directory query
 	bench/run $(BENCH)
 
 test-vm: ## run the tests that need control groups of version 2, in a virtual machine (root, Debian; minutes)

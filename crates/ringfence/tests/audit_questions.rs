@@ -389,10 +389,7 @@ fn sql_says_how_to_get_the_program_that_answers() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("ringfence-query, is not installed"), "{said}");
-    assert!(
-        said.contains("cargo build --release -p ringfence-query"),
-        "{said}"
-    );
+    assert!(said.contains("`make query`"), "{said}");
 }
 
 #[test]

@@ -86,7 +86,7 @@ pub(super) fn sql(args: &SqlArgs) -> Result<ExitCode, Failure> {
         std::io::ErrorKind::NotFound => Failure::new(
             format!("the program that answers, {PROGRAM}, is not installed"),
             format!(
-                "build it with `cargo build --release -p {PROGRAM}` and put it {fix}; observe, audit top, services, agents \
+                "build it with `make query` and put it {fix}; observe, audit top, services, agents \
                  and unused do without it"
             ),
         ),
