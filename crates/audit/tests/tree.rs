@@ -333,7 +333,7 @@ fn rolled_back_and_forked_logs_are_found_with_a_checkpoint_that_was_kept() {
     let with_kept = |directory: &Path| {
         let mut verifier = Verifier::open(directory, None, ALL);
         verifier.kept(kept.as_bytes(), None);
-        verifier.segments();
+        verifier.segments(true);
         verifier.finish()
     };
     assert_eq!(said(&with_kept(directory.path())), "");

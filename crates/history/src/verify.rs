@@ -11,30 +11,27 @@ use crate::{place, seal};
 /// Feeds every record of the log in the directory `log`, from the oldest. A node may go on sealing it meanwhile.
 pub fn feed(log: &Path, verifier: &mut Verifier) {
     pruned(log, verifier);
-    let mut begun = None;
+    // Of what was sealed since the segments were listed, the next look has the file.
+    let (mut begun, mut settled) = (0, false);
     loop {
         let sealed = match files(&place::sealed(log)) {
             Ok(sealed) => sealed,
             Err(error) => return verifier.doubt(None, error.to_string()),
         };
-        let rest = sealed.into_iter().filter(|file| begun <= Some(file.first));
-        let mut last = None;
-        for file in rest {
-            last = Some(file.first + 1);
-            feed_file(log, &file, verifier);
+        begun = begun.max(verifier.next().0);
+        let rest: Vec<SealedFile> = (sealed.into_iter())
+            .filter(|file| file.first >= begun)
+            .collect();
+        for file in &rest {
+            feed_file(log, file, verifier);
+            begun = file.first + 1;
         }
-        let progress = last.is_some();
-        begun = last.or(begun);
-        if verifier.segments() {
+        // Nothing new twice in a row: what is missing is nowhere.
+        let seen = verifier.next();
+        if verifier.segments(settled) {
             return;
         }
-        if !progress {
-            let next = verifier.next();
-            return verifier.doubt(
-                Some(next.0),
-                format!("the segment of record {next} went away while it was to be read"),
-            );
-        }
+        settled = rest.is_empty() && verifier.next() == seen;
     }
 }
 
