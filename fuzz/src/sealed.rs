@@ -48,14 +48,14 @@ impl Ground {
             kind: 1 + (n % 5) as i32,
             count: 1 + n % 3,
             source: format!("agent-{}", n % 7),
-            destination: if n % 4 == 0 {
+            destination: if n.is_multiple_of(4) {
                 String::new()
             } else {
                 "library".into()
             },
             operation: format!("GET /{}", n % 50),
             outcome: 1 + (n % 4) as i32,
-            bytes_sent: if n % 9 == 0 { u64::MAX } else { n },
+            bytes_sent: if n.is_multiple_of(9) { u64::MAX } else { n },
             ..Flow::default()
         };
         let leaves: Vec<Vec<u8>> = (0..ROWS).map(|n| flow(n).encode_to_vec()).collect();

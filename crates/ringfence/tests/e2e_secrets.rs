@@ -252,7 +252,7 @@ fn no_planted_secret_is_anywhere_and_what_the_resource_names_is() {
     let table = node.verb("observe", &["-o", "table"]).unwrap();
     let metrics = node
         .host()
-        .run(&["curl", "-sS", "http://127.0.0.1:9464/metrics"])
+        .run(["curl", "-sS", "http://127.0.0.1:9464/metrics"])
         .unwrap()
         .stdout;
     assert!(metrics.contains("ringfence_"), "{metrics}");

@@ -235,7 +235,8 @@ fn cost() {
         ],
     ]
     .concat();
-    let cases: [(&str, Option<&[u8]>, &[Field<'_>]); 3] = [
+    type Case<'a> = (&'a str, Option<&'a [u8]>, &'a [Field<'a>]);
+    let cases: [Case<'_>; 3] = [
         ("four fields that are left out", None, &plain),
         ("two more, one in clear and one hidden", None, &more),
         ("and a query of two", Some(b"page=2&customer=4711"), &more),
