@@ -115,7 +115,9 @@ fn a_record_is_on_the_disk_before_it_is_acknowledged() {
 
     // What is kept in memory waits for nothing.
     let (_directory, calls) = traced(name, false);
-    assert_eq!(calls.iter().filter(|call| synced(call)).count(), 0);
+    // The key of the segment is on the disk before that, whatever waits.
+    let records = calls.iter().skip_while(|call| !acknowledged(call));
+    assert_eq!(records.filter(|call| synced(call)).count(), 0);
     assert_eq!(
         calls.iter().filter(|call| acknowledged(call)).count() as u64,
         RECORDS

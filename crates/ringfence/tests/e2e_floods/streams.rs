@@ -57,7 +57,7 @@ fn flooded_before(
     if let Some(reason) = reason {
         // It is among the latest of a great many.
         node.await_that("the record", |node| {
-            let latest = ["-o", "json", "--last", "5000"];
+            let latest = ["-o", "json", "--last", "50000"];
             let told = node.verb("observe", &latest)?.stdout;
             Ok(told.contains(reason).then_some(()))
         })

@@ -24,7 +24,7 @@ has as HMACs, under a key that lies beside the log. The value to compare is read
 list of processes and no history of a shell; one line end behind it is no part of it. Header names are header.NAME, those of \
 parameters query.NAME, with the value as the service reads it (escapes decoded).
 
-Once `ringfence audit redact` has deleted the key, nobody can compare any more.
+Once `ringfence audit redact` has deleted the key, nobody can compare any more. docs/flows.md has the form.
 
 Exit codes: 0 it is that value, 1 no such record, nothing to compare with, or the key is gone, 2 usage, 4 it is not.";
 
