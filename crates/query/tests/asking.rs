@@ -510,6 +510,34 @@ fn it_can_read_the_log_and_nothing_else() {
     });
 }
 
+/// The program does so itself, before it has threads that could look at a question.
+#[test]
+fn it_is_confined_before_it_looks_at_a_question() {
+    let directory = log(&[0..20], 30);
+    let place = tempfile::tempdir().unwrap();
+    let trace = place.path().join("trace");
+    let output = Command::new("strace")
+        .args([
+            "-f",
+            "-e",
+            "trace=landlock_restrict_self,clone3,clone",
+            "-o",
+        ])
+        .arg(&trace)
+        .arg(env!("CARGO_BIN_EXE_ringfence-query"))
+        .arg("--log")
+        .arg(directory.path())
+        .arg("SELECT count(*) FROM flows")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let calls = fs::read_to_string(&trace).unwrap();
+    let at = |call: &str| calls.lines().position(|line| line.contains(call));
+    let confined = at("landlock_restrict_self(");
+    assert!(confined.is_some(), "{calls}");
+    assert!(confined < at("clone"), "{calls}");
+}
+
 #[test]
 fn what_workloads_wrote_cannot_reach_a_terminal_raw_and_stays_what_it_was() {
     let directory = log(&[0..20], 0);
