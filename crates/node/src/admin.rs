@@ -282,28 +282,25 @@ async fn say(channel: &Channel, answer: Result<impl Serialize, Refused>) -> io::
 
 /// Asks for what becomes of a workload.
 pub(crate) fn ask_containment(state: &Path, request: &Request) -> Result<Outcome, Unmet> {
-    let (_, packet) = ask(state, request)?.ok_or(Unmet::Absent)?;
-    match packet.message {
-        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
-        Answer::Done => Ok(answer_of(packet.descriptors)?),
-    }
+    met(state, request).map(|(_, outcome)| outcome)
 }
 
 /// Asks the node that serves `state` to prune its log.
 pub fn ask_pruning(state: &Path, wish: PruneWish) -> Result<Pruned, Unmet> {
-    let (_, packet) = ask(state, &Request::Prune(wish))?.ok_or(Unmet::Absent)?;
-    match packet.message {
-        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
-        Answer::Done => Ok(answer_of(packet.descriptors)?),
-    }
+    met(state, &Request::Prune(wish)).map(|(_, pruned)| pruned)
 }
 
 /// Asks the node that serves `state` to redact values of its log.
 pub fn ask_redaction(state: &Path, wish: RedactWish) -> Result<Redacted, Unmet> {
-    let (_, packet) = ask(state, &Request::Redact(wish))?.ok_or(Unmet::Absent)?;
+    met(state, &Request::Redact(wish)).map(|(_, redacted)| redacted)
+}
+
+/// What the node answers that serves `state`, and the conversation, which may go on.
+fn met<T: DeserializeOwned>(state: &Path, request: &Request) -> Result<(OwnedFd, T), Unmet> {
+    let (node, packet) = ask(state, request)?.ok_or(Unmet::Absent)?;
     match packet.message {
         Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
-        Answer::Done => Ok(answer_of(packet.descriptors)?),
+        Answer::Done => Ok((node, answer_of(packet.descriptors)?)),
     }
 }
 
@@ -325,14 +322,11 @@ pub struct Drill {
 
 /// Asks the node that serves `state` for the workloads of a drill.
 pub fn begin_drill(state: &Path) -> Result<Drill, Unmet> {
-    let (node, packet) = ask(state, &Request::Drill)?.ok_or(Unmet::Absent)?;
-    match packet.message {
-        Answer::Refused { reason, fix } => Err(Unmet::Refused { reason, fix }),
-        Answer::Done => Ok(Drill {
-            pair: answer_of(packet.descriptors)?,
-            _conversation: node,
-        }),
-    }
+    let (conversation, pair) = met(state, &Request::Drill)?;
+    Ok(Drill {
+        pair,
+        _conversation: conversation,
+    })
 }
 
 /// Asks the node that serves the state directory `state` how it stands. `None`: no node is running there.

@@ -59,8 +59,11 @@ pub(crate) fn sign(
     Ok(note.to_bytes())
 }
 
-/// Reads a checkpoint that must be signed by the verifier key `public`.
-pub(crate) fn open(bytes: &[u8], public: &str) -> Result<Checkpoint, CheckpointError> {
+/// The text of a note that must be signed by the verifier key `public`, and that key's name.
+pub(crate) fn signed_text(
+    bytes: &[u8],
+    public: &str,
+) -> Result<(Vec<u8>, String), CheckpointError> {
     let (key, name) = verifier(public).ok_or(CheckpointError::Key)?;
     let note = Note::from_bytes(bytes).map_err(|_| CheckpointError::Malformed)?;
     let keys = VerifierList::new(vec![Box::new(key)]);
@@ -70,7 +73,13 @@ pub(crate) fn open(bytes: &[u8], public: &str) -> Result<Checkpoint, CheckpointE
     if good.is_empty() {
         return Err(CheckpointError::Signature(name));
     }
-    let body = Body::from_bytes(note.text()).map_err(|_| CheckpointError::Malformed)?;
+    Ok((note.text().to_vec(), name))
+}
+
+/// Reads a checkpoint that must be signed by the verifier key `public`.
+pub(crate) fn open(bytes: &[u8], public: &str) -> Result<Checkpoint, CheckpointError> {
+    let (text, name) = signed_text(bytes, public)?;
+    let body = Body::from_bytes(&text).map_err(|_| CheckpointError::Malformed)?;
     if body.origin() != name {
         return Err(CheckpointError::Origin(body.origin().to_owned(), name));
     }

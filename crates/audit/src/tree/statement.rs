@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
-use signed_note::{Note, Signer as _, StandardSigner, VerifierList};
+use signed_note::{Note, Signer as _, StandardSigner};
 
-use super::key::{self, verifier};
-use super::note::CheckpointError;
+use super::key;
+use super::note::{CheckpointError, signed_text};
 use super::store::{at, put_durably};
 use super::{Stretch, TreeError};
 
@@ -127,19 +127,11 @@ pub fn pruned_statement(bytes: &[u8], public: &str) -> Result<PrunedStatement, C
 
 /// The text behind the first two lines of a note of `kind`, which the key's log must have signed.
 fn open(bytes: &[u8], public: &str, kind: &str) -> Result<String, CheckpointError> {
-    let (key, name) = verifier(public).ok_or(CheckpointError::Key)?;
     if bytes.len() as u64 > STATEMENT_MAX {
         return Err(CheckpointError::Malformed);
     }
-    let note = Note::from_bytes(bytes).map_err(|_| CheckpointError::Malformed)?;
-    let keys = VerifierList::new(vec![Box::new(key)]);
-    let (good, _unknown) = note
-        .verify(&keys)
-        .map_err(|_| CheckpointError::Signature(name.clone()))?;
-    if good.is_empty() {
-        return Err(CheckpointError::Signature(name));
-    }
-    let text = std::str::from_utf8(note.text()).map_err(|_| CheckpointError::Malformed)?;
+    let (text, name) = signed_text(bytes, public)?;
+    let text = std::str::from_utf8(&text).map_err(|_| CheckpointError::Malformed)?;
     let rest = text
         .strip_prefix(kind)
         .and_then(|rest| rest.strip_prefix('\n'))
