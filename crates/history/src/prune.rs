@@ -9,6 +9,7 @@ use ringfence_archive::{ArchiveError, COLUMNS, SealedReader, files};
 use ringfence_audit::tree::{Notary, PrunedStatement, Stretch};
 use serde::{Deserialize, Serialize};
 
+use crate::seal::at;
 use crate::{SealError, place};
 
 /// What is to be kept. What both say to keep is kept.
@@ -139,9 +140,4 @@ pub(crate) fn latest_ns(path: &Path) -> Result<u64, ArchiveError> {
         latest = latest.max(here.map_or(0, |time| time.cast_unsigned()));
     }
     Ok(latest)
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> SealError {
-    let path = path.to_owned();
-    move |cause| SealError::File { path, cause }
 }

@@ -220,7 +220,8 @@ pub(crate) fn digest(path: &Path) -> io::Result<[u8; 32]> {
     }
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> SealError {
+/// What went wrong, went wrong with `path`.
+pub(crate) fn at(path: &Path) -> impl FnOnce(io::Error) -> SealError {
     let path = path.to_owned();
     move |cause| SealError::File { path, cause }
 }
