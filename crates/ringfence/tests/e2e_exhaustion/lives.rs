@@ -60,6 +60,33 @@ fn left(node: &Node) -> Left {
     }
 }
 
+/// What is left once it has been the same for a while.
+fn at_rest(node: &Node) -> Left {
+    node.await_that("a node at rest", |node| {
+        let first = left(node);
+        let stays = (0..5).all(|_| left(node) == first);
+        Ok(stays.then_some(first))
+    })
+    .unwrap()
+}
+
+/// What the descriptors of node and enforcer are, for whoever looks for the one too many.
+fn held(node: &Node) -> String {
+    let of = |pid: u32| {
+        let script = r#"cd "/proc/$0/fd" && for d in *; do readlink $d; done | sed 's/[0-9]\{3,\}/N/g' | sort | uniq -c"#;
+        let told = node
+            .host()
+            .run_as_root(["sh", "-c", script, &pid.to_string()])
+            .unwrap();
+        told.stdout
+    };
+    format!(
+        "node:\n{}enforcer:\n{}",
+        of(node.pid()),
+        of(node.enforcer().unwrap())
+    )
+}
+
 fn live(node: &Node, times: u32) {
     for number in 0..times {
         // Some end by themselves, some are killed with their launcher.
@@ -80,18 +107,20 @@ fn lives_leave_nothing_behind() {
     let lives = lives.map_or(LIVES, |text| text.parse().unwrap());
     for caller in Caller::available() {
         let node = node(caller);
-        let neighbour = Neighbour::start(&node).unwrap();
-        live(&node, WARM_UP);
+        let watched = |times| {
+            let neighbour = Neighbour::start(&node).unwrap();
+            unnoticed(&node, &neighbour, || live(&node, times));
+        };
+        watched(WARM_UP);
+        // Nobody is at work when it is counted: what a request holds would come and go.
         node.await_that("the end of the last life", |node| {
             let (_, status) = node.status()?;
-            Ok((status["instances"]
-                .as_array()
-                .is_none_or(|all| all.len() <= 2))
-            .then_some(()))
+            Ok((status["instances"].as_array().is_none_or(Vec::is_empty)).then_some(()))
         })
         .unwrap();
-        let (before, memory) = (left(&node), vitals(&node));
-        unnoticed(&node, &neighbour, || live(&node, lives));
+        let before = at_rest(&node);
+        let (memory, held_before) = (vitals(&node), held(&node));
+        watched(lives);
         // What ended a moment ago is still being buried. Less than before is as good: pools shrink.
         node.await_that("the state of before", |node| {
             let now = left(node);
@@ -103,7 +132,13 @@ fn lives_leave_nothing_behind() {
                 || now.state != before.state;
             Ok((!more).then_some(()))
         })
-        .unwrap_or_else(|error| panic!("{error}\nbefore {before:?}\nnow {:?}", left(&node)));
+        .unwrap_or_else(|error| {
+            panic!(
+                "{error}\nbefore {before:?}\n{held_before}now {:?}\n{}",
+                left(&node),
+                held(&node)
+            )
+        });
         let after = vitals(&node);
         println!("{caller:?}: {lives} lives; before {memory:?}, after {after:?}");
         // A life that leaks a kilobyte shows in a thousand of them; allocators keep a little.
