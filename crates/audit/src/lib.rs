@@ -22,6 +22,7 @@ mod leaf;
 mod log;
 mod map;
 mod open;
+pub mod plain;
 mod reader;
 mod scan;
 mod segment;
@@ -55,21 +56,31 @@ pub struct ClosedSegment {
     pub before: Seq,
 }
 
-/// The closed segments of the log in `directory`, from the oldest.
+/// The closed segments of the log in `directory`, from the oldest. A file that only has the name of a segment closes none: it is
+/// an error.
 pub fn closed_segments(directory: &std::path::Path) -> Result<Vec<ClosedSegment>, LogError> {
     let hot = hot_directory(directory);
     let firsts = match hot::list(&hot) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         listed => listed.map_err(LogError::at(&hot))?,
     };
-    let pairs = firsts.windows(2);
-    Ok(pairs
-        .map(|pair| ClosedSegment {
+    let mut closed = Vec::new();
+    for pair in firsts.windows(2) {
+        match scan::Scanner::open(&hot.join(segment::name(pair[1])), pair[1]) {
+            Ok(_) => {}
+            // Sealed and removed since it was listed, and so was what is before it.
+            Err(LogError::Open { cause, .. }) if cause.kind() == std::io::ErrorKind::NotFound => {
+                continue;
+            }
+            Err(other) => return Err(other),
+        }
+        closed.push(ClosedSegment {
             path: hot.join(segment::name(pair[0])),
             first: pair[0],
             before: pair[1],
-        })
-        .collect())
+        });
+    }
+    Ok(closed)
 }
 
 /// Position of a record in the log, from 0.

@@ -203,7 +203,8 @@ impl Log {
     /// Removes the segments whose records all come before `before`, because they are kept elsewhere. The segment in use always
     /// stays. Gives how many were removed.
     pub fn release(&self, before: Seq) -> Result<usize, LogError> {
-        self.hot.release(before)
+        let (_, own) = self.writer().place();
+        self.hot.release(before, own)
     }
 
     fn take(&self, flow: &Flow, purpose: Purpose) -> Result<Seq, LogError> {

@@ -376,11 +376,13 @@ fn sealed_before(directory: &Path) -> u64 {
         .unwrap_or(0)
 }
 
-fn open_plain(path: &Path) -> io::Result<File> {
+/// Opens a segment for reading. A link is not followed, and a pipe, whose opening would wait for somebody, is refused.
+pub(crate) fn open_plain(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
+    let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let file = fs::OpenOptions::new()
         .read(true)
-        .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits().cast_signed())
+        .custom_flags(flags.bits().cast_signed())
         .open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file; move it away"));

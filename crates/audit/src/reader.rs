@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::hot;
 use crate::scan::{Scanner, Step};
 use crate::segment::{Word, name, span};
-use crate::{LogError, Seq, hot_directory};
+use crate::{LogError, Seq, hot_directory, plain};
 
 /// How often a waiting reader looks at the file. Bounds how late it sees a record.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -76,7 +76,7 @@ impl Reader {
 
     /// Opens one segment, such as a copy of one, at its first record.
     pub fn open_file(path: &Path) -> Result<Self, LogError> {
-        let file = File::open(path).map_err(LogError::at(path))?;
+        let file = plain::follow(path).map_err(LogError::at(path))?;
         Ok(Self {
             scanner: Scanner::new(file, path)?,
             hot: None,
@@ -328,13 +328,7 @@ fn list(hot: &Path) -> Result<Vec<Seq>, LogError> {
 }
 
 fn scanner(hot: &Path, first: Seq) -> Result<Scanner, LogError> {
-    let path = hot.join(name(first));
-    let file = File::open(&path).map_err(LogError::at(&path))?;
-    let scanner = Scanner::new(file, &path)?;
-    if scanner.header().first != first {
-        return Err(scanner.corrupt("a header with another number than its name"));
-    }
-    Ok(scanner)
+    Scanner::open(&hot.join(name(first)), first)
 }
 
 /// Sleeps for `time`. `true`, earlier: no one reads `outlet` any more.

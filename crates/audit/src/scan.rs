@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::open::open_plain;
 use crate::segment::{HEADER_LEN, Header, SLOT_LEN, SPAN_MAX, Word, span, void, void_leaf};
 use crate::{LogError, Seq};
 
@@ -45,6 +46,16 @@ pub(crate) struct Scanner {
 }
 
 impl Scanner {
+    /// Stands at the first slot of the segment `path`, whose name says that it begins with `first`.
+    pub(crate) fn open(path: &Path, first: Seq) -> Result<Self, LogError> {
+        let file = open_plain(path).map_err(LogError::at(path))?;
+        let scanner = Self::new(file, path)?;
+        if scanner.header().first != first {
+            return Err(scanner.corrupt("a header with another number than its name"));
+        }
+        Ok(scanner)
+    }
+
     /// Stands at the first slot of `file`. `path` is for messages.
     pub(crate) fn new(file: File, path: &Path) -> Result<Self, LogError> {
         let mut bytes = [0; HEADER_LEN];

@@ -464,3 +464,14 @@ proptest! {
         prop_assert!(all(directory.path()).is_ok());
     }
 }
+
+#[test]
+fn the_segment_in_use_stays_whatever_else_has_the_name_of_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path()).unwrap();
+    log.record(&flow(0, 0)).unwrap();
+    let own = file(&directory);
+    fs::write(own.with_file_name(format!("{:020}.seg", 1)), b"none").unwrap();
+    assert_eq!(log.release(Seq(u64::MAX)).unwrap(), 0);
+    assert!(own.exists());
+}

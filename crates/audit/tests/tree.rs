@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use common::{flow, segment};
 use prost::Message;
 use ringfence_audit::tree::{
-    self, CHECKPOINT, Keeper, PUBLIC_KEY, Report, Stretch, Verifier, check_proof, checkpoint_text,
+    self, CHECKPOINT, Keeper, PUBLIC_KEY, Report, STATEMENT_MAX, Stretch, Verifier, check_proof,
+    checkpoint_text,
 };
-use ringfence_audit::{CLOCK_SET_BACK, Log, Reader, Seq, hot_directory};
+use ringfence_audit::{CLOCK_SET_BACK, Log, Reader, Seq, closed_segments, hot_directory};
 use ringfence_model::flow::Flow;
 use tempfile::TempDir;
 
@@ -617,4 +618,155 @@ fn the_signing_key_is_private() {
                 .any(|window| window == &secret.as_bytes()[..20])
         );
     }
+}
+
+/// Whoever may write beside the segments makes something that has the name of one and is none.
+#[test]
+fn what_is_no_file_under_the_name_of_a_segment_is_told_and_waited_for_by_nobody() {
+    let pipe = |at: &Path| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, at, mode).unwrap();
+    };
+    let link = |at: &Path| std::os::unix::fs::symlink("/dev/zero", at).unwrap();
+    let makers: [&dyn Fn(&Path); 2] = [&pipe, &link];
+    for make in makers {
+        let directory = signed(300);
+        let log = directory.path();
+        let mut reader = Reader::open(log).unwrap();
+        reader.skip_to(Seq(300)).unwrap();
+        make(&hot_directory(log).join(format!("{:020}.seg", 300)));
+        assert!(reader.leaf().is_err());
+        assert!(closed_segments(log).is_err(), "it would be sealed");
+        let doubts = said(&tree::verify(log));
+        assert!(doubts.contains(&format!("{:020}.seg", 300)), "{doubts}");
+    }
+    let directory = signed(300);
+    let checkpoint = directory.path().join(CHECKPOINT);
+    fs::remove_file(&checkpoint).unwrap();
+    pipe(&checkpoint);
+    let doubts = said(&tree::verify(directory.path()));
+    assert!(doubts.contains("not a regular file"), "{doubts}");
+    assert!(checkpoint_text(directory.path()).is_err());
+}
+
+/// `STATEMENT_MAX`.
+#[test]
+fn a_checkpoint_without_end_is_not_read_to_its_end() {
+    let directory = signed(3);
+    let path = directory.path().join(CHECKPOINT);
+    let signed = fs::read(&path).unwrap();
+    let limit = usize::try_from(STATEMENT_MAX).unwrap();
+    for (length, words) in [(limit, "it is no signed note"), (limit + 1, "longer than")] {
+        let mut long = signed.clone();
+        long.resize(length, b'x');
+        fs::write(&path, long).unwrap();
+        let doubts = said(&tree::verify(directory.path()));
+        assert!(doubts.contains(words), "{doubts}");
+    }
+}
+
+#[test]
+fn only_a_checkpoint_that_holds_is_given_out() {
+    let directory = signed(3);
+    let path = directory.path().join(CHECKPOINT);
+    let text = checkpoint_text(directory.path()).unwrap();
+    assert_eq!(text.as_bytes(), fs::read(&path).unwrap());
+    for other in [String::new(), text.replacen("\n3\n", "\n4\n", 1)] {
+        assert_ne!(other, text);
+        fs::write(&path, other).unwrap();
+        assert!(checkpoint_text(directory.path()).is_err());
+    }
+}
+
+/// `SIGNED_WITHIN`: who takes the key away signs nothing, and could change what comes from then on.
+#[test]
+fn records_that_nobody_signs_for_more_than_a_minute_are_a_doubt() {
+    const SECOND: u64 = 1_000_000_000;
+    let now = std::time::SystemTime::now();
+    let now = now.duration_since(std::time::UNIX_EPOCH).unwrap();
+    let now = u64::try_from(now.as_nanos()).unwrap();
+    // Seconds ago, of the records after the checkpoint.
+    for (ago, doubted) in [
+        (&[1000, 999][..], false),
+        (&[1000, 940], false),
+        (&[1000, 939], true),
+        // They may have been signed since it began to look.
+        (&[119, 1], false),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let log = Log::open(directory.path()).unwrap();
+        let record = |ago: u64| {
+            let mut flow = flow(ago, 10);
+            flow.time_ns = now - ago * SECOND;
+            log.record(&flow).unwrap();
+        };
+        record(5000);
+        sign(directory.path());
+        ago.iter().for_each(|ago| record(*ago));
+        let doubts = said(&tree::verify(directory.path()));
+        assert_eq!(
+            doubts.contains("record 1 and those after it were never signed"),
+            doubted,
+            "{ago:?}: {doubts}"
+        );
+    }
+}
+
+/// A log of several segments, and one behind another's end, in another's place, and without an end.
+#[test]
+fn what_is_wrong_between_segments_is_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = Log::open(directory.path()).unwrap();
+    for number in 0..3000 {
+        log.record(&flow(number, 1000)).unwrap();
+    }
+    drop(log);
+    sign(directory.path());
+    let closed = closed_segments(directory.path()).unwrap();
+    let first = closed[0].path.clone();
+    let name = first.file_name().unwrap().to_owned();
+    let bytes = fs::read(&first).unwrap();
+    let mut slots = vec![64];
+    loop {
+        let at = *slots.last().unwrap();
+        let length = usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+        if length == 0 {
+            break;
+        }
+        slots.push(at + (8 + length).next_multiple_of(8));
+    }
+    let end = slots.pop().unwrap();
+    assert!(end + 8 < bytes.len(), "there is something behind the end");
+    let changes: [(&dyn Fn(&mut Vec<u8>), &str); 3] = [
+        (
+            &|bytes| *bytes.last_mut().unwrap() = 1,
+            "bytes behind the end",
+        ),
+        (&|bytes| bytes[slots[5] + 2] = 0x0f, "never completed"),
+        (
+            &|bytes| bytes[slots[5] + 2] = 0x55,
+            "checksum does not hold",
+        ),
+    ];
+    for (change, words) in changes {
+        let copied = copy(directory.path());
+        let mut changed = bytes.clone();
+        change(&mut changed);
+        fs::write(hot_directory(copied.path()).join(&name), changed).unwrap();
+        let doubts = said(&tree::verify(copied.path()));
+        assert!(doubts.contains(words), "{words}: {doubts}");
+    }
+    // One in the place of another.
+    let copied = copy(directory.path());
+    let second = hot_directory(copied.path()).join(format!("{:020}.seg", closed[0].before.0));
+    fs::write(second, &bytes).unwrap();
+    let doubts = said(&tree::verify(copied.path()));
+    assert!(doubts.contains("another number than its name"), "{doubts}");
+    // None at all.
+    fs::remove_dir_all(hot_directory(copied.path())).unwrap();
+    let report = tree::verify(copied.path());
+    assert!(
+        said(&report).contains("3000 records were signed and none is here"),
+        "{report:?}"
+    );
 }

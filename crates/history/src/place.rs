@@ -1,9 +1,9 @@
 //! Where things are in the directory of a log, beside its segments.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use ringfence_audit::plain;
 use ringfence_audit::tree::STATEMENT_MAX;
 
 /// Where in the directory of a log its sealed files are.
@@ -35,7 +35,7 @@ pub(crate) fn unchecked(path: &Path) -> PathBuf {
 
 /// A statement; `None`: there is no such file.
 pub(crate) fn read_statement(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match fs::File::open(path) {
+    let file = match plain::follow(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };

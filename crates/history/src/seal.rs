@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ringfence_archive::{ArchiveError, SealedReader, Sealer, file_name};
 use ringfence_audit::tree::{Known, Notary, SealedStatement, Stretch, TreeError, sealed_statement};
-use ringfence_audit::{ClosedSegment, LogError, Reader, Seq, closed_segments};
+use ringfence_audit::{ClosedSegment, LogError, Reader, Seq, closed_segments, plain};
 use sha2::{Digest, Sha256};
 
 use crate::place;
@@ -207,7 +207,7 @@ fn check(
 
 /// SHA-256 of all bytes of a file.
 pub(crate) fn digest(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
+    let mut file = plain::follow(path)?;
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {

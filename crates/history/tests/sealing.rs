@@ -248,6 +248,21 @@ fn any_change_of_what_is_sealed_is_found() {
         .unwrap();
     }
     assert!(doubts(log).contains("signature"), "{}", doubts(log));
+    // One of this log under another name, with its own statement.
+    let whole = signed(300);
+    let log = whole.path();
+    seal(log);
+    let first = sealed_files(log).remove(0);
+    for end in ["parquet", "sealed"] {
+        let later = first.with_file_name(format!("{:020}.{end}", 250));
+        fs::copy(first.with_extension(end), later).unwrap();
+    }
+    let told = doubts(log);
+    assert!(
+        told.contains("its name or its signature says differently"),
+        "{told}"
+    );
+    assert!(told.contains("record 0 comes again"), "{told}");
 }
 
 #[test]
@@ -473,6 +488,50 @@ fn the_oldest_are_pruned_and_what_was_proven_stays_proven() {
         "{}",
         doubts(log)
     );
+}
+
+/// Whoever can write segments puts one where they have been sealed or pruned: some reader may take it for the log.
+#[test]
+fn an_old_segment_with_other_records_is_found() {
+    let directory = signed(420);
+    let log = directory.path();
+    let hot = hot_directory(log);
+    let oldest = hot.join(format!("{:020}.seg", 0));
+    let kept = fs::read(&oldest).unwrap();
+    seal(log);
+    // Not removed yet, and as it was.
+    fs::write(&oldest, &kept).unwrap();
+    assert_eq!(doubts(log), "");
+    // The same records with another word in one of them, and checksums that hold.
+    let other = tempfile::tempdir().unwrap();
+    let writer = Log::open(other.path()).unwrap();
+    for number in 0..20 {
+        let mut flow = flow(number, BULK);
+        if number == 7 {
+            flow.source = "forged".into();
+        }
+        writer.record(&flow).unwrap();
+    }
+    drop(writer);
+    fs::copy(
+        hot_directory(other.path()).join(format!("{:020}.seg", 0)),
+        &oldest,
+    )
+    .unwrap();
+    assert!(doubts(log).contains("record 7 is not the one that was signed"));
+    let keep_nothing = Keep {
+        since_ns: None,
+        bytes: Some(0),
+    };
+    prune(log, keep_nothing, "uid 0").unwrap();
+    let told = doubts(log);
+    assert!(
+        told.contains("record 7 is not the one that was signed"),
+        "{told}"
+    );
+    assert_eq!(told.matches("is not the one").count(), 1, "{told}");
+    fs::write(&oldest, &kept).unwrap();
+    assert_eq!(doubts(log), "");
 }
 
 #[test]

@@ -63,6 +63,10 @@ impl SealedReader {
             path: path.to_owned(),
             what: what.to_owned(),
         };
+        // Opening a pipe would wait for somebody.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(foreign("not a regular file"));
+        }
         let file = File::open(path).map_err(io)?;
         let size = file.metadata().map_err(io)?.len();
         let mut tail = [0; 8];

@@ -1,6 +1,5 @@
 //! Checkpoints: how many leaves the tree has and what its root is, as a signed note (C2SP tlog-checkpoint).
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -8,6 +7,10 @@ use signed_note::{Note, Signer, StandardSigner, VerifierList};
 use tlog_tiles::{Checkpoint as Body, Hash};
 
 use super::key::verifier;
+use super::statement::STATEMENT_MAX;
+use super::store::at;
+use super::{PUBLIC_KEY, TreeError};
+use crate::plain;
 
 /// Name of the latest checkpoint in the directory of a log.
 pub const CHECKPOINT: &str = "checkpoint";
@@ -96,7 +99,21 @@ pub(crate) fn open(bytes: &[u8], public: &str) -> Result<Checkpoint, CheckpointE
     })
 }
 
-/// The latest checkpoint of the log in `directory`, as it was signed.
-pub fn checkpoint_text(directory: &Path) -> io::Result<String> {
-    fs::read_to_string(directory.join(CHECKPOINT))
+/// The latest checkpoint of the log in `directory`, as it was signed: it holds for the key beside it.
+pub fn checkpoint_text(directory: &Path) -> Result<String, TreeError> {
+    let read = |name| {
+        let path = directory.join(name);
+        plain::text(&path, STATEMENT_MAX).map_err(at(&path))
+    };
+    let (text, public) = (read(CHECKPOINT)?, read(PUBLIC_KEY)?);
+    match open(text.as_bytes(), &public) {
+        Ok(_) => Ok(text),
+        Err(error) => {
+            let path = directory.join(CHECKPOINT);
+            Err(TreeError::Inconsistent(format!(
+                "{}: {error}",
+                path.display()
+            )))
+        }
+    }
 }

@@ -1,6 +1,5 @@
 //! A proof that a record is in the log, in the form of C2SP tlog-proof.
 
-use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -13,9 +12,10 @@ use tlog_tiles::{
 
 use super::frontier::{TILE_HEIGHT, TILE_WIDTH};
 use super::note::{self, CHECKPOINT, Checkpoint, CheckpointError};
+use super::statement::STATEMENT_MAX;
 use super::store::Store;
 use super::{PUBLIC_KEY, TreeError};
-use crate::Seq;
+use crate::{Seq, plain};
 
 /// First line of a proof.
 const FORMAT: &str = "c2sp.org/tlog-proof@v1";
@@ -80,7 +80,7 @@ impl TileReader for Tiles<'_> {
 pub fn proof(directory: &Path, seq: Seq, leaf: &[u8]) -> Result<String, ProofError> {
     let read = |name: &str| {
         let path = directory.join(name);
-        fs::read(&path).map_err(super::store::at(&path))
+        plain::read(&path, STATEMENT_MAX).map_err(super::store::at(&path))
     };
     let text = match read(CHECKPOINT) {
         Err(TreeError::File { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {

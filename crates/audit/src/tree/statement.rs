@@ -16,7 +16,7 @@ use super::{Stretch, TreeError};
 const SEALED: &str = "ringfence.dev/flow-log/sealed/v1";
 /// First line of what is said of records that were pruned.
 const PRUNED: &str = "ringfence.dev/flow-log/pruned/v1";
-/// Longest statement that is read.
+/// Longest statement, checkpoint or verifier key that is read.
 pub const STATEMENT_MAX: u64 = 16 * 1024;
 
 /// That a file holds records of the log.

@@ -128,7 +128,13 @@ fn hashes(path: &Path, bytes: &[u8], whole: usize, width: usize) -> Result<Vec<H
 }
 
 /// Writes `bytes` under a name, whole or not at all, with what directories that takes.
-pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = write_beside(path, bytes)?.1;
+    fs::rename(&temporary, path)
+}
+
+/// Writes `bytes` into a file that is to have the name `path`, and where it is until then.
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<(File, PathBuf)> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let temporary = path.with_extension("new");
     let open = || {
@@ -150,13 +156,14 @@ pub(crate) fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
         opened => opened?,
     };
     file.write_all(bytes)?;
-    fs::rename(&temporary, path)
+    Ok((file, temporary))
 }
 
-/// The same, and on the disk.
+/// The same, and on the disk: the bytes before the name, so that after a power failure it is not an empty file that has it.
 pub(crate) fn put_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    put(path, bytes)?;
-    File::open(path)?.sync_all()?;
+    let (file, temporary) = write_beside(path, bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 

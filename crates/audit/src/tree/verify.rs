@@ -1,8 +1,9 @@
 //! Whether a log is what was signed: numbers, bytes, tree, signature, and a checkpoint that somebody kept.
 
-use std::fs;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use prost::Message;
 use ringfence_model::flow::{Flow, Kind};
@@ -11,17 +12,22 @@ use tlog_tiles::Hash;
 use super::frontier::{Frontier, TILE_HEIGHT, TILE_WIDTH};
 use super::known::Known;
 use super::note::{self, CHECKPOINT, Checkpoint};
-use super::statement::{PrunedStatement, SealedStatement, pruned_statement, sealed_statement};
+use super::statement::{
+    PrunedStatement, STATEMENT_MAX, SealedStatement, pruned_statement, sealed_statement,
+};
 use super::store::Store;
 use super::{PUBLIC_KEY, TreeError};
 use crate::hot;
+use crate::leaf::wall_clock_ns;
 use crate::scan::{Scanner, Step};
 use crate::segment::name;
-use crate::{CLOCK_SET_BACK, LogError, Seq, hot_directory};
+use crate::{CLOCK_SET_BACK, LogError, Seq, hot_directory, plain};
 
 /// How far the time of a record may be before that of another which stands before it: records are stamped before they queue,
 /// and folded ones when their first attempt came.
 pub(crate) const CLOCK_SLACK_NS: u64 = 10_000_000_000;
+/// How long after each other records may come without being signed: a node signs each second.
+const SIGNED_WITHIN: Duration = Duration::from_secs(60);
 /// Doubts that are told one by one.
 const DOUBTS_MAX: usize = 100;
 
@@ -88,6 +94,13 @@ pub struct Verifier {
     only: Stretch,
     /// Records that are others than were signed, as far as was read.
     other: Option<Stretch>,
+    /// The first record that nobody has signed, its time, and the latest time of those behind it.
+    first_unsigned: Option<(u64, u64)>,
+    latest_unsigned_ns: u64,
+    /// When it was begun: what came since may be signed by now.
+    begun_ns: u64,
+    /// Segments that were held against the tree although their records were fed from elsewhere.
+    held_again: BTreeSet<Seq>,
 }
 
 impl Verifier {
@@ -105,6 +118,10 @@ impl Verifier {
             known: Known::of(Store::new(directory), 0),
             only,
             other: None,
+            first_unsigned: None,
+            latest_unsigned_ns: 0,
+            begun_ns: wall_clock_ns(),
+            held_again: BTreeSet::new(),
         };
         verifier.head(public);
         verifier.known = Known::of(Store::new(directory), verifier.size);
@@ -262,8 +279,26 @@ impl Verifier {
         }
     }
 
+    /// Records after the checkpoint are those of a second or two, unless the node cannot sign, or somebody keeps it from signing.
+    fn say_unsigned(&mut self) {
+        let within_ns = SIGNED_WITHIN.as_secs() * 1_000_000_000;
+        let latest_ns = (self.begun_ns.saturating_sub(within_ns)).min(self.latest_unsigned_ns);
+        if let (Some((first, first_ns)), true) = (self.first_unsigned, self.size > 0)
+            && latest_ns > first_ns.saturating_add(within_ns)
+        {
+            self.doubt(
+                Some(first),
+                format!(
+                    "record {first} and those after it were never signed, in more than {} s: the node could not sign \
+                     (`ringfence status` tells why), somebody kept it from that, or this copy took longer than that",
+                    within_ns / 1_000_000_000
+                ),
+            );
+        }
+    }
+
     /// Feeds the records that are in segments, but for those of segments that end before the next one that is wanted: they have
-    /// been fed. `false`: records are missing there, as when their segment has been sealed meanwhile; `settled`: they are not elsewhere.
+    /// been fed, or were pruned, and are held against the tree only. `false`: records are missing there, as when their segment has been sealed meanwhile; `settled`: they are not elsewhere.
     pub fn segments(&mut self, settled: bool) -> bool {
         let hot = hot_directory(&self.directory);
         let segments = match hot::list(&hot) {
@@ -274,9 +309,11 @@ impl Verifier {
                 return true;
             }
         };
+        let pruned = Seq(self.report.pruned.as_ref().map_or(0, |said| said.before));
         for (at, first) in segments.iter().enumerate() {
             let next = segments.get(at + 1);
-            if next.is_some_and(|next| *next <= self.next()) {
+            if next.is_some_and(|next| *next <= self.next().max(pruned)) {
+                self.again(&hot.join(name(*first)), *first);
                 continue;
             }
             if !settled && *first > self.next() {
@@ -337,6 +374,7 @@ impl Verifier {
     /// What came of it.
     pub fn finish(mut self) -> Report {
         self.say_others();
+        self.say_unsigned();
         let end = self.next;
         match (end, self.size) {
             (Some(next), size) if next < size => self.doubt(
@@ -359,12 +397,39 @@ impl Verifier {
         self.report
     }
 
-    fn segment(&mut self, path: &Path, first: Seq, last: bool) -> Result<(), LogError> {
-        let file = fs::File::open(path).map_err(LogError::at(path))?;
-        let mut scanner = Scanner::new(file, path)?;
-        if scanner.header().first != first {
-            return Err(scanner.corrupt("a header with another number than its name"));
+    /// Holds a segment against the tree whose records have been fed from elsewhere, or were pruned: it is there until the writer
+    /// has removed it, and whoever reads may read it.
+    fn again(&mut self, path: &Path, first: Seq) {
+        if !self.held_again.insert(first) {
+            return;
         }
+        let others = Scanner::open(path, first).and_then(|mut scanner| {
+            while let Step::Record(seq, leaf) = scanner.step()? {
+                let wanted = (self.only.from..self.only.to.min(self.size)).contains(&seq.0);
+                // A tile that cannot be read was told of when all were read.
+                if wanted && self.known.holds(seq, leaf).is_ok_and(|holds| !holds) {
+                    return Ok(Some(seq));
+                }
+            }
+            Ok(None)
+        });
+        match others {
+            Ok(None) => {}
+            Ok(Some(Seq(seq))) => self.doubt(
+                Some(seq),
+                format!(
+                    "{}: record {seq} is not the one that was signed",
+                    path.display()
+                ),
+            ),
+            // Removed meanwhile, as it should be.
+            Err(LogError::Open { cause, .. }) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => self.doubt(Some(first.0), error.to_string()),
+        }
+    }
+
+    fn segment(&mut self, path: &Path, first: Seq, last: bool) -> Result<(), LogError> {
+        let mut scanner = Scanner::open(path, first)?;
         loop {
             match scanner.step()? {
                 Step::Record(seq, leaf) => self.leaf(seq, leaf),
@@ -412,6 +477,10 @@ impl Verifier {
             }
             _ => {}
         }
+        if seq >= self.size {
+            self.first_unsigned.get_or_insert((seq, flow.time_ns));
+            self.latest_unsigned_ns = self.latest_unsigned_ns.max(flow.time_ns);
+        }
         if flow.time_ns.saturating_add(CLOCK_SLACK_NS) < self.last_ns {
             if flow.kind() == Kind::Event && flow.operation == CLOCK_SET_BACK {
                 self.report.clock.push(seq);
@@ -434,7 +503,7 @@ impl Verifier {
             return Some(given.to_owned());
         }
         let path = self.directory.join(PUBLIC_KEY);
-        match fs::read_to_string(&path) {
+        match plain::text(&path, STATEMENT_MAX) {
             Ok(public) => Some(public),
             Err(e) => {
                 self.doubt(None, format!("{}: {e}", path.display()));
@@ -445,7 +514,7 @@ impl Verifier {
 
     fn head(&mut self, public: Option<&str>) {
         let path = self.directory.join(CHECKPOINT);
-        let bytes = match fs::read(&path) {
+        let bytes = match plain::read(&path, STATEMENT_MAX) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 return self.doubt(
