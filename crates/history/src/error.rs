@@ -37,3 +37,20 @@ pub enum HistoryError {
     #[error("no thread to read with: {0}")]
     Threads(std::io::Error),
 }
+
+/// What to do where the log may not be read.
+pub const OWNERS_ONLY: &str =
+    "only the node's own user and root read its log: use that user, or sudo";
+
+impl HistoryError {
+    /// Whether whoever asks may not read the log.
+    pub fn is_refused(&self) -> bool {
+        match self {
+            Self::Log(LogError::Open { cause, .. })
+            | Self::Sealed(ArchiveError::Io { cause, .. }) => {
+                cause.kind() == std::io::ErrorKind::PermissionDenied
+            }
+            _ => false,
+        }
+    }
+}

@@ -17,7 +17,7 @@ mod records;
 mod seal;
 mod verify;
 
-pub use error::HistoryError;
+pub use error::{HistoryError, OWNERS_ONLY};
 pub use groups::{GROUP_KEYS_MAX, Span, Sums};
 pub use open::{History, Sealed};
 pub use place::SEALED;

@@ -12,6 +12,7 @@ mod logs;
 #[path = "node_cli/place.rs"]
 mod place;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -215,6 +216,101 @@ fn what_is_not_there_is_said_with_the_fix() {
         human.contains("no doubt") && human.contains("3 records"),
         "{human}"
     );
+}
+
+#[test]
+fn what_is_to_go_is_asked_for_with_all_the_ways_to_say_it() {
+    for (words, ways) in [
+        (&["prune"][..], "--keep <DURATION>|--keep-size <SIZE>"),
+        (
+            &["redact", "--reason", "x"],
+            "--before <TIME>|--keys <N..M>",
+        ),
+    ] {
+        let output = audit(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(ways), "{said}");
+    }
+}
+
+#[test]
+fn who_may_not_read_the_log_is_told_who_may() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let state = signed(3);
+    let place = tempfile::tempdir().unwrap();
+    let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    open(place.path(), 0o755).unwrap();
+    let binary = place.path().join("ringfence");
+    fs::copy(env!("CARGO_BIN_EXE_ringfence"), &binary).unwrap();
+    // As somebody else, or as an owner who has shut it.
+    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    open(state.path(), if root { 0o700 } else { 0 }).unwrap();
+    for verb in [
+        &["verify"][..],
+        &["checkpoint"],
+        &["proof", "1"],
+        &["top"],
+        &["export", "--format", "json"],
+    ] {
+        let mut command = Command::new(&binary);
+        command
+            .arg("audit")
+            .args(verb)
+            .arg("--state")
+            .arg(state.path());
+        if root {
+            command.uid(54_322).gid(54_322);
+        }
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{verb:?}: {said}");
+        assert!(
+            said.contains("only the node's own user and root"),
+            "{verb:?}: {said}"
+        );
+    }
+    open(state.path(), 0o700).unwrap();
+}
+
+#[test]
+fn a_stretch_without_a_record_is_not_said_to_be_beyond_doubt() {
+    let state = signed(3);
+    for (stretch, code, words) in [
+        (["--from", "2", "--to", "2"], 0, ""),
+        (["--from", "2", "--to", "1"], 2, "exchange them"),
+        (["--from", "3", "--to", "9"], 1, "records 0 to 2"),
+    ] {
+        let (exit, _, said) = verify(state.path(), &stretch);
+        assert!(
+            exit == Some(code) && said.contains(words),
+            "{stretch:?}: {said}"
+        );
+    }
+    // What is wrong with the log comes first.
+    fs::remove_file(state.path().join("log/checkpoint")).unwrap();
+    let (exit, report, _) = verify(state.path(), &["--from", "3"]);
+    assert_eq!((exit, &report["ok"]), (Some(6), &Value::Bool(false)));
+}
+
+#[test]
+fn what_has_no_end_is_not_read_to_its_end() {
+    let state = signed(3);
+    let whose = state.path().to_str().unwrap();
+    for words in [
+        ["verify", "--key", "/dev/zero", "--state", whose],
+        ["verify", "--checkpoint", "/dev/zero", "--state", whose],
+        ["proof", "--check", "/dev/zero", "--state", whose],
+    ] {
+        let output = audit(&words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains("longer than") && said.contains("help: name"),
+            "{said}"
+        );
+    }
 }
 
 /// The tree and the note of the Go checksum database: `golang.org/x/mod/sumdb`, as Debian packs it.

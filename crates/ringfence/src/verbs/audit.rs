@@ -13,10 +13,13 @@ mod sql;
 mod unused;
 mod verify;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use ringfence_audit::tree::STATEMENT_MAX;
 
 use crate::output::{Failure, finish};
 use crate::verbs::configuration::state_dir;
@@ -96,10 +99,10 @@ impl Key {
             return Ok(None);
         };
         // Base64 has the sign as well.
-        if key.splitn(3, '+').count() == 3 && !std::path::Path::new(key).exists() {
+        if key.splitn(3, '+').count() == 3 && !Path::new(key).exists() {
             return Ok(Some(key.clone()));
         }
-        match std::fs::read_to_string(key) {
+        match kept_text(Path::new(key), STATEMENT_MAX) {
             Ok(text) => Ok(Some(text)),
             Err(error) => Err(Failure::new(
                 format!("{key} cannot be read: {error}"),
@@ -107,6 +110,19 @@ impl Key {
             )),
         }
     }
+}
+
+/// A text that somebody kept, from a file or a pipe. One longer than `at_most` bytes is not read to its end.
+fn kept_text(path: &Path, at_most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?
+        .take(at_most + 1)
+        .read_to_string(&mut text)?;
+    if text.len() as u64 > at_most {
+        let what = format!("it is longer than {at_most} bytes, which none of its kind is");
+        return Err(io::Error::other(what));
+    }
+    Ok(text)
 }
 
 /// Runs the verb.

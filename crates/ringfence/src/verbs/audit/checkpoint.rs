@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use ringfence_audit::tree::checkpoint_text;
+use ringfence_audit::tree::{TreeError, checkpoint_text};
+use ringfence_history::OWNERS_ONLY;
 
 use super::Whose;
 use crate::output::Failure;
@@ -18,7 +19,7 @@ them, when it was signed. The node signs within a second of a record, and once m
 
 See docs/evidence.md.
 
-Exit codes: 0 ok, 1 there is none.";
+Exit codes: 0 ok, 1 there is none, or not one that holds for the key beside it.";
 
 /// Print the latest signed checkpoint of the log
 #[derive(Debug, clap::Args)]
@@ -31,11 +32,15 @@ pub(super) struct CheckpointArgs {
 /// Runs the verb.
 pub(super) fn checkpoint(args: &CheckpointArgs) -> Result<ExitCode, Failure> {
     let log = args.whose.log()?;
-    let text = checkpoint_text(&log).map_err(|error| {
-        Failure::new(
-            format!("{} has no checkpoint that can be read: {error}", log.display()),
+    let text = checkpoint_text(&log).map_err(|error| match &error {
+        TreeError::File { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(error, OWNERS_ONLY)
+        }
+        TreeError::Inconsistent(_) => Failure::plain(error),
+        _ => Failure::new(
+            format!("{} has no checkpoint that holds: {error}", log.display()),
             "a node signs its log while it runs: start it with `ringfence up`, or name its state with --state",
-        )
+        ),
     })?;
     io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)

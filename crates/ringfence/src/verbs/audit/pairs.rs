@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use ringfence_history::{History, HistoryError, Span, Sums};
+use ringfence_history::{History, HistoryError, OWNERS_ONLY, Span, Sums};
 use ringfence_model::{Outcome, RecordKind};
 use serde::Serialize;
 
@@ -55,7 +55,11 @@ impl Part {
 }
 
 pub(super) fn failure(error: HistoryError) -> Failure {
-    Failure::plain(error)
+    if error.is_refused() {
+        Failure::new(error, OWNERS_ONLY)
+    } else {
+        Failure::plain(error)
+    }
 }
 
 /// What one workload tried with another.

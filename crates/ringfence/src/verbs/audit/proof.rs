@@ -1,18 +1,17 @@
 //! `ringfence audit proof`: that a record is in the log, for someone who has nothing but the verifier key.
 
-use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use prost::Message;
 use ringfence_audit::Seq;
-use ringfence_audit::tree::{self, PUBLIC_KEY, ProofError, check_proof};
+use ringfence_audit::tree::{self, PROOF_MAX, PUBLIC_KEY, ProofError, STATEMENT_MAX, check_proof};
 use ringfence_history::Records;
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
-use super::{Key, Whose};
+use super::{Key, Whose, kept_text};
 use crate::output::{EXIT_EVIDENCE, Failure, say};
 use crate::verbs::flows;
 
@@ -77,13 +76,12 @@ fn write(seq: Seq, log: &Path) -> Result<ExitCode, Failure> {
 }
 
 fn check(file: &Path, args: &ProofArgs) -> Result<ExitCode, Failure> {
-    let mut text = String::new();
-    let read = if file.as_os_str() == "-" {
-        io::stdin().read_to_string(&mut text)
+    let file = if file.as_os_str() == "-" {
+        Path::new("/dev/stdin")
     } else {
-        fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text))
+        file
     };
-    read.map_err(|error| {
+    let text = kept_text(file, PROOF_MAX as u64).map_err(|error| {
         Failure::new(
             format!("{} cannot be read: {error}", file.display()),
             "name a file that `ringfence audit proof SEQ` wrote",
@@ -93,7 +91,7 @@ fn check(file: &Path, args: &ProofArgs) -> Result<ExitCode, Failure> {
         Some(public) => public,
         None => {
             let path = args.whose.log()?.join(PUBLIC_KEY);
-            fs::read_to_string(&path).map_err(|error| {
+            kept_text(&path, STATEMENT_MAX).map_err(|error| {
                 Failure::new(
                     format!("{}: {error}", path.display()),
                     "name the verifier key that you kept with --key",

@@ -31,15 +31,15 @@ Exit codes: 0 done, also when there was nothing to prune, 1 not done, 2 usage.";
 
 /// Remove the oldest sealed records
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(clap::ArgGroup::new("which").required(true).multiple(true)))]
 pub(super) struct PruneArgs {
     #[command(flatten)]
     whose: Whose,
     /// Keep what is not older than this (12h, 90d)
-    #[arg(long, value_name = "DURATION", value_parser = seconds, required_unless_present = "keep_size")]
+    #[arg(long, value_name = "DURATION", value_parser = seconds, group = "which")]
     keep: Option<u64>,
     /// Keep the newest sealed files, of so many bytes together (500MiB, 50GiB)
-    #[arg(long, value_name = "SIZE", value_parser = size)]
+    #[arg(long, value_name = "SIZE", value_parser = size, group = "which")]
     keep_size: Option<u64>,
     /// Change nothing: tell what would go
     #[arg(long)]

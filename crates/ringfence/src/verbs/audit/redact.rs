@@ -31,15 +31,15 @@ Exit codes: 0 done, also when there was nothing to delete, 1 not done, or not al
 
 /// Delete the keys of values that stand in the log as HMACs
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, group(clap::ArgGroup::new("which").required(true).multiple(true)))]
 pub(super) struct RedactArgs {
     #[command(flatten)]
     whose: Whose,
     /// Keys that were used only before this time (2026-11-01, 90d)
-    #[arg(long, value_name = "TIME", value_parser = moment::parse, required_unless_present = "keys")]
+    #[arg(long, value_name = "TIME", value_parser = moment::parse, group = "which")]
     before: Option<jiff::Timestamp>,
     /// Keys of these numbers, as records name them: N, or N..M, both included
-    #[arg(long, value_name = "N..M", value_parser = numbers)]
+    #[arg(long, value_name = "N..M", value_parser = numbers, group = "which")]
     keys: Option<(u64, u64)>,
     /// Why, for the record: one line
     #[arg(long, value_name = "TEXT")]

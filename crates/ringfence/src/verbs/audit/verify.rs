@@ -1,15 +1,14 @@
 //! `ringfence audit verify`: whether the log is what was signed.
 
-use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ringfence_audit::tree::{Report, Stretch, Verifier};
-use ringfence_history::feed;
+use ringfence_audit::tree::{Report, STATEMENT_MAX, Stretch, Verifier};
+use ringfence_history::{OWNERS_ONLY, feed};
 use serde::Serialize;
 
-use super::{Key, Whose};
+use super::{Key, Whose, kept_text};
 use crate::output::{EXIT_EVIDENCE, Failure, Form, json, safe, say};
 
 const EXAMPLES: &str = "\
@@ -21,11 +20,11 @@ Examples:
 What is checked: the numbers of records without a gap, the checksum of each, its hash against the tree, the tree against its root, \
 the signature of that, each sealed file against what the node signed of it, and that the clock did not go back unsaid. The key beside the log proves that nobody without \
 the node's secret key changed it; one that you kept, and a checkpoint that you kept, prove it of the node itself. Records \
-that were pruned are not missed where the node signed that they were; those after the latest checkpoint (a second, at most) nobody has signed.
+that were pruned are not missed where the node signed that they were; those after the latest checkpoint (of a second; of more than a minute is a doubt) nobody has signed.
 
 See docs/evidence.md.
 
-Exit codes: 0 no doubt, 1 no log, 2 usage, 6 any doubt: the first bad record is named first.";
+Exit codes: 0 no doubt, 1 no log, or no record from --from to --to, 2 usage, 6 any doubt: the first bad record is named first.";
 
 /// Check that the log is what was signed
 #[derive(Debug, clap::Args)]
@@ -89,11 +88,25 @@ struct ShownDoubt<'a> {
 /// Runs the verb.
 pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     let log = args.whose.log()?;
+    if let Err(error) = log.metadata()
+        && error.kind() == io::ErrorKind::PermissionDenied
+    {
+        let what = format!("{} cannot be read: {error}", log.display());
+        return Err(Failure::new(what, OWNERS_ONLY));
+    }
     if !log.is_dir() {
         return Err(Failure::new(
             format!("there is no flow log in {}", log.display()),
             "name the state directory of a node, or a copy of it, with --state",
         ));
+    }
+    if let (Some(from), Some(to)) = (args.from, args.to)
+        && from > to
+    {
+        return Err(Failure::Usage {
+            what: format!("record {from} of --from comes after record {to} of --to"),
+            fix: "exchange them; both are included".to_owned(),
+        });
     }
     let public = args.key.text()?;
     let only = Stretch {
@@ -102,16 +115,25 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode, Failure> {
     };
     let mut verifier = Verifier::open(&log, public.as_deref(), only);
     if let Some(kept) = &args.checkpoint {
-        let text = fs::read(kept).map_err(|error| {
+        let text = kept_text(kept, STATEMENT_MAX).map_err(|error| {
             Failure::new(
                 format!("{} cannot be read: {error}", kept.display()),
                 "name a file that `ringfence audit checkpoint` printed",
             )
         })?;
-        verifier.kept(&text, public.as_deref());
+        verifier.kept(text.as_bytes(), public.as_deref());
     }
     feed(&log, &mut verifier);
     let report = verifier.finish();
+    if report.checked == 0
+        && report.doubts.is_empty()
+        && let (Some(records), true) = (report.records, args.from.is_some() || args.to.is_some())
+    {
+        return Err(Failure::new(
+            "none of these records is in the log, so nothing would be checked",
+            format!("it has records {} to {}", records.from, records.to - 1),
+        ));
+    }
     let mut out = io::stdout().lock();
     match args.output {
         Form::Json => writeln!(out, "{}", json(&shown(&report))?)?,

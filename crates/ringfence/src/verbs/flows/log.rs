@@ -5,9 +5,8 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use ringfence_archive::ArchiveError;
 use ringfence_audit::{LogError, Seq, Wait};
-use ringfence_history::{HistoryError, Records};
+use ringfence_history::{HistoryError, OWNERS_ONLY, Records};
 use ringfence_model::FlowRecord;
 use ringfence_model::flow::Flow;
 
@@ -121,15 +120,7 @@ pub(crate) fn follow(
 /// What is wrong with a log, and what to do.
 pub(crate) fn failure(error: HistoryError) -> Failure {
     match error {
-        HistoryError::Log(LogError::Open { ref cause, .. })
-        | HistoryError::Sealed(ArchiveError::Io { ref cause, .. })
-            if cause.kind() == io::ErrorKind::PermissionDenied =>
-        {
-            Failure::new(
-                error,
-                "only the node's own user and root read its log: use that user, or sudo",
-            )
-        }
+        error if error.is_refused() => Failure::new(error, OWNERS_ONLY),
         HistoryError::Log(LogError::Corrupt { .. }) => Failure::new(
             error,
             "records before it are whole; restart the node, which moves the damaged segment aside and goes on behind them",
