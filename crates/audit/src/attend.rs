@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::gap::RETRY_AFTER;
 use crate::hot::Hot;
 use crate::keys::Keys;
 use crate::writer::Writer;
@@ -79,13 +80,29 @@ fn attend(writer: &Mutex<Writer>, hot: &Hot, keys: &Keys, stop: &AtomicBool) {
         if due {
             written_back = Instant::now();
         }
-        if let Some(unwritten) = chores.sync
-            && let Err(error) = unwritten.write_back()
-        {
-            lock(writer).fail(error);
+        if let Some(unwritten) = chores.sync {
+            match unwritten.write_back() {
+                Ok(()) => lock(writer).keeps(&unwritten),
+                Err(error) => {
+                    lock(writer).fail(error, unwritten);
+                }
+            }
         }
-        let dirty = lock(writer).is_dirty();
-        if dirty {
+        if let Some(step) = chores.rescue {
+            let done = step.run(hot);
+            let well = done.is_ok();
+            lock(writer).rescued(&step, done);
+            if well {
+                continue;
+            }
+        }
+        let (dirty, unkept) = {
+            let writer = lock(writer);
+            (writer.is_dirty(), writer.is_unkept())
+        };
+        if unkept {
+            thread::park_timeout(RETRY_AFTER);
+        } else if dirty {
             thread::park_timeout(
                 WRITE_BACK
                     .saturating_sub(written_back.elapsed())
@@ -93,6 +110,17 @@ fn attend(writer: &Mutex<Writer>, hot: &Hot, keys: &Keys, stop: &AtomicBool) {
             );
         } else {
             thread::park();
+        }
+    }
+    // What memory alone has is not left there without another try.
+    loop {
+        let step = lock(writer).rescue_now();
+        let Some(step) = step else { return };
+        let done = step.run(hot);
+        let well = done.is_ok();
+        lock(writer).rescued(&step, done);
+        if !well {
+            return;
         }
     }
 }

@@ -82,12 +82,13 @@ impl Disk {
             // Records are taken meanwhile, for the round after it.
             let unwritten = lock(writer).unwritten();
             let outcome = match unwritten.write_back() {
-                Ok(()) => Outcome::Kept(lost),
+                Ok(()) => {
+                    lock(writer).keeps(&unwritten);
+                    Outcome::Kept(lost)
+                }
                 Err(error) => {
                     let (kind, what) = (error.kind(), error.to_string());
-                    let mut writer = lock(writer);
-                    writer.fail(error);
-                    let below = writer.next();
+                    let below = lock(writer).fail(error, unwritten);
                     Outcome::Failed(Lost { below, kind, what })
                 }
             };

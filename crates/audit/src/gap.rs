@@ -7,7 +7,7 @@ use ringfence_model::flow::{Flow, Kind, Outcome};
 
 use crate::leaf::wall_clock_ns;
 use crate::writer::Purpose;
-use crate::{CLOCK_SET_BACK, LogError};
+use crate::{CLOCK_SET_BACK, LogError, RECORDS_REFUSED, Seq};
 
 /// How long the log refuses at once before it tries the disk again.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_millis(100);
@@ -62,6 +62,18 @@ impl Gap {
         });
     }
 
+    /// Records that stand in the log were refused.
+    pub(crate) fn refuse(&mut self, from: Seq, before: Seq, error: &LogError) {
+        self.notes.push(Note {
+            operation: RECORDS_REFUSED,
+            reason: format!(
+                "records {from} to {} stand here and were refused, so the attempts among them were denied: {error}",
+                before.0.saturating_sub(1)
+            ),
+            time_ns: None,
+        });
+    }
+
     /// A record is of `time_ns`, long before one of `latest_ns` that stands before it.
     pub(crate) fn clock_set_back(&mut self, time_ns: u64, latest_ns: u64) {
         let note = Note {
@@ -89,6 +101,13 @@ impl Gap {
         self.trouble
             .as_ref()
             .is_none_or(|trouble| now >= trouble.retry_at)
+    }
+
+    /// What was wrong may be mended.
+    pub(crate) fn retry_now(&mut self) {
+        if let Some(trouble) = &mut self.trouble {
+            trouble.retry_at = Instant::now();
+        }
     }
 
     /// The log takes nothing from now on, because of `error`.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
     AtFlags, Dir, FallocateFlags, FileType, FlockOperation, Gid, Mode, OFlags, RenameFlags, Uid,
-    chownat, fallocate, fchown, flock, fstat, fstatvfs, openat, renameat_with, unlinkat,
+    chownat, fallocate, fchown, flock, fstat, fstatvfs, openat, renameat_with, statat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -161,7 +161,8 @@ impl Hot {
         }
     }
 
-    fn make(&self, length: u64) -> io::Result<Segment> {
+    /// A file of that many bytes under a name of its own, without a header.
+    pub(crate) fn make(&self, length: u64) -> io::Result<Segment> {
         let number = self.spares.fetch_add(1, Ordering::Relaxed);
         let name = format!("{SPARE}{number}");
         let file = open_regular(&self.directory, &name, OFlags::CREATE | OFlags::EXCL)?;
@@ -314,6 +315,34 @@ impl Hot {
         again.begun_ns = segment.begun_ns;
         again.name.clone_from(&segment.name);
         Ok(again)
+    }
+
+    /// Gives `again`, which has all of `segment`, its place.
+    pub(crate) fn replace(&self, again: &mut Segment, segment: &Segment) -> Result<(), LogError> {
+        let failed = |e: Errno| self.refusal(e.into());
+        let own = fstat(&segment.file).map_err(failed)?;
+        match statat(&self.directory, &segment.name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(named) if (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino) => {}
+            Ok(_) => {
+                return Err(
+                    self.tampered(segment, "was replaced by another file; move that one away")
+                );
+            }
+            Err(Errno::NOENT) => {}
+            Err(e) => return Err(failed(e)),
+        }
+        renameat_with(
+            &self.directory,
+            &again.name,
+            &self.directory,
+            &segment.name,
+            RenameFlags::empty(),
+        )
+        .map_err(failed)?;
+        again.first = segment.first;
+        again.begun_ns = segment.begun_ns;
+        again.name.clone_from(&segment.name);
+        Ok(())
     }
 
     /// Somebody did `what` to a segment.

@@ -9,10 +9,14 @@
 //! record's sequence number is its position, from 0. The narrow waist is `record(flow) -> seq` and "records from `seq`
 //! on"; what lies behind may change without anyone else noticing.
 //!
+//! What a disk fails to write back is written again from the mapping before anything more is taken (`rescue.rs`), or by the next start
+//! (`unsigned.rs`); what is lost has a record that says so in its place.
+//!
 //! Start reading at [`Log`] for the way in, at [`Reader`] for the way out, at `segment.rs` for the bytes.
 #![deny(unsafe_code)]
 
 mod attend;
+mod direct;
 mod disk;
 mod error;
 mod gap;
@@ -24,9 +28,11 @@ mod map;
 mod open;
 pub mod plain;
 mod reader;
+mod rescue;
 mod scan;
 mod segment;
 pub mod tree;
+mod unsigned;
 mod writer;
 
 pub use error::LogError;
@@ -39,6 +45,12 @@ pub use segment::{MAGIC as SEGMENT_MAGIC, void_leaf};
 
 /// Operation of the event by which the log says that the clock was set back.
 pub const CLOCK_SET_BACK: &str = "clock set back";
+
+/// Operation of the event that stands in the place of a record that the disk did not keep.
+pub const RECORD_LOST: &str = "record lost";
+
+/// Operation of the event by which the log names records that stand in it and were refused.
+pub const RECORDS_REFUSED: &str = "records refused";
 
 /// Where the segments of the log in `directory` are.
 pub fn hot_directory(directory: &std::path::Path) -> std::path::PathBuf {

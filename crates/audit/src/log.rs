@@ -53,7 +53,8 @@ pub struct Options {
 /// The one writer of a log. Shared by reference between threads.
 ///
 /// When the disk is full or fails, every call is refused until it recovers, which is tried again at most ten
-/// times a second, by the next call. What was refused in between is counted, and the first thing the log writes
+/// times a second, by the next call or whoever attends to the log. After a failure to write back, all that the disk may lack is written
+/// again first. What was refused in between is counted, and the first thing the log writes
 /// then is an `event` with that count (`unrecorded denials`).
 pub struct Log {
     // Ends before what it works on.
@@ -97,7 +98,8 @@ impl Log {
     }
 
     /// Starts the thread that does beforehand what a record should not wait for. Without it everything is done all the
-    /// same, in the record that needs it, and what a failing disk did not keep is noticed later.
+    /// same, in the record that needs it; but with [`Durability::Memory`] writing back is then left to the kernel, which tells nobody
+    /// that it failed.
     pub fn attend(&self) -> std::io::Result<()> {
         let attendant = Attendant::start(self.writer.clone(), self.hot.clone(), self.keys.clone())?;
         *self
@@ -190,6 +192,11 @@ impl Log {
                 .map(|error| error.to_string()),
             _ => trouble,
         }
+    }
+
+    /// The numbers of the records that the disk did not keep and memory had no more, if there are any since it was opened.
+    pub fn lost(&self) -> Option<String> {
+        self.writer().lost()
     }
 
     /// When a record counts as kept.

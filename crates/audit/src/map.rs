@@ -113,6 +113,23 @@ impl Map {
         }
     }
 
+    /// Copies what stands at `at`. Nobody writes there meanwhile.
+    pub(crate) fn read(&self, at: usize, into: &mut [u8]) {
+        assert!(
+            at <= self.length && into.len() <= self.length - at,
+            "a look beyond the mapping"
+        );
+        // SAFETY: the range is within the mapping, which `into` cannot overlap: no reference into it is ever given out.
+        unsafe {
+            ptr::copy_nonoverlapping(self.start.as_ptr().add(at), into.as_mut_ptr(), into.len());
+        }
+    }
+
+    /// Makes the pages before `to` present as they are. An error: the disk cannot give one that is not in memory any more.
+    pub(crate) fn bring_in(&self, to: usize) -> io::Result<()> {
+        self.advise(0, to, libc::MADV_POPULATE_READ)
+    }
+
     /// Puts a word at `at`, a multiple of four, after everything that was written before.
     pub(crate) fn publish(&self, at: usize, word: u32) {
         assert!(
@@ -127,20 +144,19 @@ impl Map {
     /// Makes the pages from `from` to `to` present and writable, so that no one waits for them later. An error: the disk
     /// cannot give them.
     pub(crate) fn populate(&self, from: usize, to: usize) -> io::Result<()> {
+        self.advise(from, to, libc::MADV_POPULATE_WRITE)
+    }
+
+    fn advise(&self, from: usize, to: usize, advice: libc::c_int) -> io::Result<()> {
         let page = PAGE.load(Ordering::Relaxed);
         let from = from / page * page;
         let to = to.min(self.length);
         if from >= to {
             return Ok(());
         }
-        // SAFETY: the range lies within the mapping; the call changes no byte of it.
-        let done = unsafe {
-            libc::madvise(
-                self.start.as_ptr().add(from).cast(),
-                to - from,
-                libc::MADV_POPULATE_WRITE,
-            )
-        };
+        // SAFETY: the range lies within the mapping; advice to make pages present changes no byte of it.
+        let done =
+            unsafe { libc::madvise(self.start.as_ptr().add(from).cast(), to - from, advice) };
         if done == 0 {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use crate::map::Map;
 use crate::scan::{Scanner, Step};
 use crate::segment::{HEADER_LEN, SPAN_MAX, name, void, void_leaf};
 use crate::writer::{Purpose, Writer};
-use crate::{LogError, RECORD_MAX, Seq};
+use crate::{LogError, RECORD_MAX, Seq, unsigned};
 
 /// The log's first form: one file of length-delimited messages. Its records are taken over once.
 const FIRST_FORM: &str = "flows.binpb";
@@ -45,6 +45,18 @@ pub enum Repair {
         next: u64,
         /// What is wrong with it.
         damage: String,
+    },
+    /// A segment of which memory had what the disk had not; it was written again.
+    WrittenAgain {
+        /// Which.
+        segment: PathBuf,
+    },
+    /// Records before others that are here never came to the disk. In the place of each stands one that says so.
+    NeverKept {
+        /// The first of them.
+        from: u64,
+        /// The first that is here again.
+        next: u64,
     },
     /// Records that a signed checkpoint counts are not here.
     Lost {
@@ -75,6 +87,18 @@ impl fmt::Display for Repair {
                 f,
                 "{damage}; the damaged segment is kept as {}, and the log goes on at record {next}",
                 to.display()
+            ),
+            Repair::WrittenAgain { segment } => write!(
+                f,
+                "memory had records of {} that the disk had not, as after a failed write-back; they were written again",
+                segment.display()
+            ),
+            Repair::NeverKept { from, next } => write!(
+                f,
+                "records {from} to {} are lost: they never came to the disk, before a power failure, a crash of the kernel or a failure \
+                 of the disk; in the place of each stands `{}`",
+                next - 1,
+                crate::RECORD_LOST
             ),
             Repair::Lost { from, next } => write!(
                 f,
@@ -108,12 +132,13 @@ pub(crate) fn writer(
     durable: bool,
 ) -> Result<(Writer, Vec<Repair>), LogError> {
     let mut repairs = Vec::new();
+    let signed = Seq(signed_size(directory));
+    unsigned::settle(hot, signed, &mut repairs)?;
     let Settled {
         mut end,
         mut last,
         latest_ns,
     } = settle(hot, &mut repairs)?;
-    let signed = Seq(signed_size(directory));
     if signed > end {
         let here = end.0.max(sealed_before(directory));
         if signed.0 > here {
@@ -207,22 +232,22 @@ fn settle(hot: &Hot, repairs: &mut Vec<Repair>) -> Result<Settled, LogError> {
 }
 
 /// What a whole segment holds.
-struct Walked {
-    header: crate::segment::Header,
+pub(crate) struct Walked {
+    pub(crate) header: crate::segment::Header,
     /// Where the next slot starts, and its number.
-    end: usize,
-    next: Seq,
+    pub(crate) end: usize,
+    pub(crate) next: Seq,
     /// It says that the next record is elsewhere.
-    closed: bool,
+    pub(crate) closed: bool,
     /// Slots that were never completed: where, their number, the bytes they were for.
-    reserved: Vec<(usize, Seq, usize)>,
+    pub(crate) reserved: Vec<(usize, Seq, usize)>,
     /// Why it cannot be read further.
-    damage: Option<LogError>,
+    pub(crate) damage: Option<LogError>,
     /// Its last record that has a time.
-    last: Vec<u8>,
+    pub(crate) last: Vec<u8>,
 }
 
-fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
+pub(crate) fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
     let mut walked = Walked {
         header: scanner.header(),
         end: HEADER_LEN,
@@ -270,14 +295,14 @@ fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
     }
 }
 
-fn make_void(map: &Map, at: usize, length: usize) {
+pub(crate) fn make_void(map: &Map, at: usize, length: usize) {
     let (word, sum) = void(length);
     map.write(at + 4, &sum.to_le_bytes());
     map.publish(at, word);
 }
 
 /// Keeps a damaged segment under another name, and writes what can be read of it again.
-fn put_aside(
+pub(crate) fn put_aside(
     hot: &Hot,
     first: Seq,
     walked: Option<&Walked>,

@@ -27,6 +27,16 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// Number of the first record of its segment.
+    pub(crate) fn segment(self) -> Seq {
+        self.segment
+    }
+
+    /// Where in its segment.
+    pub(crate) fn offset(self) -> u64 {
+        self.offset
+    }
+
     /// Number of the record that stands there.
     pub fn next(self) -> Seq {
         self.next
@@ -102,11 +112,17 @@ impl Reader {
 
     /// The next record as the bytes that stand for it in the tree; `None` when no whole one is there yet.
     pub fn leaf(&mut self) -> Result<Option<(Seq, &[u8])>, LogError> {
+        Ok(self.marked_leaf()?.map(|(mark, leaf)| (mark.next, leaf)))
+    }
+
+    /// The same, and where it stands.
+    pub(crate) fn marked_leaf(&mut self) -> Result<Option<(Mark, &[u8])>, LogError> {
         if !self.advance()? {
             return Ok(None);
         }
+        let mark = self.mark();
         match self.scanner.step()? {
-            Step::Record(seq, leaf) => Ok(Some((seq, leaf))),
+            Step::Record(_, leaf) => Ok(Some((mark, leaf))),
             Step::End { .. } | Step::Closed => Ok(None),
         }
     }
@@ -242,12 +258,7 @@ impl Reader {
             if self.advance()? {
                 return Ok(Wait::More);
             }
-            // A name that leads nowhere is the moment between moving a segment aside and beginning a new one, or one that
-            // was sealed.
-            if self.hot.is_some()
-                && let Ok(named) = std::fs::symlink_metadata(&path)
-                && (named.dev(), named.ino()) != (own.dev(), own.ino())
-            {
+            if self.is_replaced() {
                 return Ok(Wait::Replaced);
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -257,6 +268,19 @@ impl Reader {
             if pause(outlet, left.min(LOOK_EVERY)).map_err(open_error)? {
                 return Ok(Wait::OutletClosed);
             }
+        }
+    }
+
+    /// Whether another file has the name of this one. A name that leads nowhere is the moment between moving a segment aside and
+    /// beginning a new one, or one that was sealed.
+    pub(crate) fn is_replaced(&self) -> bool {
+        let (file, path) = self.scanner.file();
+        let (own, named) = (file.metadata(), std::fs::symlink_metadata(path));
+        match (own, named) {
+            (Ok(own), Ok(named)) => {
+                self.hot.is_some() && (named.dev(), named.ino()) != (own.dev(), own.ino())
+            }
+            _ => false,
         }
     }
 

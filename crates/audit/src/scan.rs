@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::direct::Direct;
 use crate::open::open_plain;
 use crate::segment::{HEADER_LEN, Header, SLOT_LEN, SPAN_MAX, Word, span, void, void_leaf};
 use crate::{LogError, Seq};
@@ -35,6 +36,8 @@ pub(crate) enum Step<'a> {
 #[derive(Debug)]
 pub(crate) struct Scanner {
     file: File,
+    /// Where everything is read that the disk is asked for.
+    direct: Option<Direct>,
     path: PathBuf,
     header: Header,
     buffer: Vec<u8>,
@@ -68,6 +71,7 @@ impl Scanner {
         })?;
         Ok(Self {
             file,
+            direct: None,
             path: path.to_owned(),
             header,
             buffer: Vec::new(),
@@ -75,6 +79,17 @@ impl Scanner {
             offset: HEADER_LEN as u64,
             next: header.first,
         })
+    }
+
+    /// The same, and reads what the disk has instead of what memory has. `None`: that cannot be had here.
+    pub(crate) fn direct(file: File, path: &Path) -> Result<Option<Self>, LogError> {
+        let direct = Direct::open(path, &file).map_err(LogError::at(path))?;
+        let Some(direct) = direct else {
+            return Ok(None);
+        };
+        let mut scanner = Self::new(file, path)?;
+        scanner.direct = Some(direct);
+        Ok(Some(scanner))
     }
 
     /// What the segment says of itself.
@@ -168,7 +183,9 @@ impl Scanner {
         // What was read ahead may be old by now; and whoever waits for a record needs no more of the file than its word.
         self.forget();
         let mut slot = [0; SLOT_LEN];
-        let read = fill_from(&self.file, &mut slot, self.offset).map_err(self.unreadable())?;
+        let read = self
+            .fill(&mut slot, self.offset)
+            .map_err(self.unreadable())?;
         if read < SLOT_LEN {
             return Err(self.corrupt("the file ends before its segment does"));
         }
@@ -184,7 +201,7 @@ impl Scanner {
         let (mut chunk, zeros) = (vec![0; CHUNK], vec![0; CHUNK]);
         let mut at = self.offset;
         while at < self.header.length {
-            let read = fill_from(&self.file, &mut chunk, at).map_err(self.unreadable())?;
+            let read = self.fill(&mut chunk, at).map_err(self.unreadable())?;
             if chunk[..read] != zeros[..read] {
                 return Ok(false);
             }
@@ -239,17 +256,22 @@ impl Scanner {
         }
         self.buffer.drain(..self.start);
         self.start = 0;
-        let held = self.buffer.len();
-        self.buffer.resize(held + CHUNK, 0);
-        let read = fill_from(
-            &self.file,
-            &mut self.buffer[held..],
-            self.offset + held as u64,
-        );
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let held = buffer.len();
+        buffer.resize(held + CHUNK, 0);
+        let read = self.fill(&mut buffer[held..], self.offset + held as u64);
+        self.buffer = buffer;
         self.buffer
             .truncate(held + read.as_ref().copied().unwrap_or(0));
         read.map_err(self.unreadable())?;
         Ok(self.buffer.len() >= bytes)
+    }
+
+    fn fill(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
+        match &self.direct {
+            Some(direct) => direct.read(into, offset),
+            None => fill_from(&self.file, into, offset),
+        }
     }
 
     fn forget(&mut self) {

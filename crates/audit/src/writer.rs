@@ -11,9 +11,10 @@ use rustix::io::Errno;
 use crate::gap::{Gap, again};
 use crate::hot::{Hot, SEGMENT_FIRST, SEGMENT_LARGE, Segment};
 use crate::leaf::{self, wall_clock_ns};
+use crate::rescue::{Again, Filled, Starts, write_again};
 use crate::segment::{HEADER_LEN, SLOT_LEN, SPAN_MAX, Word, span};
 use crate::tree::CLOCK_SLACK_NS;
-use crate::{LogError, Seq};
+use crate::{LogError, RECORD_LOST, Seq};
 
 /// How often the writer looks whether its file is still whole and there.
 pub(crate) const FILE_CHECK: Duration = Duration::from_millis(10);
@@ -25,6 +26,9 @@ const SEGMENT_AGE_MAX: Duration = Duration::from_secs(86_400);
 pub(crate) const RESERVE: usize = 64 * 1024;
 /// Bytes ahead of the end that are kept present in memory by whoever attends to the log.
 pub(crate) const AHEAD: usize = 512 * 1024;
+
+/// Stretches of lost records that are named; those beyond are counted.
+const NAMED_MAX: usize = 50;
 
 /// What is wrong with a segment that is not all there.
 const LOST: &str =
@@ -45,7 +49,18 @@ pub(crate) struct Writer {
     hot: Arc<Hot>,
     segment: Option<Arc<Segment>>,
     /// Segments that are full, and not written back, where somebody writes back.
-    closed: Vec<Arc<Segment>>,
+    closed: Vec<Filled>,
+    /// What the disk may not have since it failed, from the oldest; the last is the segment in use. Until all of it was written
+    /// again, nothing is taken.
+    unkept: Vec<Filled>,
+    /// Names may not be on the disk since it failed.
+    unnamed: bool,
+    /// Where slots start in the segment in use.
+    starts: Starts,
+    /// Records before this were said to be on the disk, where they wait for it.
+    kept: Seq,
+    /// The records that are lost, from and before.
+    lost: Vec<(Seq, Seq)>,
     durable: bool,
     /// A segment got its name, which the disk may not have.
     named: bool,
@@ -86,12 +101,39 @@ pub(crate) struct Chores {
     pub(crate) populate: Option<(Arc<Segment>, usize, usize)>,
     /// What to write back.
     pub(crate) sync: Option<Unwritten>,
+    /// What to write again.
+    pub(crate) rescue: Option<Rescue>,
+}
+
+/// A step on the way back from a failure to write back.
+#[derive(Debug)]
+pub(crate) enum Rescue {
+    /// This segment gets a new file. `true`: the log goes on in it.
+    Segment(Filled, bool),
+    /// The disk gets their names.
+    Names,
+}
+
+impl Rescue {
+    /// Takes the step. It waits for the disk.
+    pub(crate) fn run(&self, hot: &Hot) -> Result<Option<Again>, LogError> {
+        match self {
+            Rescue::Segment(filled, goes_on) => write_again(hot, filled, *goes_on).map(Some),
+            Rescue::Names => match rustix::fs::fsync(hot.directory()) {
+                Ok(()) => Ok(None),
+                Err(e) => Err(hot.refusal(e.into())),
+            },
+        }
+    }
 }
 
 /// What the disk may not have yet.
 #[derive(Debug)]
 pub(crate) struct Unwritten {
-    segments: Vec<Arc<Segment>>,
+    closed: Vec<Filled>,
+    current: Option<Arc<Segment>>,
+    /// The first record that it does not reach to.
+    before: Seq,
     /// Where they are, if one of them is new there.
     names: Option<Arc<Hot>>,
 }
@@ -99,7 +141,8 @@ pub(crate) struct Unwritten {
 impl Unwritten {
     /// Waits until the disk has it. It says only once that it failed: the caller must tell everyone who relies on it.
     pub(crate) fn write_back(&self) -> io::Result<()> {
-        for segment in &self.segments {
+        let closed = self.closed.iter().map(|filled| &filled.segment);
+        for segment in closed.chain(&self.current) {
             segment.file.sync_data()?;
         }
         if let Some(hot) = &self.names {
@@ -130,6 +173,11 @@ impl Writer {
             bytes: (at as u64).saturating_sub(HEADER_LEN as u64),
             segment,
             closed: Vec::new(),
+            unkept: Vec::new(),
+            unnamed: false,
+            starts: Starts::default(),
+            kept: next,
+            lost: Vec::new(),
             durable,
             named: true,
             at,
@@ -178,12 +226,29 @@ impl Writer {
 
     /// What has to be written back for all records up to now to be on the disk.
     pub(crate) fn unwritten(&mut self) -> Unwritten {
-        let mut segments = std::mem::take(&mut self.closed);
-        segments.extend(self.segment.clone());
+        // What failed is not written back by asking once more.
+        let fails = self.is_unkept();
         Unwritten {
-            segments,
+            closed: std::mem::take(&mut self.closed),
+            current: self.segment.clone().filter(|_| !fails),
+            before: if fails { self.kept } else { self.next },
             names: std::mem::take(&mut self.named).then(|| self.hot.clone()),
         }
+    }
+
+    /// The disk has all of `unwritten`.
+    pub(crate) fn keeps(&mut self, unwritten: &Unwritten) {
+        self.kept = self.kept.max(unwritten.before);
+    }
+
+    /// Whether the disk may lack something since it failed.
+    pub(crate) fn is_unkept(&self) -> bool {
+        self.unnamed || !self.unkept.is_empty()
+    }
+
+    /// The records that are lost, if any are.
+    pub(crate) fn lost(&self) -> Option<String> {
+        (!self.lost.is_empty()).then(|| numbers(&self.lost))
     }
 
     /// From now on, `attendant` is woken when there is something to do ahead.
@@ -235,12 +300,99 @@ impl Writer {
         self.gap.note(note);
     }
 
-    /// What was written could not be kept.
-    pub(crate) fn fail(&mut self, error: io::Error) {
+    /// `unwritten` could not be written back: everything since is written again before anything is taken. Gives the first record
+    /// that comes after.
+    pub(crate) fn fail(&mut self, error: io::Error, mut unwritten: Unwritten) -> Seq {
         let error = self.hot.refusal(error);
         self.gap.enter(&error, Instant::now());
-        // What the disk did not take from this segment is not tried again in it.
-        self.at = self.segment.as_ref().map_or(0, |s| s.map.len());
+        self.unkept.append(&mut unwritten.closed);
+        self.unkept.append(&mut self.closed);
+        if let Some(segment) = &self.segment
+            && !self.is_rescued(segment)
+        {
+            self.unkept.push(Filled {
+                segment: segment.clone(),
+                used: self.at,
+                end: self.next,
+                starts: std::mem::take(&mut self.starts),
+            });
+            // Nothing more comes into it.
+            self.at = segment.map.len();
+        }
+        self.unnamed = true;
+        if self.durable && self.kept < self.next {
+            self.gap.refuse(self.kept, self.next, &error);
+        }
+        self.nudge();
+        self.next
+    }
+
+    /// Whether `segment` is among those that are written again.
+    fn is_rescued(&self, segment: &Arc<Segment>) -> bool {
+        let mut unkept = self.unkept.iter();
+        unkept.any(|filled| Arc::ptr_eq(&filled.segment, segment))
+    }
+
+    /// The next step back, where it is time for one.
+    fn rescue(&self, now: Instant) -> Option<Rescue> {
+        if self.gap.may_retry(now) {
+            self.rescue_now()
+        } else {
+            None
+        }
+    }
+
+    /// The next step back, if there is one.
+    pub(crate) fn rescue_now(&self) -> Option<Rescue> {
+        if let Some(filled) = self.unkept.first() {
+            let own = self.segment.as_ref();
+            let goes_on = own.is_some_and(|own| Arc::ptr_eq(own, &filled.segment));
+            return Some(Rescue::Segment(filled.clone(), goes_on));
+        }
+        self.unnamed.then_some(Rescue::Names)
+    }
+
+    /// The step was taken.
+    pub(crate) fn rescued(&mut self, step: &Rescue, done: Result<Option<Again>, LogError>) {
+        match (step, done) {
+            (_, Err(error)) => return self.gap.enter(&error, Instant::now()),
+            (Rescue::Segment(filled, goes_on), Ok(Some(again))) => {
+                let same = |other: &Filled| Arc::ptr_eq(&other.segment, &filled.segment);
+                self.unkept.retain(|other| !same(other));
+                self.gap.note(format!(
+                    "the disk failed to write back; records {} to {} were written again from memory",
+                    filled.segment.first,
+                    filled.end.0.saturating_sub(1)
+                ));
+                self.lose(again.lost);
+                if *goes_on {
+                    self.at = again.used;
+                    self.populated = 0;
+                    self.starts = again.starts;
+                    self.segment = Some(Arc::new(again.segment));
+                }
+            }
+            (Rescue::Names, _) => {
+                self.unnamed = false;
+                self.kept = self.next;
+            }
+            (Rescue::Segment(..), Ok(None)) => {}
+        }
+        if !self.is_unkept() {
+            self.gap.retry_now();
+        }
+    }
+
+    /// Records are lost, and the log says which.
+    fn lose(&mut self, lost: Vec<(Seq, Seq)>) {
+        if lost.is_empty() {
+            return;
+        }
+        self.gap.note(format!(
+            "records {} are lost: the disk failed, and memory had them no more; in the place of each stands `{RECORD_LOST}`",
+            numbers(&lost)
+        ));
+        self.lost.extend(lost);
     }
 
     /// What is to be done ahead. The caller does it without the lock, and brings back what came of it.
@@ -254,12 +406,12 @@ impl Writer {
             .filter(|segment| self.populated < segment.map.len().min(to))
             .map(|segment| (segment, self.populated.max(self.at), to));
         // Where records wait for the disk, they write back themselves, and are told when that fails.
-        let sync =
-            (sync && std::mem::take(&mut self.dirty) && !self.durable).then(|| self.unwritten());
+        let sync = sync && !self.is_unkept() && std::mem::take(&mut self.dirty) && !self.durable;
         Chores {
             spare,
             populate,
-            sync,
+            sync: sync.then(|| self.unwritten()),
+            rescue: self.rescue(Instant::now()),
         }
     }
 
@@ -327,6 +479,14 @@ impl Writer {
     fn recover(&mut self, now: Instant) -> bool {
         if !self.gap.may_retry(now) {
             return false;
+        }
+        // Whoever attends to the log does it without the lock.
+        while self.is_unkept() {
+            let Some(step) = self.rescue(now).filter(|_| self.attendant.is_none()) else {
+                return false;
+            };
+            let done = step.run(&self.hot);
+            self.rescued(&step, done);
         }
         let recovered = self
             .verify(now)
@@ -459,9 +619,17 @@ impl Writer {
             last.map.publish(self.at, Word::End.encode());
         }
         self.wanted = larger(&spare);
+        let starts = std::mem::replace(&mut self.starts, Starts::of(spare.map.len()));
         let full = self.segment.replace(Arc::new(spare));
-        if self.durable || self.attendant.is_some() {
-            self.closed.extend(full);
+        if let Some(segment) = full
+            && (self.durable || self.attendant.is_some())
+        {
+            self.closed.push(Filled {
+                segment,
+                used: self.at,
+                end: self.next,
+                starts,
+            });
         }
         self.at = HEADER_LEN;
         self.populated = HEADER_LEN;
@@ -486,6 +654,7 @@ impl Writer {
             return Err(self.hot.tampered(segment, LOST));
         }
         let seq = self.next;
+        self.starts.note(self.at, seq.0 - segment.first.0);
         self.at += need;
         self.bytes += need as u64;
         self.next = Seq(seq.0 + 1);
@@ -505,9 +674,42 @@ impl Writer {
     }
 }
 
+/// Stretches of records as people read them.
+fn numbers(stretches: &[(Seq, Seq)]) -> String {
+    let (named, more) = stretches.split_at(stretches.len().min(NAMED_MAX));
+    let named = named.iter().map(|(from, before)| {
+        let last = before.0.saturating_sub(1);
+        if from.0 == last {
+            from.to_string()
+        } else {
+            format!("{from} to {last}")
+        }
+    });
+    let mut text = named.collect::<Vec<_>>().join(", ");
+    if !more.is_empty() {
+        let count: u64 = more.iter().map(|(from, before)| before.0 - from.0).sum();
+        text.push_str(&format!(", and {count} more"));
+    }
+    text
+}
+
 /// What the segment after `segment` should have.
 fn larger(segment: &Segment) -> u64 {
     (segment.map.len() as u64)
         .saturating_mul(4)
         .clamp(SEGMENT_FIRST, SEGMENT_LARGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_stretches_of_lost_records_are_counted() {
+        let stretch = |n: u64| (Seq(10 * n), Seq(10 * n + 1 + n % 2));
+        let lost: Vec<_> = (0..NAMED_MAX as u64 + 2).map(stretch).collect();
+        assert_eq!(numbers(&lost[..3]), "0, 10 to 11, 20");
+        let text = numbers(&lost);
+        assert!(text.ends_with("490 to 491, and 3 more"), "{text}");
+    }
 }

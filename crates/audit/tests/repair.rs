@@ -475,3 +475,125 @@ fn the_segment_in_use_stays_whatever_else_has_the_name_of_one() {
     assert_eq!(log.release(Seq(u64::MAX)).unwrap(), 0);
     assert!(own.exists());
 }
+
+/// A log of more than two segments, all of them closed but the last; where the records of each end.
+fn of_more_segments(directory: &Path) -> Vec<std::path::PathBuf> {
+    let log = Log::open(directory).unwrap();
+    log.attend().unwrap();
+    let mut number = 0;
+    while ringfence_audit::closed_segments(directory).unwrap().len() < 2 {
+        log.record(&flow(number, 60_000)).unwrap();
+        number += 1;
+    }
+    drop(log);
+    let closed = ringfence_audit::closed_segments(directory).unwrap();
+    closed.into_iter().map(|segment| segment.path).collect()
+}
+
+/// What a power failure may leave where records were kept in memory: a segment, and not the end of the one before it.
+#[test]
+fn the_end_of_a_segment_that_never_came_to_the_disk_is_said_record_by_record() {
+    for (signed, torn) in [(false, false), (false, true), (true, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let segments = of_more_segments(directory.path());
+        if signed {
+            let mut keeper =
+                ringfence_audit::tree::Keeper::open(directory.path(), "bank-1").unwrap();
+            while keeper.turn().unwrap() {}
+        }
+        let before = all(directory.path()).unwrap();
+        let first = ringfence_audit::closed_segments(directory.path()).unwrap()[0].before;
+        let mut bytes = fs::read(&segments[0]).unwrap();
+        let mut from = 64;
+        while from < bytes.len() - 300_000 {
+            let length = u16::from_le_bytes([bytes[from], bytes[from + 1]]);
+            from += (8 + usize::from(length)).next_multiple_of(8);
+        }
+        let end = bytes.len();
+        bytes[from..if torn { from + 100_000 } else { end }].fill(0);
+        fs::write(&segments[0], &bytes).unwrap();
+        let log = Log::open(directory.path()).unwrap();
+        if signed {
+            // It is not for the writer to explain: `audit verify` finds it.
+            assert_eq!(log.repairs(), []);
+            assert!(all(directory.path()).is_err());
+            assert!(
+                !ringfence_audit::tree::verify(directory.path())
+                    .doubts
+                    .is_empty()
+            );
+            continue;
+        }
+        let last = log.repairs().last().cloned();
+        let Some(Repair::NeverKept { from, next }) = last else {
+            panic!("{:?}", log.repairs());
+        };
+        assert_eq!(Seq(next), first);
+        assert!(next - from >= 4, "{from} to {next}");
+        assert_eq!(log.repairs().len(), 1 + usize::from(torn));
+        log.record(&flow(1, 0)).unwrap();
+        let flows = all(directory.path()).unwrap();
+        for (number, was) in before.iter().enumerate() {
+            let lost = (from..next).contains(&(number as u64));
+            let is = &flows[number];
+            assert_eq!(is.operation == ringfence_audit::RECORD_LOST, lost);
+            assert!(lost || is == was, "record {number}");
+        }
+        assert!(flows.iter().any(|flow| {
+            flow.reason
+                .contains(&format!("records {from} to {} are lost", next - 1))
+        }));
+        drop(log);
+        if torn {
+            let aside = segments[0].with_extension("seg.damaged-1");
+            assert_eq!(fs::read(aside).unwrap(), bytes, "nothing of it is gone");
+        }
+        let mut keeper = ringfence_audit::tree::Keeper::open(directory.path(), "bank-1").unwrap();
+        while keeper.turn().unwrap() {}
+        let report = ringfence_audit::tree::verify(directory.path());
+        assert_eq!((report.doubts, report.lost), (vec![], next - from));
+        assert_eq!(Log::open(directory.path()).unwrap().repairs(), []);
+    }
+}
+
+/// More than a disk can have lost: somebody took a segment away, and the log does not explain that.
+#[test]
+fn a_segment_whose_name_claims_too_much_is_not_explained_by_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path(), 5);
+    for (first, explained) in [(5 + 1_000_001, false), (5 + 3, true)] {
+        let hot = ringfence_audit::hot_directory(directory.path());
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("checkpoint"), format!("x\n{first}\n")).unwrap();
+        drop(Log::open(other.path()).unwrap());
+        let name = format!("{first:020}.seg");
+        let from = ringfence_audit::hot_directory(other.path()).join(&name);
+        fs::copy(from, hot.join(&name)).unwrap();
+        let log = Log::open(directory.path()).unwrap();
+        assert_eq!(!log.repairs().is_empty(), explained, "{:?}", log.repairs());
+        fs::remove_file(hot.join(&name)).unwrap();
+    }
+}
+
+/// Segments without a record, beginning with these numbers.
+#[test]
+fn only_the_end_of_a_log_is_looked_at() {
+    let directory = tempfile::tempdir().unwrap();
+    let hot = ringfence_audit::hot_directory(directory.path());
+    fs::create_dir_all(&hot).unwrap();
+    for first in [10, 20, 30, 40, 50, 60] {
+        let other = tempfile::tempdir().unwrap();
+        fs::write(other.path().join("checkpoint"), format!("x\n{first}\n")).unwrap();
+        drop(Log::open(other.path()).unwrap());
+        let name = format!("{first:020}.seg");
+        let from = ringfence_audit::hot_directory(other.path()).join(&name);
+        fs::copy(from, hot.join(&name)).unwrap();
+    }
+    let log = Log::open(directory.path()).unwrap();
+    let lost = [30, 40, 50].map(|from| Repair::NeverKept {
+        from,
+        next: from + 10,
+    });
+    assert_eq!(log.repairs(), lost);
+    assert_eq!(log.head(), Seq(60));
+}

@@ -1,6 +1,5 @@
 //! Lets the tree grow behind the writer, and signs it.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,12 +12,61 @@ use super::note::{self, CHECKPOINT};
 use super::store::{Store, at, put_durably};
 use super::{TreeError, key};
 use crate::reader::Reader;
+use crate::scan::{Scanner, Step};
 use crate::{LogError, Seq};
 
 /// Tiles written since the last checkpoint that are synced one by one. More are synced with all else on their file system.
 const SYNC_EACH: usize = 64;
 /// Leaves between two checkpoints, when there are more than can be taken at once.
 const LEAVES_PER_TURN: u64 = 1 << 18;
+
+/// Leaves of one segment that were taken in.
+struct Read {
+    segment: Seq,
+    file: File,
+    path: PathBuf,
+    /// Where the first of them starts.
+    at: u64,
+    from: Seq,
+    count: u64,
+    /// Over all of them, where they are looked at again.
+    sum: Option<u32>,
+}
+
+impl Read {
+    fn add(&mut self, sum: Option<u32>) {
+        self.count += 1;
+        self.sum = sum;
+    }
+
+    /// Reads them again, from the disk: where a failure was told to another before this file was opened, the kernel says that all is
+    /// written, and memory has what the disk has not.
+    fn look(&self, sum: u32) -> Result<(), TreeError> {
+        let file = self.file.try_clone().map_err(at(&self.path))?;
+        let Some(mut scanner) = Scanner::direct(file, &self.path)? else {
+            return Ok(());
+        };
+        scanner.go_to(self.at, self.from);
+        let (mut count, mut found) = (0, 0);
+        while count < self.count {
+            match scanner.step() {
+                Ok(Step::Record(_, leaf)) => {
+                    count += 1;
+                    found = crc32c::crc32c_append(found, leaf);
+                }
+                Err(LogError::Open { path, cause }) => return Err(TreeError::File { path, cause }),
+                _ => break,
+            }
+        }
+        if (count, found) != (self.count, sum) {
+            return Err(TreeError::NotOnDisk {
+                from: self.from.0,
+                to: self.from.0 + self.count - 1,
+            });
+        }
+        Ok(())
+    }
+}
 
 /// Keeps the tree of one log. There may be one keeper of a log at a time; the node's lock on its state sees to that.
 pub struct Keeper {
@@ -30,6 +78,8 @@ pub struct Keeper {
     /// Leaves of the latest checkpoint; `None`: there is none, not even of an empty tree.
     signed: Option<u64>,
     reader: Option<Reader>,
+    /// The segment whose file `reader` has had open since before the records that come now.
+    watched: Option<Seq>,
     /// Tiles that may not be on the disk yet.
     fresh: Vec<PathBuf>,
 }
@@ -67,6 +117,7 @@ impl Keeper {
             frontier,
             signed,
             reader: None,
+            watched: None,
             fresh: Vec::new(),
         })
     }
@@ -83,10 +134,16 @@ impl Keeper {
 
     /// Takes in what is complete, and signs if that is anything. `true`: there is more already.
     pub fn turn(&mut self) -> Result<bool, TreeError> {
-        let mut reader = match self.reader.take() {
+        let held = self.reader.take();
+        // Its writer goes on in another file of that name.
+        let held = held.filter(|reader| !reader.is_replaced());
+        let mut reader = match held {
             Some(reader) => reader,
             None => match Reader::open(&self.log) {
-                Ok(reader) => reader,
+                Ok(reader) => {
+                    self.watched = None;
+                    reader
+                }
                 Err(LogError::Missing(_)) => {
                     self.sign()?;
                     return Ok(false);
@@ -95,29 +152,49 @@ impl Keeper {
             },
         };
         let until = self.frontier.size() + LEAVES_PER_TURN;
-        let taken = self.take_in(&mut reader, until);
-        let behind = matches!(taken, Ok(true));
-        self.sign()?;
-        match taken {
-            Ok(_) => self.reader = Some(reader),
-            Err(error) => return Err(error),
+        let signed = self.frontier.clone();
+        let mut read = Vec::new();
+        let taken = self.take_in(&mut reader, until, &mut read);
+        // What is signed must outlive a power failure.
+        if let Err(error) = self.settle(&read) {
+            self.frontier = signed;
+            self.watched = None;
+            return Err(error);
         }
+        // What comes before damage is signed.
+        self.sign()?;
+        let behind = match taken {
+            Ok(behind) => behind,
+            Err(error) => {
+                self.watched = None;
+                return Err(error);
+            }
+        };
+        if !behind {
+            self.watched = Some(reader.mark().segment());
+        } else if self.watched != Some(reader.mark().segment()) {
+            self.watched = None;
+        }
+        self.reader = Some(reader);
         Ok(behind)
     }
 
-    /// Takes in leaves up to `until`. What it read lies on the disk when it returns.
-    fn take_in(&mut self, reader: &mut Reader, until: u64) -> Result<bool, TreeError> {
+    /// Takes in leaves up to `until`, and notes in `read` where they came from.
+    fn take_in(
+        &mut self,
+        reader: &mut Reader,
+        until: u64,
+        read: &mut Vec<Read>,
+    ) -> Result<bool, TreeError> {
         let next = Seq(self.frontier.size());
         if reader.next() != next && !reader.skip_to(next)? {
             return Ok(false);
         }
-        let mut read: BTreeMap<PathBuf, File> = BTreeMap::new();
-        let mut behind = true;
         while self.frontier.size() < until {
-            let Some((seq, leaf)) = reader.leaf()? else {
-                behind = false;
-                break;
+            let Some((mark, leaf)) = reader.marked_leaf()? else {
+                return Ok(false);
             };
+            let (seq, segment) = (mark.next(), mark.segment());
             if seq.0 != self.frontier.size() {
                 return Err(TreeError::Inconsistent(format!(
                     "records {} to {} are gone before they were taken in",
@@ -126,6 +203,12 @@ impl Keeper {
                 )));
             }
             let hash = record_hash(leaf);
+            let part = read.last_mut().filter(|part| part.segment == segment);
+            let known = match &part {
+                Some(part) => part.sum,
+                None => (self.watched != Some(segment)).then_some(0),
+            };
+            let sum = known.map(|known| crc32c::crc32c_append(known, leaf));
             let Self {
                 frontier,
                 store,
@@ -137,22 +220,40 @@ impl Keeper {
                 store.remove_narrower(level, index, TILE_WIDTH);
                 Ok::<_, TreeError>(())
             })?;
-            let (file, path) = reader.file();
-            if !read.contains_key(path) {
-                let copy = file.try_clone().map_err(at(path))?;
-                read.insert(path.to_owned(), copy);
+            match part {
+                Some(part) => part.add(sum),
+                None => {
+                    let (file, path) = reader.file();
+                    read.push(Read {
+                        segment,
+                        file: file.try_clone().map_err(at(path))?,
+                        path: path.to_owned(),
+                        at: mark.offset(),
+                        from: seq,
+                        count: 1,
+                        sum,
+                    });
+                }
             }
         }
-        // What is signed must outlive a power failure.
-        for (path, file) in &read {
-            file.sync_data().map_err(at(path))?;
+        Ok(true)
+    }
+
+    /// Waits until the disk has what was read, and makes sure that it does.
+    fn settle(&self, read: &[Read]) -> Result<(), TreeError> {
+        for part in read {
+            part.file.sync_data().map_err(at(&part.path))?;
+            // Of a file that was open before, every failure since is told to whoever opened it.
+            if let Some(sum) = part.sum {
+                part.look(sum)?;
+            }
         }
         if !read.is_empty() {
             let hot = crate::hot_directory(&self.log);
             let synced = File::open(&hot).and_then(|names| names.sync_all());
             synced.map_err(at(&hot))?;
         }
-        Ok(behind)
+        Ok(())
     }
 
     fn sign(&mut self) -> Result<(), TreeError> {

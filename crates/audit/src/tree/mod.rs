@@ -44,6 +44,17 @@ pub enum TreeError {
         /// Why.
         cause: io::Error,
     },
+    /// A disk failed: memory has records that it has not.
+    #[error(
+        "the disk does not have all of records {from} to {to}, although memory has: it failed to write back; they are signed once \
+         their writer has written them again"
+    )]
+    NotOnDisk {
+        /// The first that was asked for.
+        from: u64,
+        /// The last.
+        to: u64,
+    },
     /// What was signed and what is there do not agree. Nothing more is signed over it.
     #[error(
         "the tree of the flow log is not as it was signed: {0}; `ringfence audit verify` tells more"

@@ -21,7 +21,7 @@ use crate::hot;
 use crate::leaf::wall_clock_ns;
 use crate::scan::{Scanner, Step};
 use crate::segment::name;
-use crate::{CLOCK_SET_BACK, LogError, Seq, hot_directory, plain};
+use crate::{CLOCK_SET_BACK, LogError, RECORD_LOST, Seq, hot_directory, plain};
 
 /// How far the time of a record may be before that of another which stands before it: records are stamped before they queue,
 /// and folded ones when their first attempt came.
@@ -68,6 +68,8 @@ pub struct Report {
     pub sealed: u64,
     /// Places whose record was never completed.
     pub void: u64,
+    /// Places whose record the disk did not keep, as the log says itself.
+    pub lost: u64,
     /// Tiles that were read.
     pub tiles: u64,
     /// The clock went back before these records, and the log says so itself.
@@ -475,6 +477,7 @@ impl Verifier {
             Kind::Connection | Kind::Operation | Kind::Wall => {
                 self.report.attempts = self.report.attempts.saturating_add(flow.count);
             }
+            Kind::Event if flow.operation == RECORD_LOST => self.report.lost += 1,
             _ => {}
         }
         if seq >= self.size {
