@@ -556,6 +556,9 @@ pub enum ToNode {
         log_head: u64,
         /// Why the log takes nothing, if so. New attempts are denied meanwhile.
         log_trouble: Option<String>,
+        /// The numbers of records that the disk did not keep and memory had no more, if there are any since it was started.
+        #[serde(default)]
+        log_lost: Option<String>,
         /// Bytes of the log.
         #[serde(default)]
         log_bytes: u64,

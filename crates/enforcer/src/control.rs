@@ -207,6 +207,7 @@ fn status(node: &Node, id: u64, generation: Option<Generation>) -> ToNode {
         generation,
         log_head: log.head().0,
         log_trouble: log.trouble(),
+        log_lost: log.lost(),
         log_bytes: log.bytes(),
         log_room: Some(log.room()),
         connections: node.slots.taken() as u64,

@@ -157,6 +157,9 @@ pub struct LogStatus {
     pub free: Option<u64>,
     /// Why it takes nothing, if so.
     pub trouble: Option<String>,
+    /// The numbers of records that its disk did not keep and memory had no more, since the enforcer was started, if any are.
+    #[serde(default)]
+    pub lost: Option<String>,
     /// Where a record is before what it describes happens: `memory` or `disk`; empty where the node is too old to say.
     #[serde(default)]
     pub durability: String,

@@ -49,6 +49,8 @@ pub(super) struct Told {
     pub(super) log_head: Option<u64>,
     pub(super) log_bytes: Option<u64>,
     pub(super) log_room: Option<u64>,
+    /// The numbers of records that are lost.
+    pub(super) log_lost: Option<String>,
     /// Armed compartments.
     pub(super) armed: BTreeMap<InstanceId, Facts>,
     pub(super) figures: Box<Figures>,
@@ -193,6 +195,7 @@ impl Supervisor {
                 generation: _,
                 log_head,
                 log_trouble,
+                log_lost,
                 log_bytes,
                 log_room,
                 connections,
@@ -205,11 +208,19 @@ impl Supervisor {
                 self.claims_due();
                 let armed = std::mem::take(&mut self.child.gathering);
                 self.child.said.retain(|id, _| armed.contains_key(id));
+                if log_lost != self.child.told.log_lost
+                    && let Some(lost) = &log_lost
+                {
+                    crate::say::warn(&format!(
+                        "records {lost} of the flow log are lost: its disk failed, and memory had them no more"
+                    ));
+                }
                 self.child.told = Told {
                     connections,
                     log_head: Some(log_head),
                     log_bytes: Some(log_bytes),
                     log_room,
+                    log_lost,
                     armed,
                     figures,
                 };

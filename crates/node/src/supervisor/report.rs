@@ -168,6 +168,7 @@ impl Supervisor {
                 reserved: child.told.log_room,
                 free: free(&fixed.log),
                 trouble: self.log_trouble.clone(),
+                lost: child.told.log_lost.clone(),
                 durability: fixed.durability.as_str().to_owned(),
                 signed: fixed.evidence.upto(),
                 unsigned: fixed.evidence.trouble(),
@@ -348,7 +349,21 @@ impl Supervisor {
         if let Some(trouble) = &self.log_trouble {
             reasons.push(Degraded::new(
                 format!("the flow log takes nothing: {trouble}; every new attempt is denied"),
-                format!("make room in {}", self.fixed.state.display()),
+                format!(
+                    "make room in {}, or look after its disk",
+                    self.fixed.state.display()
+                ),
+            ));
+        }
+        if let Some(lost) = &self.child.told.log_lost {
+            reasons.push(Degraded::new(
+                format!(
+                    "records {lost} of the flow log are lost: its disk failed, and memory had them no more"
+                ),
+                format!(
+                    "look after the disk of {}; the log says so in their places, and a restart of the node ends this notice",
+                    self.fixed.log.display()
+                ),
             ));
         }
         if let Some(trouble) = self.fixed.evidence.trouble() {
@@ -434,13 +449,19 @@ impl Supervisor {
                     "generation {} is not kept for a later start: {trouble}",
                     self.serving.generation
                 ),
-                format!("make room in {}", self.fixed.state.display()),
+                format!(
+                    "make room in {}, or look after its disk",
+                    self.fixed.state.display()
+                ),
             ));
         }
         if let Some(trouble) = &self.quarantines.unkept {
             reasons.push(Degraded::new(
                 format!("who is in quarantine is not written down: {trouble}; it is in force, and a restart would go by what was written before"),
-                format!("make room in {}", self.fixed.state.display()),
+                format!(
+                    "make room in {}, or look after its disk",
+                    self.fixed.state.display()
+                ),
             ));
         }
         if let Some(unsettled) = &self.unsettled

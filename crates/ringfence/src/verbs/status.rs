@@ -215,6 +215,9 @@ fn log(log: &LogStatus) -> String {
         (Some(head), None) => format!("next record {head}"),
         (None, None) => "nothing is known while the enforcer is not up".to_owned(),
     };
+    if let Some(lost) = &log.lost {
+        text += &format!(", lost: {lost}");
+    }
     match (&log.unsigned, log.signed) {
         (Some(trouble), _) => text += &format!(", not signed: {trouble}"),
         (None, Some(signed)) => text += &format!(", {signed} signed"),

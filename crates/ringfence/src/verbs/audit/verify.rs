@@ -62,6 +62,7 @@ struct Shown<'a> {
     checked: u64,
     attempts: u64,
     void: u64,
+    lost: u64,
     unsigned: u64,
     sealed_files: u64,
     pruned: Option<ShownPruned<'a>>,
@@ -168,6 +169,7 @@ fn shown(report: &Report) -> Shown<'_> {
         checked: report.checked,
         attempts: report.attempts,
         void: report.void,
+        lost: report.lost,
         unsigned: report.unsigned,
         sealed_files: report.sealed,
         pruned: report.pruned.as_ref().map(|said| ShownPruned {
@@ -244,6 +246,15 @@ fn table(out: &mut impl Write, report: &Report, key_was_kept: bool) -> io::Resul
         line(
             "void",
             format!("{} records were never completed", report.void),
+        )?;
+    }
+    if report.lost > 0 {
+        line(
+            "lost",
+            format!(
+                "{} records, which the disk did not keep, as the log says itself",
+                report.lost
+            ),
         )?;
     }
     for seq in &report.clock {
