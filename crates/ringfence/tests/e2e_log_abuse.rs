@@ -168,6 +168,71 @@ fn a_segment_that_is_removed_under_traffic_is_written_again_and_nothing_is_lost(
     assert_eq!(verify(&node).0, Some(0), "{:?}", verify(&node));
 }
 
+/// Puts the segments on a disk of their own, an ext4 on a loop device, after a file that fills its first blocks.
+const ONTO_A_DISK: &str = r#"
+mv "$0" "$0.was"; cd "$0.was/.."; mkdir hot
+truncate -s 64m ../disk
+mkfs.ext4 -q -b 4096 -N 128 -O ^has_journal,^resize_inode ../disk
+mount -o loop,errors=continue ../disk hot
+dd if=/dev/zero of=hot/first bs=1M count=4 status=none
+cp -a hot.was/. hot/; chown --reference=hot.was hot; chmod --reference=hot.was hot; rm -r hot.was; sync -f hot
+"#;
+
+/// Gives the device so many bytes of its file; 0: all.
+fn limit(node: &Node, bytes: u64) {
+    let python = format!(
+        r#"python3 - "$0" <<'END'
+import fcntl, struct, subprocess, sys
+device = subprocess.check_output(["findmnt", "-no", "SOURCE", sys.argv[1]], text=True).strip()
+with open(device, "rb") as loop:
+    told = bytearray(fcntl.ioctl(loop, 0x4C05, bytes(232)))
+    struct.pack_into("<Q", told, 32, {bytes})
+    fcntl.ioctl(loop, 0x4C04, bytes(told))
+END"#
+    );
+    script(node, &python);
+}
+
+/// The enforcer may do all that this takes, behind its walls.
+#[test]
+fn a_disk_that_fails_under_traffic_denies_and_all_is_written_again_by_the_same_process() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: a loop device takes root");
+        return;
+    }
+    let mut node = options().state_size("160m").start().unwrap();
+    node.stop().unwrap();
+    script(&node, ONTO_A_DISK);
+    node.up().unwrap();
+    let traffic = Traffic::start(&node, 2);
+    flows_again(&node);
+    is_signed(&node);
+    let before = node.enforcer().unwrap();
+    // What the file system knows of itself has its room.
+    script(&node, r#"sync -f "$0""#);
+    limit(&node, 4 << 20);
+    assert!(denies(&node).contains("Input/output error"));
+    let signed = || node.status().unwrap().1["log"]["signed"].as_u64();
+    let (first, wait) = (signed(), Duration::from_millis(2500));
+    std::thread::sleep(wait);
+    assert_eq!(signed(), first, "signed, and not on the disk");
+    limit(&node, 0);
+    flows_again(&node);
+    assert_eq!(node.enforcer().unwrap(), before);
+    assert_eq!(node.status().unwrap().1["log"]["lost"], Value::Null);
+    let (node, log) = end(node, traffic);
+    let again = log.events.iter().filter(|(what, why, _)| {
+        what == "flow log repaired" && why.contains("were written again from memory")
+    });
+    assert!(again.count() > 0, "{:?}", log.events);
+    assert!(unrecorded(&log) > 0);
+    // The same from the disk alone.
+    let away = r#"cd "$0/.."; umount hot; mount -o loop ../disk hot"#;
+    script(&node, away);
+    recorded(&node).has_all(&seen(&node));
+    assert_eq!(verify(&node).0, Some(0), "{:?}", verify(&node));
+}
+
 fn script_fails(node: &Node, test: &str) -> bool {
     let hot = node.state().join("log/hot");
     let words =
