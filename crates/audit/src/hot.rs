@@ -221,14 +221,15 @@ impl Hot {
         let _left = unlinkat(&self.directory, &spare.name, AtFlags::empty());
     }
 
-    /// Removes the segments behind which another begins with `before` or less, but never the one in use, which begins with `own`.
-    pub(crate) fn release(&self, before: Seq, own: Seq) -> Result<usize, LogError> {
+    /// Removes the segments behind which another begins with `before` or less, but never the one in use, which begins with `own`; `None`:
+    /// there is none, perhaps because the disk is full.
+    pub(crate) fn release(&self, before: Seq, own: Option<Seq>) -> Result<usize, LogError> {
         let failed = |name: &str, e: Errno| LogError::at(&self.path.join(name))(e.into());
         let mut removed = 0;
         let firsts = self.firsts().map_err(|e| failed("", e))?;
         for pair in firsts.windows(2) {
             // Whoever else writes here may have made a file with the name of a later one.
-            if pair[1] > before || pair[0] >= own {
+            if pair[1] > before || own.is_some_and(|own| pair[0] >= own) {
                 break;
             }
             let name = segment::name(pair[0]);

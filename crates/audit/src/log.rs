@@ -210,7 +210,7 @@ impl Log {
     /// Removes the segments whose records all come before `before`, because they are kept elsewhere. The segment in use always
     /// stays. Gives how many were removed.
     pub fn release(&self, before: Seq) -> Result<usize, LogError> {
-        let (_, own) = self.writer().place();
+        let own = self.writer().in_use();
         self.hot.release(before, own)
     }
 

@@ -210,6 +210,11 @@ impl Writer {
         (self.next, first)
     }
 
+    /// The first record of its segment, if it has one.
+    pub(crate) fn in_use(&self) -> Option<Seq> {
+        self.segment.as_ref().map(|segment| segment.first)
+    }
+
     /// Bytes of slots that were used.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes

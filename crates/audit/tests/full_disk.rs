@@ -11,7 +11,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use common::{INSIDE, all, assert_passed, body, flow};
-use ringfence_audit::{Log, LogError};
+use ringfence_audit::{Log, LogError, Seq, closed_segments, hot_directory};
 use ringfence_model::flow::Kind;
 
 /// Longer than the log waits before it tries again.
@@ -118,6 +118,39 @@ fn opens_on_a_full_disk_and_takes_records_when_there_is_room() {
         1,
         "behind the event about what was lost"
     );
+}
+
+#[test]
+fn a_log_that_found_no_room_for_a_segment_of_its_own_still_gives_up_what_is_sealed() {
+    let Some(mount) = std::env::var_os(INSIDE) else {
+        return on_a_small_disk(
+            "a_log_that_found_no_room_for_a_segment_of_its_own_still_gives_up_what_is_sealed",
+        );
+    };
+    let mount = Path::new(&mount);
+    let directory = mount.join("log");
+    let log = Log::open(&directory).unwrap();
+    let mut number = 0;
+    while closed_segments(&directory).unwrap().is_empty() {
+        log.record(&flow(number, 2000)).unwrap();
+        number += 1;
+    }
+    drop(log);
+    for entry in fs::read_dir(hot_directory(&directory)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none() {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    // It cannot go on in the last one, which others have signed further than.
+    fs::write(directory.join("checkpoint"), "name\n1000000\n").unwrap();
+    let ballast = fs::File::create(mount.join("ballast")).unwrap();
+    let mut ballast = std::io::BufWriter::with_capacity(4096, ballast);
+    while std::io::Write::write_all(&mut ballast, &[1; 4096]).is_ok() {}
+    let _full = ballast.into_parts();
+    let log = Log::open(&directory).unwrap();
+    assert!(log.record(&flow(number, 0)).is_err());
+    assert_eq!(log.release(Seq(u64::MAX)).unwrap(), 1);
 }
 
 #[test]

@@ -628,6 +628,15 @@ fn what_is_no_file_under_the_name_of_a_segment_is_told_and_waited_for_by_nobody(
         rustix::fs::mkfifoat(rustix::fs::CWD, at, mode).unwrap();
     };
     let link = |at: &Path| std::os::unix::fs::symlink("/dev/zero", at).unwrap();
+    // Whoever waits for a pipe waits for ever.
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        let longest = std::time::Duration::from_secs(60);
+        if waiting.recv_timeout(longest) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+            eprintln!("somebody waits for a pipe");
+            std::process::exit(101);
+        }
+    });
     let makers: [&dyn Fn(&Path); 2] = [&pipe, &link];
     for make in makers {
         let directory = signed(300);
@@ -647,6 +656,7 @@ fn what_is_no_file_under_the_name_of_a_segment_is_told_and_waited_for_by_nobody(
     let doubts = said(&tree::verify(directory.path()));
     assert!(doubts.contains("not a regular file"), "{doubts}");
     assert!(checkpoint_text(directory.path()).is_err());
+    drop(done);
 }
 
 /// `STATEMENT_MAX`.
