@@ -21,6 +21,10 @@ pub fn stand_back(memory: usize) -> io::Result<()> {
     let most = (memory as u64).saturating_mul(2).saturating_add(UNCOUNTED);
     data.current = Some(data.maximum.map_or(most, |maximum| maximum.min(most)));
     setrlimit(Resource::Data, data)?;
+    // Where the kernel ends it, no records are left in a core file, nor, which 0 would not see to, with a program for cores.
+    let mut core = getrlimit(Resource::Core);
+    core.current = Some(1);
+    setrlimit(Resource::Core, core)?;
     // A descriptor for each sealed file.
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum;

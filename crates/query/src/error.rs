@@ -4,7 +4,7 @@ use std::any::Any;
 use std::io;
 
 use datafusion::error::DataFusionError;
-use ringfence_history::HistoryError;
+use ringfence_history::{HistoryError, OWNERS_ONLY};
 
 use crate::QUESTION_MAX;
 
@@ -12,7 +12,7 @@ use crate::QUESTION_MAX;
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     /// There is no log, or it cannot be read.
-    #[error("{0}")]
+    #[error("{0}{more}", more = if .0.is_refused() { format!("\n{OWNERS_ONLY}") } else { String::new() })]
     Log(#[from] HistoryError),
     /// Something other than a question.
     #[error("only SELECT, EXPLAIN, SHOW and DESCRIBE are taken: {0}")]
@@ -22,6 +22,11 @@ pub enum QueryError {
         "{0}\nthe table is flows, with columns named like the keys of `ringfence observe -o json`, case included; `DESCRIBE flows` lists them"
     )]
     Sql(String),
+    /// A part of it would have no effect.
+    #[error(
+        "{0} is not taken here: it would be passed over, and the answer would be to another question; leave it out"
+    )]
+    Unheard(&'static str),
     /// Longer than a question may be.
     #[error("the question has {0} bytes, and may have {QUESTION_MAX}: ask for less at a time")]
     TooLong(usize),
@@ -41,7 +46,7 @@ impl QueryError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            Self::NotAQuestion(_) | Self::Sql(_) | Self::TooLong(_)
+            Self::NotAQuestion(_) | Self::Sql(_) | Self::Unheard(_) | Self::TooLong(_)
         )
     }
 

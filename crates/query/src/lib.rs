@@ -16,6 +16,7 @@ mod output;
 mod sealed;
 mod session;
 mod table;
+mod unheard;
 
 pub use confine::{confine, stand_back};
 pub use error::QueryError;

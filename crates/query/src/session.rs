@@ -15,6 +15,7 @@ use ringfence_history::History;
 
 use crate::output::Printer;
 use crate::table::Flows;
+use crate::unheard::unheard;
 use crate::{Format, QueryError};
 
 /// Memory of a query, in bytes, where nothing else is said.
@@ -85,10 +86,16 @@ async fn answer(
         .with_allow_ddl(false)
         .with_allow_dml(false)
         .with_allow_statements(false);
-    let answer = context
-        .sql_with_options(sql, questions)
-        .await
+    let state = context.state();
+    let statement = state
+        .sql_to_statement(sql, &state.config_options().sql_parser.dialect)
         .map_err(planning)?;
+    if let Some(words) = unheard(&statement) {
+        return Err(QueryError::Unheard(words));
+    }
+    let plan = state.statement_to_plan(statement).await.map_err(planning)?;
+    questions.verify_plan(&plan).map_err(planning)?;
+    let answer = context.execute_logical_plan(plan).await.map_err(planning)?;
     let mut printer = Printer::new(format, answer.schema().as_arrow(), to)?;
     let running = |error| QueryError::running(&error, memory);
     let mut batches = answer.execute_stream().await.map_err(running)?;

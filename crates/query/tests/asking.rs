@@ -559,6 +559,35 @@ fn what_workloads_wrote_cannot_reach_a_terminal_raw_and_stays_what_it_was() {
 }
 
 #[test]
+fn a_question_of_which_a_part_would_have_no_effect_is_refused() {
+    let directory = log(&[0..20], 30);
+    for (sql, words) in [
+        (
+            "SELECT count(*) FROM flows TABLESAMPLE SYSTEM (10)",
+            "TABLESAMPLE",
+        ),
+        (
+            "SELECT count(*) FROM (SELECT * FROM flows TABLESAMPLE BERNOULLI (1)) AS f",
+            "TABLESAMPLE",
+        ),
+        ("EXPLAIN SELECT seq FROM flows PREWHERE seq = 5", "PREWHERE"),
+        (
+            "SELECT 1 UNION ALL SELECT seq FROM flows START WITH seq = 1 CONNECT BY PRIOR seq = seq",
+            "CONNECT BY",
+        ),
+        ("SELECT seq FROM flows WITH (NOLOCK)", "WITH"),
+        ("SELECT seq FROM flows PARTITION (p1)", "PARTITION"),
+        ("SELECT seq FROM flows FOR UPDATE", "FOR UPDATE"),
+    ] {
+        let said = complaint(directory.path(), &[sql], 2);
+        assert!(
+            said.contains(words) && said.contains("leave it out"),
+            "{sql}: {said}"
+        );
+    }
+}
+
+#[test]
 fn nothing_but_questions_is_taken_and_no_other_file_is_read() {
     let directory = log(&[0..20], 30);
     let secret = directory.path().join("secret.csv");
