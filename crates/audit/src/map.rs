@@ -13,7 +13,8 @@ use std::ptr::{self, NonNull};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-/// Mappings of one process at a time. A log has two.
+/// Mappings of one process at a time. A log has two, one more for each full segment that the disk may not have yet, and one while such a
+/// segment is written again.
 pub(crate) const MAPS_MAX: usize = 64;
 
 /// What the handler may know of a mapping.

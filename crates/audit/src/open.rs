@@ -46,10 +46,12 @@ pub enum Repair {
         /// What is wrong with it.
         damage: String,
     },
-    /// A segment of which memory had what the disk had not; it was written again.
+    /// Records of which memory had what the disk had not; they were written again.
     WrittenAgain {
-        /// Which.
-        segment: PathBuf,
+        /// The first that was looked at.
+        from: u64,
+        /// The first after them.
+        next: u64,
     },
     /// Records before others that are here never came to the disk. In the place of each stands one that says so.
     NeverKept {
@@ -88,10 +90,11 @@ impl fmt::Display for Repair {
                 "{damage}; the damaged segment is kept as {}, and the log goes on at record {next}",
                 to.display()
             ),
-            Repair::WrittenAgain { segment } => write!(
+            Repair::WrittenAgain { from, next } => write!(
                 f,
-                "memory had records of {} that the disk had not, as after a failed write-back; they were written again",
-                segment.display()
+                "memory had of records {from} to {} what the disk had not, as after a failed write-back; they were written again. \
+                 Attempts among them that waited for the disk in vain were denied",
+                next.saturating_sub(1)
             ),
             Repair::NeverKept { from, next } => write!(
                 f,

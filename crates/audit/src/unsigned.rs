@@ -63,7 +63,7 @@ fn one(
             Err(other) => return Err(other),
         }
     }
-    let (from, _) = scanner.place();
+    let (from, oldest) = scanner.place();
     let walked = walk(&mut scanner)?;
     if let Some(next) = next
         && (walked.next.0..walked.next.0.saturating_add(LOST_MAX)).contains(&(next.0 - 1))
@@ -78,7 +78,10 @@ fn one(
             repairs.push(Repair::Void { seq: seq.0 });
         }
         write_again(hot, &filled(segment, &walked, walked.next), next.is_none())?;
-        repairs.push(Repair::WrittenAgain { segment: path });
+        repairs.push(Repair::WrittenAgain {
+            from: oldest.0,
+            next: walked.next.0,
+        });
     }
     Ok(())
 }

@@ -478,7 +478,7 @@ fn a_new_start_writes_again_what_the_one_before_left_in_memory() {
             drop(log);
             let log = place.open_again(Durability::Memory);
             assert!(
-                matches!(log.repairs(), [Repair::WrittenAgain { .. }]),
+                matches!(log.repairs(), [Repair::WrittenAgain { from: 20, next: 30 }]),
                 "{:?}",
                 log.repairs()
             );
@@ -492,6 +492,42 @@ fn a_new_start_writes_again_what_the_one_before_left_in_memory() {
             assert_eq!(log.repairs(), []);
             log.record(&flow(30, 0)).unwrap();
             drop(log);
+            sign_and_verify(place);
+        },
+    );
+}
+
+/// Records that were refused, and a writer that ended before it could name them.
+#[test]
+fn a_new_start_says_that_what_waited_for_the_disk_was_denied() {
+    on(
+        "a_new_start_says_that_what_waited_for_the_disk_was_denied",
+        |place| {
+            let log = place.open(Durability::Disk);
+            for number in 0..20 {
+                log.record(&flow(number, LARGE)).unwrap();
+            }
+            place.sync();
+            place.break_it();
+            log.record(&flow(20, LARGE)).unwrap_err();
+            // One that cannot write it again either.
+            drop(log);
+            place.mend();
+            let log = place.open_again(Durability::Disk);
+            let seq = log.record(&flow(21, LARGE)).unwrap();
+            drop(log);
+            place.power_failure();
+            let flows = all(&place.log()).unwrap();
+            assert_eq!(flows.len() as u64, seq.0 + 1);
+            assert_there(&flows, 0..=21);
+            let said = &flows[21];
+            assert_eq!(said.operation, "flow log repaired");
+            assert!(
+                said.reason.contains("to 20 what the disk had not"),
+                "{}",
+                said.reason
+            );
+            assert!(said.reason.contains("were denied"), "{}", said.reason);
             sign_and_verify(place);
         },
     );
