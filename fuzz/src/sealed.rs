@@ -2,10 +2,11 @@
 
 use std::cell::OnceCell;
 use std::fs;
+use std::ops::Range;
 use std::path::PathBuf;
 
 use prost::Message;
-use ringfence_archive::{ArchiveError, COLUMNS, SealedReader, seal};
+use ringfence_archive::{ArchiveError, COLUMNS, SEALED_MAGIC as MAGIC, SealedReader, seal};
 use ringfence_model::flow::Flow;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -22,12 +23,16 @@ pub(crate) const TARGET: Target = Target {
 /// Rows of the sound file that is damaged.
 const ROWS: u64 = 90;
 const FIRST: u64 = 700;
+/// A hash in the footer, and the comma behind it.
+const EACH: usize = 65;
 
 struct Ground {
     directory: TempDir,
     sound: Vec<u8>,
-    /// Where the bytes of its rows end. What is before it is hashed in the footer.
-    rows: usize,
+    /// Where its columns are, one after the other.
+    columns: Vec<Range<usize>>,
+    /// Where the footer notes their hashes, one after the other.
+    noted: usize,
     leaves: Vec<Vec<u8>>,
 }
 
@@ -62,15 +67,50 @@ impl Ground {
         let path = directory.path().join("sound.parquet");
         seal(FIRST, &leaves, [7; 32], &path).unwrap();
         let sound = fs::read(&path).unwrap();
-        let rows = (5..sound.len()).find(|end| {
-            let noted = hash(&sound[4..*end]);
-            sound.windows(64).any(|words| words == noted.as_bytes())
-        });
+        let place_of = |text: &str| {
+            sound
+                .windows(text.len())
+                .position(|words| words == text.as_bytes())
+        };
+        let mut columns: Vec<Range<usize>> = Vec::new();
+        let mut noted = None;
+        while columns.len() < COLUMNS.len() {
+            let start = columns.last().map_or(MAGIC.len(), |column| column.end);
+            // Each is as long as its hash says.
+            let end = (start + 1..sound.len()).find(|end| {
+                let hash = hash(&sound[start..*end]);
+                match noted {
+                    None => {
+                        noted = place_of(&hash);
+                        noted.is_some()
+                    }
+                    Some(first) => {
+                        sound[first + columns.len() * EACH..].starts_with(hash.as_bytes())
+                    }
+                }
+            });
+            columns.push(start..end.expect("the hash of the column in the footer"));
+        }
         Self {
             directory,
-            rows: rows.expect("the hash of the rows in the footer"),
+            columns,
+            noted: noted.expect("hashes in the footer"),
             sound,
             leaves,
+        }
+    }
+
+    /// Where the bytes of the rows are.
+    fn rows(&self) -> Range<usize> {
+        MAGIC.len()..self.columns.last().map_or(0, |column| column.end)
+    }
+
+    /// Notes the hashes of the columns as they are now.
+    fn note(&self, bytes: &mut [u8]) {
+        for (number, column) in self.columns.iter().enumerate() {
+            let now = hash(&bytes[column.clone()]);
+            let at = self.noted + number * EACH;
+            bytes[at..at + now.len()].copy_from_slice(now.as_bytes());
         }
     }
 
@@ -154,7 +194,7 @@ fn columns(path: &std::path::Path) {
 }
 
 /// The first byte says what the rest is: a whole file; leaves, each behind its length; or changes of a sound file, each of two bytes
-/// for the place and one for the value: of its rows, with their hash noted again, or of its footer.
+/// for the place and one for the value: of its rows, with their hashes noted again, or of its footer.
 fn run(bytes: &[u8]) {
     let Some((mode, rest)) = bytes.split_first() else {
         return;
@@ -182,7 +222,7 @@ fn run(bytes: &[u8]) {
                 let footer = ground.footer();
                 let mut changed = ground.sound.clone();
                 let range = if mode == 2 {
-                    4..ground.rows
+                    ground.rows()
                 } else {
                     footer..changed.len()
                 };
@@ -191,16 +231,7 @@ fn run(bytes: &[u8]) {
                     changed[range.start + place % range.len()] = change[2];
                 }
                 if mode == 2 {
-                    let (noted, now) = (
-                        hash(&ground.sound[4..ground.rows]),
-                        hash(&changed[4..ground.rows]),
-                    );
-                    let at = ground
-                        .sound
-                        .windows(64)
-                        .position(|words| words == noted.as_bytes());
-                    let at = at.expect("the hash that was there");
-                    changed[at..at + 64].copy_from_slice(now.as_bytes());
+                    ground.note(&mut changed);
                 }
                 fs::write(&path, &changed).unwrap();
                 let read = leaves(&path);

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use ringfence_model::FLOW_SCHEMA;
 
 use crate::SEALED_FORM;
+use crate::columns::columns_of;
 
 const FORM: &str = "ringfence.sealed";
 const SCHEMA: &str = "ringfence.schema";
@@ -13,9 +14,15 @@ const FIRST: &str = "ringfence.first_seq";
 const LAST: &str = "ringfence.last_seq";
 const RECORDS: &str = "ringfence.records";
 const ROOT: &str = "ringfence.root";
-const DIGESTS: &str = "ringfence.group_sha256";
+/// Of each row group, in forms before [`COLUMNS_HASHED_SINCE`].
+const GROUP_DIGESTS: &str = "ringfence.group_sha256";
+/// Of each column of each row group, since then.
+const COLUMN_DIGESTS: &str = "ringfence.column_sha256";
 
-/// SHA-256 of the bytes of a row group.
+/// The first form in which columns are hashed one by one, so that who wants few of them reads and hashes no more than these.
+pub(crate) const COLUMNS_HASHED_SINCE: u32 = 3;
+
+/// SHA-256 of the bytes of a row group, or of a column of one.
 pub(crate) type Digest = [u8; 32];
 
 /// The description of a sealed file.
@@ -25,6 +32,7 @@ pub(crate) struct About {
     pub(crate) first: u64,
     pub(crate) records: u64,
     pub(crate) root: [u8; 32],
+    /// As many for each row group as [`About::digests_of_group`] says, in the order of the file.
     pub(crate) digests: Vec<Digest>,
 }
 
@@ -32,6 +40,15 @@ impl About {
     /// Sequence number of the last record.
     pub(crate) fn last(&self) -> u64 {
         self.first + (self.records - 1)
+    }
+
+    /// How many hashes a row group has.
+    pub(crate) fn digests_of_group(&self) -> usize {
+        if self.form < COLUMNS_HASHED_SINCE {
+            1
+        } else {
+            columns_of(self.form)
+        }
     }
 
     pub(crate) fn pairs(&self) -> Vec<(&'static str, String)> {
@@ -43,7 +60,7 @@ impl About {
             (LAST, self.last().to_string()),
             (RECORDS, self.records.to_string()),
             (ROOT, hex(&self.root)),
-            (DIGESTS, digests.join(",")),
+            (digests_key(self.form), digests.join(",")),
         ]
     }
 
@@ -92,7 +109,8 @@ impl About {
                 "{FIRST}, {LAST} and {RECORDS} do not belong together"
             ));
         }
-        let digests: Option<Vec<Digest>> = get(DIGESTS)?.split(',').map(unhex).collect();
+        let noted = digests_key(form);
+        let digests: Option<Vec<Digest>> = get(noted)?.split(',').map(unhex).collect();
         Ok(Self {
             form,
             first,
@@ -100,8 +118,16 @@ impl About {
             root: unhex(get(ROOT)?)
                 .ok_or_else(|| format!("{ROOT} is not 64 hexadecimal digits"))?,
             digests: digests
-                .ok_or_else(|| format!("{DIGESTS} are not 64 hexadecimal digits each"))?,
+                .ok_or_else(|| format!("{noted} are not 64 hexadecimal digits each"))?,
         })
+    }
+}
+
+fn digests_key(form: u32) -> &'static str {
+    if form < COLUMNS_HASHED_SINCE {
+        GROUP_DIGESTS
+    } else {
+        COLUMN_DIGESTS
     }
 }
 

@@ -9,13 +9,15 @@
 //! A record's columns are the keys of its JSON. A row whose columns do not make exactly its leaf keeps the leaf beside them.
 //! docs/sealed.md describes the file.
 //!
-//! Start reading at [`COLUMNS`], then `leaf.rs`, `seal.rs` for the way in, `read/mod.rs` for the way out.
+//! Start reading at [`COLUMNS`], then `leaf.rs`, `seal.rs` and `group.rs` for the way in, `read/mod.rs` for the way out.
 #![forbid(unsafe_code)]
 
+mod chunk;
 mod columns;
 mod error;
 mod file;
 mod footer;
+mod group;
 mod leaf;
 mod read;
 mod seal;
@@ -29,6 +31,6 @@ pub use seal::{GROUP_BYTES, GROUP_ROWS, Sealer, Summary, ZSTD_LEVEL, seal};
 pub use value::{Value, value};
 
 /// Version of the sealed form that this code writes. It reads this one and all before it.
-pub const SEALED_FORM: u32 = 2;
+pub const SEALED_FORM: u32 = 3;
 /// Longest leaf, in bytes: as long as a record of the log may be.
 pub const LEAF_MAX: usize = 65_535;

@@ -1,27 +1,21 @@
 //! The way in: leaves to columns, a row group at a time.
 
 use std::fs::File;
-use std::io::{self, Write};
-use std::mem;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{KeyValue, SortingColumn};
 use parquet::file::properties::{WriterProperties, WriterVersion};
-use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::ColumnPath;
-use prost::Message;
-use ringfence_model::flow::Flow;
-use sha2::{Digest as _, Sha256};
 
-use crate::columns::{BY_TAG, COLUMNS, Column, Shape, TAGS, WordOf, Words, schema};
+use crate::columns::{COLUMNS, schema};
 use crate::file::Unfinished;
 use crate::footer::About;
-use crate::leaf::Row;
+use crate::group::Group;
 use crate::{ArchiveError, LEAF_MAX, SEALED_FORM};
 
 /// Rows of a row group, at most. Readers pass over a whole one by its time and sequence numbers.
@@ -73,7 +67,7 @@ pub fn seal<L: AsRef<[u8]>>(
 pub struct Sealer {
     path: PathBuf,
     unfinished: Unfinished,
-    writer: SerializedFileWriter<Hashing>,
+    writer: SerializedFileWriter<File>,
     about: About,
     group: Group,
     leaf_bytes: u64,
@@ -85,10 +79,7 @@ impl Sealer {
     pub fn create(first: u64, path: &Path) -> Result<Self, ArchiveError> {
         let io = |cause| io_error(path, cause);
         let unfinished = Unfinished::create(path).map_err(io)?;
-        let sink = Hashing {
-            file: unfinished.file().try_clone().map_err(io)?,
-            hash: Sha256::new(),
-        };
+        let sink = unfinished.file().try_clone().map_err(io)?;
         let writer = schema()
             .and_then(|schema| SerializedFileWriter::new(sink, schema, Arc::new(properties())))
             .map_err(|cause| write_error(path, cause))?;
@@ -163,13 +154,13 @@ impl Sealer {
         })
     }
 
-    /// Writes the rows that have come as a row group, and notes the hash of its bytes.
+    /// Writes the rows that have come as a row group, and notes the hashes of its columns.
     fn flush(&mut self) -> Result<(), ArchiveError> {
-        let digest = self
+        let digests = self
             .group
             .write(&mut self.writer)
             .map_err(|cause| write_error(&self.path, cause))?;
-        self.about.digests.push(digest);
+        self.about.digests.extend(digests);
         Ok(())
     }
 }
@@ -212,258 +203,4 @@ fn properties() -> WriterProperties {
         };
     }
     properties.build()
-}
-
-/// The file, with the hash of what has gone into it since it was last asked.
-struct Hashing {
-    file: File,
-    hash: Sha256,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hash.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-/// Where a text is in the bytes of its group; nothing: an empty one.
-#[derive(Clone, Copy)]
-struct Span {
-    start: u32,
-    length: u32,
-}
-
-/// Rows on their way to a row group, column by column.
-struct Group {
-    /// Leaves, one after the other, and of those that say things in an odd way, also how the log would have said them.
-    bytes: Vec<u8>,
-    seqs: Vec<i64>,
-    numbers: [Vec<i64>; TAGS],
-    words: [Vec<u64>; TAGS],
-    texts: [Vec<Span>; TAGS],
-    /// Rows that keep their leaf, and it.
-    whole: Vec<(usize, Span)>,
-    scratch: Vec<u8>,
-}
-
-impl Group {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
-            seqs: Vec::new(),
-            numbers: [const { Vec::new() }; TAGS],
-            words: [const { Vec::new() }; TAGS],
-            texts: [const { Vec::new() }; TAGS],
-            whole: Vec::new(),
-            scratch: Vec::new(),
-        }
-    }
-
-    fn is_full(&self, more: usize) -> bool {
-        self.seqs.len() == GROUP_ROWS
-            || (!self.seqs.is_empty() && self.bytes.len() + more > GROUP_BYTES)
-    }
-
-    /// Whether the columns make the leaf. If not, it is kept as well.
-    fn push(&mut self, seq: i64, leaf: &[u8]) -> bool {
-        let start = self.add(leaf);
-        self.seqs.push(seq);
-        if let Some(row) = Row::parse(leaf) {
-            let row = row.clamped();
-            self.scratch.clear();
-            row.encode(&mut self.scratch);
-            let exact = self.scratch == leaf;
-            if !exact {
-                self.keep(start, leaf.len());
-            }
-            self.push_row(&row, leaf, start);
-            return exact;
-        }
-        self.keep(start, leaf.len());
-        // What can be understood of it can be asked for all the same.
-        let plain = Flow::decode(leaf)
-            .map(|flow| flow.encode_to_vec())
-            .unwrap_or_default();
-        let start = self.add(&plain);
-        let row = Row::parse(&plain).unwrap_or(Row::EMPTY).clamped();
-        self.push_row(&row, &plain, start);
-        false
-    }
-
-    fn add(&mut self, bytes: &[u8]) -> usize {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start
-    }
-
-    fn keep(&mut self, start: usize, length: usize) {
-        self.whole.push((self.seqs.len() - 1, span(start, length)));
-    }
-
-    /// `row` borrows from `leaf`, which lies at `start`.
-    fn push_row(&mut self, row: &Row<'_>, leaf: &[u8], start: usize) {
-        for (tag, column) in BY_TAG.iter().enumerate() {
-            let Some(column) = column else { continue };
-            match column.shape {
-                Shape::Word(_) => self.words[tag].push(row.numbers[tag]),
-                Shape::Text => {
-                    let text = row.texts[tag];
-                    let offset = match text.len() {
-                        0 => 0,
-                        _ => text.as_ptr().addr() - leaf.as_ptr().addr(),
-                    };
-                    self.texts[tag].push(span(start + offset, text.len()));
-                }
-                _ => self.numbers[tag].push(row.numbers[tag].cast_signed()),
-            }
-        }
-    }
-
-    /// Writes and empties the group.
-    fn write(
-        &mut self,
-        writer: &mut SerializedFileWriter<Hashing>,
-    ) -> Result<[u8; 32], ParquetError> {
-        // The magic number at the beginning of the file belongs to no group.
-        writer.flush()?;
-        writer.inner_mut().hash.reset();
-        let bytes = Bytes::from(mem::take(&mut self.bytes));
-        let mut group = writer.next_row_group()?;
-        for column in COLUMNS {
-            let Some(mut to) = group.next_column()? else {
-                return Err(ParquetError::General(format!(
-                    "{} has no place",
-                    column.name
-                )));
-            };
-            self.write_column(column, &bytes, &mut to)?;
-            to.close()?;
-        }
-        group.close()?;
-        self.clear(bytes);
-        writer.flush()?;
-        Ok(writer.inner_mut().hash.finalize_reset().into())
-    }
-
-    fn write_column(
-        &self,
-        column: &Column,
-        bytes: &Bytes,
-        to: &mut SerializedColumnWriter<'_>,
-    ) -> Result<(), ParquetError> {
-        let rows = self.seqs.len();
-        match column.shape {
-            Shape::Seq => {
-                to.typed::<Int64Type>()
-                    .write_batch(&self.seqs, None, None)?;
-            }
-            Shape::Time | Shape::Number => {
-                let numbers = &self.numbers[column.tag];
-                let (values, levels) = present(column, numbers, &0, |number| {
-                    (*number != 0).then_some(*number)
-                });
-                to.typed::<Int64Type>()
-                    .write_batch(&values, levels.as_deref(), None)?;
-            }
-            Shape::Text => {
-                let text = |span: &Span| (span.length > 0).then(|| slice(bytes, *span));
-                let (values, levels) = present(
-                    column,
-                    &self.texts[column.tag],
-                    &ByteArray::from(Bytes::new()),
-                    text,
-                );
-                to.typed::<ByteArrayType>()
-                    .write_batch(&values, levels.as_deref(), None)?;
-            }
-            Shape::Word(words) => {
-                let values = in_words(words, &self.words[column.tag]);
-                to.typed::<ByteArrayType>()
-                    .write_batch(&values, None, None)?;
-            }
-            Shape::Leaf => {
-                let mut levels = vec![0; rows];
-                self.whole.iter().for_each(|(row, _)| levels[*row] = 1);
-                let values: Vec<ByteArray> = self
-                    .whole
-                    .iter()
-                    .map(|(_, span)| slice(bytes, *span))
-                    .collect();
-                to.typed::<ByteArrayType>()
-                    .write_batch(&values, Some(&levels), None)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn clear(&mut self, bytes: Bytes) {
-        self.seqs.clear();
-        self.numbers.iter_mut().for_each(Vec::clear);
-        self.words.iter_mut().for_each(Vec::clear);
-        self.texts.iter_mut().for_each(Vec::clear);
-        self.whole.clear();
-        // The same memory again, unless the writer still holds a part of it.
-        self.bytes = bytes.try_into_mut().map(Vec::from).unwrap_or_default();
-        self.bytes.clear();
-    }
-}
-
-/// The values that are there, and for a column where some are not, which rows have one.
-fn present<T, V: Clone>(
-    column: &Column,
-    all: &[T],
-    nothing: &V,
-    value: impl Fn(&T) -> Option<V>,
-) -> (Vec<V>, Option<Vec<i16>>) {
-    if column.always {
-        let values = all
-            .iter()
-            .map(|one| value(one).unwrap_or_else(|| nothing.clone()));
-        return (values.collect(), None);
-    }
-    let mut values = Vec::with_capacity(all.len());
-    let mut levels = Vec::with_capacity(all.len());
-    for one in all {
-        let value = value(one);
-        levels.push(i16::from(value.is_some()));
-        values.extend(value);
-    }
-    (values, Some(levels))
-}
-
-fn in_words(words: Words, numbers: &[u64]) -> Vec<ByteArray> {
-    let mut last: Option<(u64, ByteArray)> = None;
-    let mut values = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        let known = last.take().filter(|(of, _)| of == number);
-        let value = known.map_or_else(
-            || match words.word(*number) {
-                WordOf::Known(word) => ByteArray::from(Bytes::from_static(word.as_bytes())),
-                WordOf::Digits(digits) => ByteArray::from(digits.into_bytes()),
-            },
-            |(_, value)| value,
-        );
-        values.push(value.clone());
-        last = Some((*number, value));
-    }
-    values
-}
-
-/// Within [`GROUP_BYTES`] and two leaves, so four bytes are enough.
-fn span(start: usize, length: usize) -> Span {
-    Span {
-        start: start as u32,
-        length: length as u32,
-    }
-}
-
-fn slice(bytes: &Bytes, span: Span) -> ByteArray {
-    let start = span.start as usize;
-    ByteArray::from(bytes.slice(start..start + span.length as usize))
 }

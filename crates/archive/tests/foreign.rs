@@ -83,7 +83,7 @@ fn foreign_readers_see_types_statistics_and_what_the_file_says_of_itself() {
     let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).collect();
     assert_eq!(about["columns"], serde_json::to_value(&names).unwrap());
     assert_eq!(about["time"], "timestamp[ns, tz=UTC]");
-    assert_eq!(about["metadata"]["ringfence.sealed"], "2");
+    assert_eq!(about["metadata"]["ringfence.sealed"], "3");
     assert_eq!(about["metadata"]["ringfence.schema"], "1");
     assert_eq!(about["metadata"]["ringfence.first_seq"], "0");
     assert_eq!(

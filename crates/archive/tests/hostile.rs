@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use common::{Chance, mixed};
 use parquet::file::reader::{FileReader, SerializedFileReader};
-use ringfence_archive::{ArchiveError, SealedReader, seal};
+use ringfence_archive::{ArchiveError, COLUMNS, SealedReader, seal};
 use sha2::{Digest, Sha256};
 
 /// What reading any file may take: one row group's bytes and values, within their bounds.
@@ -18,6 +18,8 @@ struct Sound {
     bytes: Vec<u8>,
     /// Where its row groups are.
     groups: Vec<Range<usize>>,
+    /// Where the columns of them are, one after the other.
+    columns: Vec<Range<usize>>,
     leaves: Vec<Vec<u8>>,
 }
 
@@ -28,13 +30,22 @@ fn sound(rows: usize) -> Sound {
     seal(100, &leaves, [1; 32], &path).unwrap();
     let bytes = std::fs::read(&path).unwrap();
     let metadata = SerializedFileReader::new(std::fs::File::open(&path).unwrap()).unwrap();
+    let groups = metadata.metadata().row_groups();
     let mut start = 4;
-    let groups = metadata.metadata().row_groups().iter().map(|group| {
-        let end = start + usize::try_from(group.compressed_size()).unwrap();
+    let mut behind = |length: i64| {
+        let end = start + usize::try_from(length).unwrap();
         std::mem::replace(&mut start, end)..end
-    });
+    };
+    let columns = groups.iter().flat_map(|group| group.columns());
+    let columns: Vec<Range<usize>> = columns
+        .map(|column| behind(column.compressed_size()))
+        .collect();
+    let each = columns.chunks(COLUMNS.len());
     Sound {
-        groups: groups.collect(),
+        groups: each
+            .map(|group| group[0].start..group[COLUMNS.len() - 1].end)
+            .collect(),
+        columns,
         bytes,
         leaves,
     }
@@ -80,17 +91,18 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes down the hash of what is there now, as whoever damages a file on purpose would.
-fn notes_the_hash(sound: &Sound, damaged: &mut [u8], group: usize) {
-    let range = sound.groups[group].clone();
-    let old = hex(&Sha256::digest(&sound.bytes[range.clone()]));
-    let new = hex(&Sha256::digest(&damaged[range]));
-    let at = sound
-        .bytes
-        .windows(64)
-        .position(|window| window == old.as_bytes())
-        .unwrap();
-    damaged[at..at + 64].copy_from_slice(new.as_bytes());
+/// Writes down the hashes of what is there now, as whoever damages a file on purpose would.
+fn notes_the_hashes(sound: &Sound, damaged: &mut [u8]) {
+    let noted = |bytes: &[u8]| {
+        let hashes = sound.columns.iter().map(|column| &bytes[column.clone()]);
+        let hashes: Vec<String> = hashes.map(|bytes| hex(&Sha256::digest(bytes))).collect();
+        hashes.join(",")
+    };
+    let old = noted(&sound.bytes);
+    let mut places = sound.bytes.windows(old.len());
+    let at = places.position(|window| window == old.as_bytes()).unwrap();
+    let new = noted(damaged);
+    damaged[at..at + new.len()].copy_from_slice(new.as_bytes());
 }
 
 #[test]
@@ -107,6 +119,34 @@ fn any_changed_byte_of_the_rows_is_noticed_and_has_its_place() {
             "{error}"
         );
         assert!(error.to_string().contains("damaged at row 0"), "{error}");
+    }
+}
+
+/// Who asks for few columns reads and hashes no others.
+#[test]
+fn a_changed_byte_of_a_column_is_noticed_by_who_reads_the_column() {
+    let sound = sound(500);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("trial.parquet");
+    for (damaged, place) in sound.columns.iter().enumerate() {
+        let mut bytes = sound.bytes.clone();
+        bytes[place.start + place.len() / 2] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        for (asked, column) in COLUMNS.iter().enumerate() {
+            let mut reader = SealedReader::open(&path).unwrap();
+            match reader.read_columns(&[asked]) {
+                Ok(Some(block)) => assert!(damaged != asked && block.rows().len() == 500),
+                Ok(None) => panic!("no rows"),
+                Err(error) => {
+                    assert_eq!(damaged, asked, "{error}");
+                    let said = error.to_string();
+                    let told = format!("column {} of the 500 rows from there on", column.name);
+                    assert!(said.contains(&told), "{said}");
+                    assert!(reader.read_columns(&[asked]).unwrap().is_none());
+                }
+            }
+        }
+        assert!(read_all(&path).is_err());
     }
 }
 
@@ -147,7 +187,7 @@ fn damage_whose_hash_was_noted_as_well_breaks_nothing() {
                 _ => chance.below(256) as u8,
             };
         }
-        notes_the_hash(&sound, &mut damaged, 0);
+        notes_the_hashes(&sound, &mut damaged);
         match trial.read(&damaged) {
             Ok(_) => passed += 1,
             Err(ArchiveError::Damaged { .. }) => refused += 1,
@@ -238,21 +278,23 @@ fn another_version_is_named() {
     let path = directory.path().join("newer.parquet");
     seal(0, mixed(3), [0; 32], &path).unwrap();
     let mut bytes = std::fs::read(&path).unwrap();
-    let form = b"ringfence.sealed\x18\x012";
+    let form = b"ringfence.sealed\x18\x013";
     let at = bytes
         .windows(form.len())
         .position(|window| window == form)
         .unwrap();
-    // An earlier form has fewer columns, and a later one is not known.
+    // Earlier forms have another hash, and a later one is not known.
+    let no_hash = "not a sealed file of a flow log: it has no ringfence.group_sha256";
     for (form_of, told) in [
         (
             b'0',
-            "ringfence.sealed is 0, this program reads 1 to 2; use the version that wrote it",
+            "ringfence.sealed is 0, this program reads 1 to 3; use the version that wrote it",
         ),
-        (b'1', "its columns are not those of a sealed file"),
+        (b'1', no_hash),
+        (b'2', no_hash),
         (
-            b'3',
-            "ringfence.sealed is 3, this program reads 1 to 2; use the version that wrote it",
+            b'4',
+            "ringfence.sealed is 4, this program reads 1 to 3; use the version that wrote it",
         ),
     ] {
         bytes[at + form.len() - 1] = form_of;

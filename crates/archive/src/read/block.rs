@@ -20,6 +20,10 @@ impl Block {
         }
     }
 
+    pub(super) fn into_columns(self) -> Vec<Values> {
+        self.columns
+    }
+
     /// Sequence number of its first row.
     pub fn first_seq(&self) -> u64 {
         self.first_seq
@@ -84,6 +88,13 @@ impl Texts {
             _ => *self.ends.get(code as usize - 1)?,
         };
         self.bytes.get(start as usize..end as usize)
+    }
+
+    /// Empties it, and keeps its memory.
+    pub(super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+        self.rows.clear();
     }
 
     pub(super) fn end(&mut self) -> Option<()> {

@@ -1,13 +1,20 @@
 //! A column of a row group: pages to values.
 
+use std::io;
+
+use zstd::bulk::Decompressor;
+
 use super::block::{NONE, Texts};
 use super::packed::{deltas, hybrid};
 use super::thrift::{Kind, Thrift};
 use crate::LEAF_MAX;
-use crate::columns::Column;
+use crate::columns::{COLUMNS, Column};
 
 /// Longest pages of a column together, unpacked: all that the rows of a group say, twice (see `seal.rs`), with their lengths, and a little.
 const UNPACKED_MAX: usize = 80 * 1024 * 1024;
+
+/// Bytes of texts that are kept for the next column: several times what common traffic has.
+const KEPT: usize = 4 * 1024 * 1024;
 
 /// The values of a column, row by row.
 pub(super) enum Values {
@@ -43,6 +50,62 @@ impl Budget {
     }
 }
 
+/// Memory for what is read, which is used again: a row group is as large as the one before it, and the system takes its time over
+/// giving out the same pages each time.
+pub(super) struct Memory {
+    zstd: Decompressor<'static>,
+    page: Vec<u8>,
+    levels: Vec<u32>,
+    indices: Vec<u32>,
+    numbers: Vec<Vec<i64>>,
+    texts: Vec<Texts>,
+}
+
+impl Memory {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self {
+            zstd: Decompressor::new()?,
+            page: Vec::new(),
+            levels: Vec::new(),
+            indices: Vec::new(),
+            numbers: Vec::new(),
+            texts: Vec::new(),
+        })
+    }
+
+    /// Takes back what has been looked at, but what is out of the common.
+    pub(super) fn take_back(&mut self, columns: Vec<Values>) {
+        for column in columns {
+            match column {
+                Values::Numbers(mut numbers) if self.numbers.len() < COLUMNS.len() => {
+                    numbers.clear();
+                    self.numbers.push(numbers);
+                }
+                Values::Texts(mut texts)
+                    if self.texts.len() < COLUMNS.len() && texts.bytes.capacity() <= KEPT =>
+                {
+                    texts.clear();
+                    self.texts.push(texts);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Unpacks `packed` to `length` bytes, no less and no more.
+fn unpack<'a>(
+    zstd: &mut Decompressor<'_>,
+    page: &'a mut Vec<u8>,
+    packed: &[u8],
+    length: usize,
+) -> Option<&'a [u8]> {
+    page.clear();
+    page.reserve(length);
+    let unpacked = zstd.decompress_to_buffer(packed, page);
+    (unpacked.ok()? == length).then_some(page)
+}
+
 /// Reads the pages of a column. `None`: they are not what a sealed file has.
 pub(super) fn read(
     column: &Column,
@@ -50,25 +113,35 @@ pub(super) fn read(
     compressed: bool,
     rows: usize,
     budget: &mut Budget,
+    memory: &mut Memory,
 ) -> Option<Values> {
     let mut pages = Pages {
         rest: chunk,
         compressed,
-        unpacked: Vec::new(),
         left: UNPACKED_MAX,
     };
+    let (mut numbers, mut texts) = (Vec::new(), Texts::default());
+    if column.is_number() {
+        numbers = memory.numbers.pop().unwrap_or_default();
+        numbers.reserve_exact(rows);
+    } else {
+        texts = memory.texts.pop().unwrap_or_default();
+        texts.rows.reserve_exact(rows);
+    }
     let mut decoder = Decoder {
         column,
         rows,
-        numbers: Vec::new(),
+        numbers,
         number_dictionary: Vec::new(),
-        texts: Texts::default(),
+        texts,
         dictionary: None,
+        levels: &mut memory.levels,
+        indices: &mut memory.indices,
         budget,
     };
     while !pages.rest.is_empty() {
-        let page = pages.next()?;
-        decoder.page(&page, &pages.unpacked)?;
+        let (page, levels, values) = pages.next(&mut memory.zstd, &mut memory.page)?;
+        decoder.page(&page, levels, values)?;
     }
     decoder.finish()
 }
@@ -147,17 +220,24 @@ fn size(thrift: &mut Thrift<'_>) -> Option<usize> {
     usize::try_from(thrift.number()?).ok()
 }
 
-/// The pages of a column, unpacked one after the other.
+/// The pages of a column, one after the other.
 struct Pages<'a> {
     rest: &'a [u8],
     compressed: bool,
-    unpacked: Vec<u8>,
     /// What all that follow may have unpacked.
     left: usize,
 }
 
-impl Pages<'_> {
-    fn next(&mut self) -> Option<Page> {
+impl<'a> Pages<'a> {
+    /// The next page: its header, its levels and its values.
+    fn next<'u>(
+        &mut self,
+        zstd: &mut Decompressor<'_>,
+        unpacked: &'u mut Vec<u8>,
+    ) -> Option<(Page, &'a [u8], &'u [u8])>
+    where
+        'a: 'u,
+    {
         let mut thrift = Thrift::new(self.rest);
         let page = Page::read(&mut thrift)?;
         let (packed, behind) = thrift.rest().split_at_checked(page.packed)?;
@@ -165,21 +245,15 @@ impl Pages<'_> {
         self.left = self.left.checked_sub(page.unpacked)?;
         // Levels are never compressed.
         let (levels, packed) = packed.split_at_checked(page.levels)?;
-        let values = page.unpacked.checked_sub(levels.len())?;
-        self.unpacked.clear();
-        self.unpacked.extend_from_slice(levels);
-        if self.compressed && page.is_compressed && !packed.is_empty() {
-            let unpacked = zstd::bulk::decompress(packed, values).ok()?;
-            if unpacked.len() != values {
-                return None;
-            }
-            self.unpacked.extend_from_slice(&unpacked);
-        } else if packed.len() == values {
-            self.unpacked.extend_from_slice(packed);
+        let length = page.unpacked.checked_sub(levels.len())?;
+        let values = if self.compressed && page.is_compressed && !packed.is_empty() {
+            unpack(zstd, unpacked, packed, length)?
+        } else if packed.len() == length {
+            packed
         } else {
             return None;
-        }
-        Some(page)
+        };
+        Some((page, levels, values))
     }
 }
 
@@ -191,6 +265,9 @@ struct Decoder<'a> {
     texts: Texts,
     /// How many values the dictionary has, once there was one.
     dictionary: Option<usize>,
+    /// Of the page that is read: which rows have a value, and which value of the dictionary each has.
+    levels: &'a mut Vec<u32>,
+    indices: &'a mut Vec<u32>,
     budget: &'a mut Budget,
 }
 
@@ -203,34 +280,33 @@ impl Decoder<'_> {
         }
     }
 
-    fn page(&mut self, page: &Page, bytes: &[u8]) -> Option<()> {
+    fn page(&mut self, page: &Page, levels: &[u8], values: &[u8]) -> Option<()> {
         if page.kind == DICTIONARY_PAGE {
-            return self.dictionary_page(page, bytes);
+            return self.dictionary_page(page, values);
         }
         if page.values > self.rows - self.done() || page.nulls > page.values {
             return None;
         }
-        let (levels, values) = bytes.split_at_checked(page.levels)?;
         let here = page.values - page.nulls;
-        let mut there = Vec::new();
+        self.levels.clear();
         if self.column.always {
             if page.nulls != 0 || page.levels != 0 {
                 return None;
             }
         } else {
-            hybrid(levels, 1, page.values, &mut there)?;
-            if there.iter().filter(|level| **level == 1).count() != here {
+            hybrid(levels, 1, page.values, self.levels)?;
+            if self.levels.iter().filter(|level| **level == 1).count() != here {
                 return None;
             }
         }
         if self.column.is_number() {
-            let values = self.number_values(page.encoding, values, here)?;
-            self.numbers.extend(spread(&there, page.values, &values, 0));
+            let start = self.numbers.len();
+            self.number_values(page.encoding, values, here)?;
+            spread(self.levels, start, &mut self.numbers, 0);
         } else {
-            let values = self.text_values(page.encoding, values, here)?;
-            self.texts
-                .rows
-                .extend(spread(&there, page.values, &values, NONE));
+            let start = self.texts.rows.len();
+            self.text_values(page.encoding, values, here)?;
+            spread(self.levels, start, &mut self.texts.rows, NONE);
         }
         Some(())
     }
@@ -251,46 +327,57 @@ impl Decoder<'_> {
         Some(())
     }
 
-    fn indices(&self, bytes: &[u8], count: usize) -> Option<Vec<u32>> {
-        let known = self.dictionary?;
-        let mut indices = Vec::new();
-        if count > 0 {
-            let (width, packed) = bytes.split_first()?;
-            hybrid(packed, u32::from(*width), count, &mut indices)?;
+    /// Reads which values of the dictionary there are, behind those in `indices`.
+    fn indices(
+        dictionary: Option<usize>,
+        bytes: &[u8],
+        count: usize,
+        indices: &mut Vec<u32>,
+    ) -> Option<()> {
+        let known = dictionary?;
+        if count == 0 {
+            return Some(());
         }
-        indices
+        let (width, packed) = bytes.split_first()?;
+        let start = indices.len();
+        hybrid(packed, u32::from(*width), count, indices)?;
+        let highest = indices[start..]
             .iter()
-            .all(|index| (*index as usize) < known)
-            .then_some(indices)
+            .fold(0, |most, index| most.max(*index));
+        ((highest as usize) < known).then_some(())
     }
 
-    fn number_values(&self, encoding: i64, bytes: &[u8], count: usize) -> Option<Vec<i64>> {
+    fn number_values(&mut self, encoding: i64, mut bytes: &[u8], count: usize) -> Option<()> {
         match encoding {
-            PLAIN => plain_numbers(bytes, count),
+            PLAIN => self.numbers.extend(plain_numbers(bytes, count)?),
             RLE_DICTIONARY => {
-                let indices = self.indices(bytes, count)?;
-                Some(
-                    indices
-                        .iter()
-                        .map(|index| self.number_dictionary[*index as usize])
-                        .collect(),
-                )
+                self.indices.clear();
+                Self::indices(self.dictionary, bytes, count, self.indices)?;
+                let value = |index: &u32| self.number_dictionary[*index as usize];
+                self.numbers.extend(self.indices.iter().map(value));
             }
-            DELTA_BINARY_PACKED => all_deltas(bytes, count),
-            _ => None,
+            DELTA_BINARY_PACKED => {
+                deltas(&mut bytes, count, &mut self.numbers)?;
+                return bytes.is_empty().then_some(());
+            }
+            _ => return None,
         }
+        Some(())
     }
 
     /// Which of the texts that are known, or become so, are the values.
-    fn text_values(&mut self, encoding: i64, bytes: &[u8], count: usize) -> Option<Vec<u32>> {
+    fn text_values(&mut self, encoding: i64, bytes: &[u8], count: usize) -> Option<()> {
         let first = u32::try_from(self.texts.ends.len()).ok()?;
         match encoding {
-            RLE_DICTIONARY => return self.indices(bytes, count),
+            RLE_DICTIONARY => {
+                return Self::indices(self.dictionary, bytes, count, &mut self.texts.rows);
+            }
             PLAIN => self.plain_texts(bytes, count)?,
             DELTA_BYTE_ARRAY => self.front_coded(bytes, count)?,
             _ => return None,
         }
-        Some((first..).take(count).collect())
+        self.texts.rows.extend((first..).take(count));
+        Some(())
     }
 
     fn plain_texts(&mut self, mut bytes: &[u8], count: usize) -> Option<()> {
@@ -342,20 +429,25 @@ impl Decoder<'_> {
     }
 }
 
-/// Values to rows: those without one get `nothing`. Without levels every row has one.
-fn spread<T: Copy>(there: &[u32], rows: usize, values: &[T], nothing: T) -> Vec<T> {
-    if there.is_empty() {
-        return values.to_vec();
+/// Values from `start` on to rows: those without one get `nothing`. Without levels every row has one. There are as many values
+/// as levels that say so.
+fn spread<T: Copy>(levels: &[u32], start: usize, values: &mut Vec<T>, nothing: T) {
+    let mut from = values.len();
+    if levels.is_empty() || from - start == levels.len() {
+        return;
     }
-    let mut values = values.iter().copied();
-    let row = |level: &u32| if *level == 1 { values.next() } else { None };
-    let spread: Vec<T> = there
-        .iter()
-        .map(row)
-        .map(|value| value.unwrap_or(nothing))
-        .collect();
-    debug_assert_eq!(spread.len(), rows);
-    spread
+    values.resize(start + levels.len(), nothing);
+    // From the last to the first, so that no value is written over before it has moved.
+    let values = &mut values[start..];
+    from -= start;
+    for (to, level) in levels.iter().enumerate().rev() {
+        values[to] = if *level == 1 {
+            from -= 1;
+            values[from]
+        } else {
+            nothing
+        };
+    }
 }
 
 fn plain_numbers(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
@@ -369,17 +461,10 @@ fn plain_numbers(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
     })
 }
 
-fn all_deltas(mut bytes: &[u8], count: usize) -> Option<Vec<i64>> {
-    let mut values = Vec::new();
-    deltas(&mut bytes, count, &mut values)?;
-    bytes.is_empty().then_some(values)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 mod tests {
     use super::*;
-    use crate::COLUMNS;
 
     /// A page of `seq`, as a header says it: numbers are zigzag, so twice as large.
     fn page(unpacked: usize, packed: &[u8]) -> Vec<u8> {
@@ -416,19 +501,20 @@ mod tests {
             let mut pages = Pages {
                 rest: chunk,
                 compressed: true,
-                unpacked: Vec::new(),
                 left: UNPACKED_MAX,
             };
+            let (mut zstd, mut page) = (Decompressor::new().unwrap(), Vec::new());
             let mut count = 0;
-            while !pages.rest.is_empty() && pages.next().is_some() {
+            while !pages.rest.is_empty() && pages.next(&mut zstd, &mut page).is_some() {
                 count += 1;
             }
-            (count, pages.unpacked.capacity())
+            (count, page.capacity())
         };
         let whole = page(UNPACKED_MAX, &bomb);
         assert_eq!(read(&whole).0, 1);
         // More than it says, more than may be, and twice as much as may be.
-        assert_eq!(read(&page(1000, &bomb)), (0, 0));
+        let (count, kept) = read(&page(1000, &bomb));
+        assert!(count == 0 && kept < 2000, "{count} pages, {kept} bytes");
         let (count, kept) = read(&page(UNPACKED_MAX + 1, &bomb));
         assert_eq!((count, kept), (0, 0));
         assert_eq!(read(&[whole.clone(), whole].concat()).0, 1);
@@ -439,7 +525,18 @@ mod tests {
         let empty = [0x80, 0x01, 0x04, 0x00, 0x00];
         let packed = zstd::bulk::compress(&empty, 1).unwrap();
         let chunk = page(empty.len(), &packed);
-        assert!(read(&COLUMNS[0], &chunk, true, 0, &mut Budget::new()).is_some());
-        assert!(read(&COLUMNS[0], &chunk, true, 1, &mut Budget::new()).is_none());
+        let mut memory = Memory::new().unwrap();
+        let mut read = |rows| {
+            read(
+                &COLUMNS[0],
+                &chunk,
+                true,
+                rows,
+                &mut Budget::new(),
+                &mut memory,
+            )
+        };
+        assert!(read(0).is_some());
+        assert!(read(1).is_none());
     }
 }

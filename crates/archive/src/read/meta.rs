@@ -2,7 +2,7 @@
 
 use super::thrift::{Kind, Thrift};
 use crate::columns::{COLUMNS, Column, columns_of};
-use crate::footer::About;
+use crate::footer::{About, Digest};
 use crate::seal::GROUP_ROWS;
 
 /// What is kept of a footer.
@@ -20,6 +20,8 @@ pub(super) struct Group {
     pub(super) end: u64,
     /// Of the first columns; a file of an earlier form has fewer than there are.
     pub(super) chunks: Vec<Chunk>,
+    /// The hash of all its bytes, or of each of its chunks.
+    pub(super) digests: Vec<Digest>,
 }
 
 /// The bytes of a column in a row group.
@@ -87,14 +89,16 @@ pub(super) fn read(footer: &[u8], data_end: u64) -> Result<Meta, String> {
             raw.rows, about.records
         ));
     }
-    if raw.groups.len() != about.digests.len() {
-        return Err("it has not as many row groups as hashes of them".to_owned());
+    let each = about.digests_of_group();
+    if about.digests.len() != raw.groups.len() * each {
+        return Err("it has not as many hashes as row groups and their columns".to_owned());
     }
     let mut groups = Vec::with_capacity(raw.groups.len());
     // Behind the magic number. Groups and columns follow each other without a gap.
     let (mut row, mut place) = (0, 4);
-    for (number, group) in raw.groups.iter().enumerate() {
-        let found = locate(group, columns, row, place)
+    let noted = about.digests.chunks(each);
+    for (number, (group, digests)) in raw.groups.iter().zip(noted).enumerate() {
+        let found = locate(group, columns, row, place, digests)
             .filter(|found| found.end <= data_end)
             .ok_or_else(|| format!("row group {number} is not where it can be"))?;
         row += found.rows as u64;
@@ -110,7 +114,13 @@ pub(super) fn read(footer: &[u8], data_end: u64) -> Result<Meta, String> {
     Ok(Meta { about, groups })
 }
 
-fn locate(raw: &RawGroup, columns: &[Column], first_row: u64, start: u64) -> Option<Group> {
+fn locate(
+    raw: &RawGroup,
+    columns: &[Column],
+    first_row: u64,
+    start: u64,
+    digests: &[Digest],
+) -> Option<Group> {
     let rows = usize::try_from(raw.rows).ok()?;
     if rows == 0 || rows > GROUP_ROWS || raw.chunks.len() != columns.len() {
         return None;
@@ -145,6 +155,7 @@ fn locate(raw: &RawGroup, columns: &[Column], first_row: u64, start: u64) -> Opt
         start,
         end,
         chunks,
+        digests: digests.to_vec(),
     })
 }
 

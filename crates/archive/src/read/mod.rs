@@ -12,16 +12,19 @@ mod thrift;
 
 use std::fs::File;
 use std::io;
+use std::mem;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 pub use block::{Block, Texts};
-use column::{Budget, Values};
+use column::{Budget, Memory, Values};
 use meta::{Group, Meta};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::ArchiveError;
-use crate::columns::{COLUMNS, Shape};
+use crate::columns::{COLUMNS, Column, Shape};
+use crate::footer::Digest;
 use crate::leaf::Row;
 
 /// First bytes of a sealed file, and its last.
@@ -50,6 +53,9 @@ pub struct SealedReader {
     group: Option<(usize, Vec<Values>)>,
     row: u64,
     leaf: Vec<u8>,
+    /// Bytes of the file, before anything is made of them.
+    bytes: Vec<u8>,
+    memory: Memory,
 }
 
 impl SealedReader {
@@ -94,6 +100,8 @@ impl SealedReader {
             group: None,
             row: 0,
             leaf: Vec::new(),
+            bytes: Vec::new(),
+            memory: Memory::new().map_err(io)?,
         })
     }
 
@@ -159,7 +167,9 @@ impl SealedReader {
             .as_ref()
             .is_none_or(|(loaded, _)| *loaded != number)
         {
-            self.group = None;
+            if let Some((_, columns)) = self.group.take() {
+                self.memory.take_back(columns);
+            }
             self.group = Some((number, self.load(number, &ALL)?));
         }
         let first_row = self.meta.groups[number].first_row;
@@ -192,6 +202,11 @@ impl SealedReader {
         Ok(Some(Block::new(seq, skipped..rows, values)))
     }
 
+    /// Takes back a [`Block`] that has been looked at: the next one has its memory.
+    pub fn take_back(&mut self, block: Block) {
+        self.memory.take_back(block.into_columns());
+    }
+
     /// Passes over the rows from the present one to the end of its row group, without reading them. `false`: there are none.
     pub fn pass_group(&mut self) -> bool {
         if self.row >= self.records() {
@@ -210,28 +225,21 @@ impl SealedReader {
             - 1
     }
 
-    /// Reads a row group, and of it the columns that are wanted.
-    fn load(&self, number: usize, wanted: &[usize]) -> Result<Vec<Values>, ArchiveError> {
+    /// Reads of a row group the columns that are wanted; of a file whose row groups have one hash each, all of it.
+    fn load(&mut self, number: usize, wanted: &[usize]) -> Result<Vec<Values>, ArchiveError> {
         let group = &self.meta.groups[number];
         let row = group.first_row;
-        let bytes = self.bytes(group).map_err(|cause| match cause.kind() {
-            io::ErrorKind::UnexpectedEof => self.damaged(row, "the file ends before it".to_owned()),
-            _ => ArchiveError::Io {
-                path: self.path.clone(),
-                cause,
-            },
-        })?;
-        let Some(bytes) = bytes else {
+        if group.end - group.start > GROUP_FILE_MAX {
             return Err(self.damaged(row, "its row group is longer than can be".to_owned()));
-        };
-        let digest: [u8; 32] = Sha256::digest(&bytes).into();
-        if digest != self.meta.about.digests[number] {
-            let rows = group.rows;
-            return Err(self.damaged(
-                row,
-                format!("the {rows} rows from there on do not have the hash that was noted when they were sealed"),
-            ));
         }
+        let mut bytes = mem::take(&mut self.bytes);
+        let is_whole = match group.digests.as_slice() {
+            [digest] => {
+                self.hashed(group, None, group.start..group.end, digest, &mut bytes)?;
+                true
+            }
+            _ => false,
+        };
         let mut budget = Budget::new();
         let mut columns = Vec::with_capacity(wanted.len());
         for place in wanted {
@@ -240,28 +248,64 @@ impl SealedReader {
                 columns.push(Values::absent(column, group.rows));
                 continue;
             };
-            let start = (chunk.start - group.start) as usize;
-            let values = bytes
-                .get(start..start + chunk.length as usize)
-                .and_then(|bytes| {
-                    column::read(column, bytes, chunk.compressed, group.rows, &mut budget)
-                });
+            let end = chunk.start + chunk.length;
+            let bytes = if is_whole {
+                &bytes[(chunk.start - group.start) as usize..(end - group.start) as usize]
+            } else {
+                let digest = &group.digests[*place];
+                self.hashed(group, Some(column), chunk.start..end, digest, &mut bytes)?;
+                &bytes
+            };
+            let values = column::read(
+                column,
+                bytes,
+                chunk.compressed,
+                group.rows,
+                &mut budget,
+                &mut self.memory,
+            );
             let Some(values) = values else {
                 return Err(self.damaged(row, format!("column {} cannot be read", column.name)));
             };
             columns.push(values);
         }
+        self.bytes = bytes;
         Ok(columns)
     }
 
-    fn bytes(&self, group: &Group) -> io::Result<Option<Vec<u8>>> {
-        let length = group.end - group.start;
-        if length > GROUP_FILE_MAX {
-            return Ok(None);
+    /// Reads bytes of a row group that have the hash that was noted: nothing else is looked at.
+    fn hashed(
+        &self,
+        group: &Group,
+        column: Option<&Column>,
+        place: Range<u64>,
+        noted: &Digest,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), ArchiveError> {
+        let row = group.first_row;
+        bytes.resize((place.end - place.start) as usize, 0);
+        let read = self.file.read_exact_at(bytes, place.start);
+        read.map_err(|cause| match cause.kind() {
+            io::ErrorKind::UnexpectedEof => self.damaged(row, "the file ends before it".to_owned()),
+            _ => ArchiveError::Io {
+                path: self.path.clone(),
+                cause,
+            },
+        })?;
+        if *noted == <[u8; 32]>::from(Sha256::digest(&*bytes)) {
+            return Ok(());
         }
-        let mut bytes = vec![0; length as usize];
-        self.file.read_exact_at(&mut bytes, group.start)?;
-        Ok(Some(bytes))
+        let rows = group.rows;
+        let what = match column {
+            None => format!("the {rows} rows from there on do"),
+            Some(Column { name, .. }) => {
+                format!("column {name} of the {rows} rows from there on does")
+            }
+        };
+        Err(self.damaged(
+            row,
+            format!("{what} not have the hash that was noted when they were sealed"),
+        ))
     }
 
     fn damaged(&self, row: u64, what: String) -> ArchiveError {

@@ -2,21 +2,61 @@
 
 use super::thrift::{unzigzag, varint};
 
-/// Bits of a number, at most, of which eight fit a register.
-const SHORT: u32 = 16;
-
-/// Unpacks whole groups of eight numbers, each of few bits: by far the most of a dictionary's.
-fn short(packed: &[u8], width: u32, groups: usize, values: &mut Vec<u32>) {
-    let mask = (1_u32 << width) - 1;
-    for group in packed.chunks_exact(width as usize).take(groups) {
-        let mut word = [0; SHORT as usize];
-        word[..group.len()].copy_from_slice(group);
-        let word = u128::from_le_bytes(word);
-        values.extend((0..8).map(|at| (word >> (at * width)) as u32 & mask));
+/// Unpacks groups of eight numbers of `WIDTH` bits (at most 16, of which eight fit a register): by far the most of a dictionary's.
+fn short<const WIDTH: usize>(packed: &[u8], values: &mut [u32]) {
+    let mask = (1_u32 << WIDTH) - 1;
+    for (group, values) in packed.chunks_exact(WIDTH).zip(values.chunks_mut(8)) {
+        let mut eight = [0; 8];
+        if WIDTH <= 8 {
+            let mut word = [0; 8];
+            word[..WIDTH].copy_from_slice(group);
+            let word = u64::from_le_bytes(word);
+            for (at, value) in eight.iter_mut().enumerate() {
+                *value = (word >> (at * WIDTH)) as u32 & mask;
+            }
+        } else {
+            let mut word = [0; 16];
+            word[..WIDTH].copy_from_slice(group);
+            let word = u128::from_le_bytes(word);
+            for (at, value) in eight.iter_mut().enumerate() {
+                *value = (word >> (at * WIDTH)) as u32 & mask;
+            }
+        }
+        match values.as_mut_array() {
+            Some(values) => *values = eight,
+            None => values.copy_from_slice(&eight[..values.len()]),
+        }
     }
 }
 
-/// Reads `count` values of `width` bits (at most 32), run-length encoded or packed.
+/// Unpacks as many numbers of `width` bits (at most 32) as `values` takes; `packed` has them all.
+fn unpack(packed: &[u8], width: u32, values: &mut [u32]) {
+    match width {
+        1 => short::<1>(packed, values),
+        2 => short::<2>(packed, values),
+        3 => short::<3>(packed, values),
+        4 => short::<4>(packed, values),
+        5 => short::<5>(packed, values),
+        6 => short::<6>(packed, values),
+        7 => short::<7>(packed, values),
+        8 => short::<8>(packed, values),
+        9 => short::<9>(packed, values),
+        10 => short::<10>(packed, values),
+        11 => short::<11>(packed, values),
+        12 => short::<12>(packed, values),
+        13 => short::<13>(packed, values),
+        14 => short::<14>(packed, values),
+        15 => short::<15>(packed, values),
+        16 => short::<16>(packed, values),
+        _ => {
+            for (at, value) in values.iter_mut().enumerate() {
+                *value = bits(packed, at, width) as u32;
+            }
+        }
+    }
+}
+
+/// Reads `count` values of `width` bits (at most 32), run-length encoded or packed, behind those that are there.
 pub(super) fn hybrid(
     mut rest: &[u8],
     width: u32,
@@ -29,7 +69,8 @@ pub(super) fn hybrid(
     let end = values.len() + count;
     while values.len() < end {
         let head = varint(&mut rest)?;
-        let left = end - values.len();
+        let start = values.len();
+        let left = end - start;
         if head & 1 == 0 {
             let run = usize::try_from(head >> 1).ok().filter(|run| *run > 0)?;
             let (bytes, behind) = rest.split_at_checked(width.div_ceil(8) as usize)?;
@@ -38,7 +79,7 @@ pub(super) fn hybrid(
                 .rev()
                 .fold(0, |value, byte| value << 8 | u32::from(*byte));
             rest = behind;
-            values.resize(values.len() + run.min(left), value);
+            values.resize(start + run.min(left), value);
         } else {
             let groups = usize::try_from(head >> 1)
                 .ok()
@@ -47,14 +88,8 @@ pub(super) fn hybrid(
             let bytes = groups.checked_mul(width as usize)?;
             let (packed, behind) = rest.split_at_checked(bytes)?;
             rest = behind;
-            let present = groups.checked_mul(8)?.min(left);
-            if (1..=SHORT).contains(&width) {
-                let start = values.len();
-                short(packed, width, present.div_ceil(8), values);
-                values.truncate(start + present);
-            } else {
-                values.extend((0..present).map(|at| bits(packed, at, width) as u32));
-            }
+            values.resize(start + groups.checked_mul(8)?.min(left), 0);
+            unpack(packed, width, &mut values[start..]);
         }
     }
     Some(())
@@ -75,6 +110,17 @@ fn bits(packed: &[u8], at: usize, width: u32) -> u64 {
         value
     } else {
         value & ((1 << width) - 1)
+    }
+}
+
+/// As [`bits`], and quicker for a number that is within eight bytes with others behind it.
+fn near(packed: &[u8], at: usize, width: u32) -> u64 {
+    let first = at * width as usize;
+    match packed.get(first / 8..).and_then(<[u8]>::first_chunk) {
+        Some(eight) if (1..=56).contains(&width) => {
+            u64::from_le_bytes(*eight) >> (first % 8) & ((1 << width) - 1)
+        }
+        _ => bits(packed, at, width),
     }
 }
 
@@ -116,7 +162,7 @@ pub(super) fn deltas(rest: &mut &[u8], count: usize, values: &mut Vec<i64>) -> O
             values.extend((0..present).map(|at| {
                 last = last
                     .wrapping_add(least)
-                    .wrapping_add(bits(packed, at, width).cast_signed());
+                    .wrapping_add(near(packed, at, width).cast_signed());
                 last
             }));
             left -= present;
