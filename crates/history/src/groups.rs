@@ -1,16 +1,16 @@
-//! Sums over all records, by the words that some columns have.
+//! Records by the words that some columns have: what those of one row group with the same words have together.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::cell::{OnceCell, RefCell};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
-use std::sync::mpsc::{RecvError, sync_channel};
 use std::thread::{self, available_parallelism};
 
-use ringfence_archive::{Block, COLUMNS, SealedReader, Value, value};
+use ringfence_archive::{Block, COLUMNS, SealedReader, Texts, Value, value};
 use ringfence_model::flow::Flow;
 
+use crate::numbering::{NONE, Numbering};
+use crate::sums::{ADDED, Span, Sums};
 use crate::{History, HistoryError};
 
 /// Most columns by which records are told apart.
@@ -19,156 +19,106 @@ pub const GROUP_KEYS_MAX: usize = 6;
 /// Threads that read, at most; each has a row group in memory.
 const PARTS: usize = 4;
 
-/// Places of a table of pairs, at most.
-const TABLE_PLACES: usize = 1 << 20;
-
-/// A stretch of time, nanoseconds since the Unix epoch, the end not included.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// From this on.
-    pub since_ns: u64,
-    /// Before this; `None`: to the end.
-    pub until_ns: Option<u64>,
+/// What is asked of the log.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// Names of columns of text, at most [`GROUP_KEYS_MAX`]: records are told apart by their words in these.
+    pub keys: &'a [&'a str],
+    /// Name of a column of text whose words a [`Group`] tells, if it is asked.
+    pub detail: Option<&'a str>,
+    /// Which records.
+    pub span: Span,
 }
 
-impl Span {
-    /// All of it.
-    pub const ALL: Self = Self {
-        since_ns: 0,
-        until_ns: None,
-    };
-
-    /// Clocks are set, so each record is judged by itself.
-    fn holds(self, time_ns: u64) -> bool {
-        self.since_ns <= time_ns && self.until_ns.is_none_or(|until| time_ns < until)
-    }
+/// Records of one row group, or a single one that is not sealed, that have the same words in the columns that were asked for.
+pub struct Group<'a> {
+    words: &'a [&'a str],
+    sums: &'a Sums,
+    detail: Detail<'a>,
 }
 
-/// What records with the same words have together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
-    /// How many records.
-    pub records: u64,
-    /// Their `count`.
-    pub count: u64,
-    /// Their `bytesSent`.
-    pub bytes_sent: u64,
-    /// Their `bytesReceived`.
-    pub bytes_received: u64,
-    /// The earliest of their times.
-    pub first_ns: u64,
-    /// The latest of their times.
-    pub last_ns: u64,
+enum Detail<'a> {
+    Word(&'a str),
+    Of(&'a Summed, u32),
 }
 
-impl Sums {
-    fn add(&mut self, [time, count, sent, received]: [u64; 4]) {
-        self.first_ns = if self.records == 0 {
-            time
-        } else {
-            self.first_ns.min(time)
-        };
-        self.last_ns = self.last_ns.max(time);
-        self.records += 1;
-        self.count = self.count.saturating_add(count);
-        self.bytes_sent = self.bytes_sent.saturating_add(sent);
-        self.bytes_received = self.bytes_received.saturating_add(received);
+impl Group<'_> {
+    /// The words, in the order of the keys; the empty text where a record says nothing.
+    pub fn words(&self) -> &[&str] {
+        self.words
     }
 
-    /// Takes on those of others.
-    pub fn join(&mut self, other: &Self) {
-        if other.records == 0 {
-            return;
+    /// What the records add up to.
+    pub fn sums(&self) -> &Sums {
+        self.sums
+    }
+
+    /// Hands out each different word that its records have in the column of [`Asked::detail`], until `each` has enough.
+    pub fn each_detail(&self, mut each: impl FnMut(&str) -> ControlFlow<()>) {
+        match self.detail {
+            Detail::Word(word) => {
+                let _enough = each(word);
+            }
+            Detail::Of(summed, number) => summed.each_detail(number, each),
         }
-        self.first_ns = if self.records == 0 {
-            other.first_ns
-        } else {
-            self.first_ns.min(other.first_ns)
-        };
-        self.last_ns = self.last_ns.max(other.last_ns);
-        self.records += other.records;
-        self.count = self.count.saturating_add(other.count);
-        self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);
-        self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
     }
 }
-
-/// What is added up, by name.
-const ADDED: [&str; 4] = ["time", "count", "bytesSent", "bytesReceived"];
 
 impl History {
-    /// Adds up the records of `span` that have the same words in the columns `keys` (names of columns of text, at most
-    /// [`GROUP_KEYS_MAX`]; the empty text where a record says nothing). The same words may come several times: once for each row
-    /// group that has them.
-    pub fn groups(
+    /// Shows every [`Group`] to `visit`, in threads that have part of the row groups each, and begin with what `start` gives. Gives what
+    /// became of those. The same words may come several times: once for each row group that has them, in the order of the log
+    /// among those of a thread.
+    pub fn fold<A: Send>(
         &self,
-        keys: &[&str],
-        span: Span,
-        mut visit: impl FnMut(&[&str], &Sums),
-    ) -> Result<(), HistoryError> {
-        assert!(
-            keys.len() <= GROUP_KEYS_MAX,
-            "more keys than there is room for"
-        );
-        let place = |name: &&str| COLUMNS.iter().position(|column| column.name == *name);
-        let places: Vec<usize> = keys.iter().chain(&ADDED).filter_map(place).collect();
-        assert_eq!(
-            places.len(),
-            keys.len() + ADDED.len(),
-            "keys are names of columns"
-        );
-        self.each_block(&places, span, keys.len(), |summed| summed.tell(&mut visit))?;
-        self.each_hot(|seq, flow| {
-            of_record(seq, flow, &places, span, &mut visit);
-            Ok::<_, HistoryError>(ControlFlow::Continue(()))
-        })
-    }
-
-    /// Sums up the row groups of all sealed files in threads, and hands them out in the order of the log.
-    fn each_block(
-        &self,
-        places: &[usize],
-        span: Span,
-        keys: usize,
-        mut each: impl FnMut(Summed),
-    ) -> Result<(), HistoryError> {
+        asked: &Asked<'_>,
+        start: impl Fn() -> A + Sync,
+        visit: impl Fn(&mut A, &Group<'_>) + Sync,
+    ) -> Result<Vec<A>, HistoryError> {
+        let places = Places::of(asked);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let count = cores.min(PARTS);
-        thread::scope(|scope| {
+        let (start, visit) = (&start, &visit);
+        let parts = thread::scope(|scope| {
             let mut parts = Vec::with_capacity(count);
             for part in 0..count {
-                let (to, from) = sync_channel(1);
-                thread::Builder::new()
-                    .spawn_scoped(scope, move || {
-                        let read = self.part(part, count, places, |block| {
-                            to.send(Ok(Summed::new(block, keys, span))).is_ok()
-                        });
-                        if let Err(error) = read {
-                            // Nobody takes it: another part has failed before.
-                            let _too_late = to.send(Err(error));
-                        }
-                    })
-                    .map_err(HistoryError::Threads)?;
-                parts.push(from);
+                let places = &places;
+                let read = move || {
+                    let mut all = start();
+                    let mut numbering = Numbering::default();
+                    self.part(part, count, &places.all, |block| {
+                        let summed = Summed::new(block, places, asked.span, &mut numbering);
+                        summed.tell(|group| visit(&mut all, group));
+                        numbering.take_back(summed.numbers);
+                        summed.block
+                    })?;
+                    Ok(all)
+                };
+                let thread = thread::Builder::new().spawn_scoped(scope, read);
+                parts.push(thread.map_err(HistoryError::Threads)?);
             }
-            // Each part has every so-many-th row group, so taking turns is their order; the first that has no more is the end.
-            for from in parts.iter().cycle() {
-                match from.recv() {
-                    Ok(summed) => each(summed?),
-                    Err(RecvError) => break,
-                }
-            }
-            Ok(())
-        })
+            let parts = parts.into_iter().map(|part| match part.join() {
+                Ok(read) => read,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            parts.collect::<Result<Vec<A>, HistoryError>>()
+        });
+        let mut parts = parts?;
+        if let Some(last) = parts.last_mut() {
+            self.each_hot(|seq, flow| {
+                places.tell_record(seq, flow, asked.span, |group| visit(last, group));
+                Ok::<_, HistoryError>(ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(parts)
     }
 
-    /// Reads every `count`-th row group from the `part`-th on, until `each` has enough.
+    /// Reads every `count`-th row group from the `part`-th on. `each` gives back what it has looked at.
     fn part(
         &self,
         part: usize,
         count: usize,
         places: &[usize],
-        mut each: impl FnMut(Block) -> bool,
+        mut each: impl FnMut(Block) -> Block,
     ) -> Result<(), HistoryError> {
         let mut number = 0;
         for file in self.sealed() {
@@ -177,11 +127,7 @@ impl History {
                 let is_ours = number % count == part;
                 if is_ours {
                     match reader.read_columns(places)? {
-                        Some(block) => {
-                            if !each(block) {
-                                return Ok(());
-                            }
-                        }
+                        Some(block) => reader.take_back(each(block)),
                         None => break,
                     }
                 } else if !reader.pass_group() {
@@ -194,178 +140,182 @@ impl History {
     }
 }
 
+/// Where in [`COLUMNS`] what is asked for stands: keys, what is added up, and the detail, if any.
+struct Places {
+    all: Vec<usize>,
+    keys: usize,
+}
+
+impl Places {
+    fn of(asked: &Asked<'_>) -> Self {
+        let keys = asked.keys.len();
+        assert!(keys <= GROUP_KEYS_MAX, "more keys than there is room for");
+        let place = |name: &&str| COLUMNS.iter().position(|column| column.name == *name);
+        let names = asked.keys.iter().chain(&ADDED).chain(asked.detail.as_ref());
+        let all: Vec<usize> = names.clone().filter_map(place).collect();
+        assert_eq!(all.len(), names.count(), "keys are names of columns");
+        Self { all, keys }
+    }
+
+    fn detail(&self) -> usize {
+        self.keys + ADDED.len()
+    }
+
+    /// A record that is not sealed.
+    fn tell_record(&self, seq: u64, flow: &Flow, span: Span, visit: impl FnOnce(&Group<'_>)) {
+        if !span.holds(flow.time_ns) {
+            return;
+        }
+        let word = |place: &usize| match value(&COLUMNS[*place], seq, flow) {
+            Value::Text(text) => text,
+            Value::Null | Value::Number(_) => Cow::Borrowed(""),
+        };
+        let words: Vec<Cow<'_, str>> = self.all[..self.keys].iter().map(word).collect();
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        let detail = self.all.get(self.detail()).map(word);
+        let mut sums = Sums::default();
+        sums.add([
+            flow.time_ns,
+            flow.count,
+            flow.bytes_sent,
+            flow.bytes_received,
+        ]);
+        visit(&Group {
+            words: &words,
+            sums: &sums,
+            detail: Detail::Word(detail.as_deref().unwrap_or_default()),
+        });
+    }
+}
+
 /// A row group, and the sums of its rows that have the same words.
 struct Summed {
     block: Block,
     keys: usize,
+    detail: usize,
+    /// The number of each row's group; [`NONE`]: it is not asked for.
+    numbers: Vec<u32>,
     /// Each with one of its rows.
     groups: Vec<(usize, Sums)>,
+    /// The rows of each group, one group after the other, and where each begins.
+    by_group: OnceCell<(Vec<u32>, Vec<u32>)>,
+    /// How often words were told, and by the code of a word when it was last.
+    told: RefCell<(u32, Vec<u32>)>,
 }
 
 impl Summed {
-    fn new(block: Block, keys: usize, span: Span) -> Self {
-        let (ids, count) = ids(&block, keys);
-        let numbers = |at: usize| block.numbers(keys + at).unwrap_or_default();
-        let added = [0, 1, 2, 3].map(numbers);
+    fn new(block: Block, places: &Places, span: Span, numbering: &mut Numbering) -> Self {
+        let keys = places.keys;
+        let texts: Vec<&Texts> = (0..keys).filter_map(|at| block.texts(at)).collect();
+        let (mut numbers, count) = numbering.number(&texts, block.rows());
+        let column = |at: usize| {
+            let numbers = block.numbers(keys + at).unwrap_or_default();
+            numbers.get(block.rows()).unwrap_or_default()
+        };
+        let [times, counts, sent, received] = [0, 1, 2, 3].map(column);
         let mut groups = vec![(0, Sums::default()); count];
-        for (id, row) in ids.iter().zip(block.rows()) {
-            // The reader gives one of each for every row.
-            let values =
-                added.map(|column| column.get(row).map_or(0, |value| value.cast_unsigned()));
+        // The reader gives one of each for every row.
+        let values = times.iter().zip(counts).zip(sent.iter().zip(received));
+        for ((number, row), ((time, count), (sent, received))) in
+            numbers.iter_mut().zip(block.rows()).zip(values)
+        {
+            let values = [*time, *count, *sent, *received].map(i64::cast_unsigned);
             if span.holds(values[0]) {
-                let (of, sums) = &mut groups[*id as usize];
+                let (of, sums) = &mut groups[*number as usize];
                 *of = row;
                 sums.add(values);
+            } else {
+                *number = NONE;
             }
         }
-        groups.retain(|(_, sums)| sums.records > 0);
         Self {
-            block,
+            detail: places.detail(),
             keys,
+            numbers,
             groups,
+            block,
+            by_group: OnceCell::new(),
+            told: RefCell::default(),
         }
     }
 
-    fn tell(&self, visit: &mut impl FnMut(&[&str], &Sums)) {
-        for (row, sums) in &self.groups {
-            let texts = (0..self.keys).filter_map(|at| self.block.texts(at));
-            let words: Vec<Cow<'_, str>> = texts
-                .map(|texts| String::from_utf8_lossy(texts.get(*row).unwrap_or_default()))
-                .collect();
-            let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
-            visit(&words, sums);
-        }
-    }
-}
-
-/// A number for each row, from 0 on without a gap, the same for those with the same codes in the first `keys` columns; and how many.
-fn ids(block: &Block, keys: usize) -> (Vec<u32>, usize) {
-    let mut ids = vec![0; block.rows().len()];
-    let mut count = 1_usize;
-    for texts in (0..keys).filter_map(|at| block.texts(at)) {
-        // One more, for a record that says nothing.
-        let codes = texts.codes() + 1;
-        let mut known = Known::new(count.saturating_mul(codes));
-        let mut next = 0;
-        for (id, row) in ids.iter_mut().zip(block.rows()) {
-            let code = texts.code(row).map_or(codes - 1, |code| code as usize);
-            *id = known.id(*id as usize * codes + code, &mut next);
-        }
-        count = next as usize;
-    }
-    (ids, count)
-}
-
-/// Numbers for pairs of a number that was given before and a code.
-enum Known {
-    /// For few pairs that there can be: one place each.
-    Table(Vec<u32>),
-    Map(HashMap<usize, u32, Scatter>),
-}
-
-/// No number yet.
-const NONE: u32 = u32::MAX;
-
-impl Known {
-    fn new(pairs: usize) -> Self {
-        if pairs <= TABLE_PLACES {
-            Self::Table(vec![NONE; pairs])
-        } else {
-            Self::Map(HashMap::default())
+    fn tell(&self, mut visit: impl FnMut(&Group<'_>)) {
+        // Each word is looked at once, however many groups have it.
+        let texts: Vec<&Texts> = (0..self.keys)
+            .filter_map(|at| self.block.texts(at))
+            .collect();
+        let known: Vec<Vec<Cow<'_, str>>> = texts.iter().map(|texts| words(texts)).collect();
+        let mut words = [""; GROUP_KEYS_MAX];
+        for (number, (row, sums)) in (0..).zip(&self.groups) {
+            if sums.records == 0 {
+                continue;
+            }
+            for ((word, texts), known) in words.iter_mut().zip(&texts).zip(&known) {
+                let code = texts.code(*row);
+                let found = code.and_then(|code| known.get(code as usize));
+                *word = found.map_or("", AsRef::as_ref);
+            }
+            visit(&Group {
+                words: &words[..self.keys],
+                sums,
+                detail: Detail::Of(self, number),
+            });
         }
     }
 
-    fn id(&mut self, pair: usize, next: &mut u32) -> u32 {
-        let id = match self {
-            Self::Table(all) => &mut all[pair],
-            Self::Map(all) => all.entry(pair).or_insert(NONE),
+    fn each_detail(&self, number: u32, mut each: impl FnMut(&str) -> ControlFlow<()>) {
+        let Some(texts) = self.block.texts(self.detail) else {
+            return;
         };
-        if *id == NONE {
-            *id = *next;
-            *next += 1;
-        }
-        *id
-    }
-}
-
-/// Spreads the codes of a row group, of which there are few, over a table. Who chooses words does not choose their codes.
-#[derive(Clone, Copy)]
-struct Scatter(u64);
-
-impl Default for Scatter {
-    /// Another one for each row group, that no one can know.
-    fn default() -> Self {
-        Self(RandomState::new().build_hasher().finish() | 1)
-    }
-}
-
-impl BuildHasher for Scatter {
-    type Hasher = Scattered;
-
-    fn build_hasher(&self) -> Scattered {
-        Scattered {
-            state: self.0,
-            odd: self.0,
-        }
-    }
-}
-
-struct Scattered {
-    state: u64,
-    odd: u64,
-}
-
-impl Hasher for Scattered {
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.write_u64(u64::from_le_bytes(word));
+        let (rows, starts) = self.by_group.get_or_init(|| self.rows_by_group());
+        let bound = |number: usize| {
+            starts
+                .get(number)
+                .map_or(rows.len(), |start| *start as usize)
+        };
+        let (turn, told) = &mut *self.told.borrow_mut();
+        *turn += 1;
+        // One more, for a record that says nothing.
+        told.resize(texts.codes() + 1, 0);
+        for row in &rows[bound(number as usize)..bound(number as usize + 1)] {
+            let code = texts.code(*row as usize);
+            let last = &mut told[code.map_or(texts.codes(), |code| code as usize)];
+            if *last == *turn {
+                continue;
+            }
+            *last = *turn;
+            let word = code
+                .and_then(|code| texts.of_code(code))
+                .unwrap_or_default();
+            if each(&String::from_utf8_lossy(word)).is_break() {
+                return;
+            }
         }
     }
 
-    fn write_u64(&mut self, word: u64) {
-        let product = u128::from(self.state ^ word) * u128::from(self.odd);
-        self.state = (product >> 64) as u64 ^ product as u64;
-    }
-
-    fn write_usize(&mut self, word: usize) {
-        self.write_u64(word as u64);
-    }
-
-    fn finish(&self) -> u64 {
-        self.state
+    fn rows_by_group(&self) -> (Vec<u32>, Vec<u32>) {
+        let mut starts = Vec::with_capacity(self.groups.len());
+        let mut next = 0;
+        for (_, sums) in &self.groups {
+            starts.push(next);
+            next += sums.records as u32;
+        }
+        let mut rows = vec![0; next as usize];
+        let mut free = starts.clone();
+        for (number, row) in self.numbers.iter().zip(self.block.rows()) {
+            if let Some(free) = free.get_mut(*number as usize) {
+                rows[*free as usize] = row as u32;
+                *free += 1;
+            }
+        }
+        (rows, starts)
     }
 }
 
-fn of_record(
-    seq: u64,
-    flow: &Flow,
-    places: &[usize],
-    span: Span,
-    visit: &mut impl FnMut(&[&str], &Sums),
-) {
-    if !span.holds(flow.time_ns) {
-        return;
-    }
-    let keys = places.len() - ADDED.len();
-    let values: Vec<Value<'_>> = places[..keys]
-        .iter()
-        .map(|place| value(&COLUMNS[*place], seq, flow))
-        .collect();
-    let words: Vec<&str> = values
-        .iter()
-        .map(|value| match value {
-            Value::Text(text) => text.as_ref(),
-            Value::Null | Value::Number(_) => "",
-        })
-        .collect();
-    let mut sums = Sums::default();
-    sums.add([
-        flow.time_ns,
-        flow.count,
-        flow.bytes_sent,
-        flow.bytes_received,
-    ]);
-    visit(&words, &sums);
+/// The words of a column, by their code.
+fn words(texts: &Texts) -> Vec<Cow<'_, str>> {
+    let codes = 0..u32::try_from(texts.codes()).unwrap_or(u32::MAX);
+    codes
+        .map(|code| String::from_utf8_lossy(texts.of_code(code).unwrap_or_default()))
+        .collect()
 }

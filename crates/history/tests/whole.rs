@@ -5,14 +5,15 @@
     reason = "a list of stretches may have one"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use prost::Message;
 use ringfence_archive::{file_name, seal};
 use ringfence_audit::Log;
-use ringfence_history::{History, HistoryError, SEALED, Span};
+use ringfence_history::{Asked, Group, History, HistoryError, SEALED, Span};
 use ringfence_model::flow::Flow;
 
 fn flow(number: u64) -> Flow {
@@ -55,17 +56,36 @@ fn log(directory: &Path, records: u64, sealed: &[std::ops::Range<u64>]) {
     }
 }
 
+fn asked<'a>(keys: &'a [&'a str], span: Span) -> Asked<'a> {
+    Asked {
+        keys,
+        detail: None,
+        span,
+    }
+}
+
+fn words(group: &Group<'_>) -> Vec<String> {
+    group.words().iter().map(ToString::to_string).collect()
+}
+
 fn sums(history: &History, keys: &[&str], span: Span) -> BTreeMap<Vec<String>, (u64, u64, u64)> {
-    let mut all = BTreeMap::new();
-    history
-        .groups(keys, span, |words, sums| {
-            let words = words.iter().map(|word| (*word).to_owned()).collect();
-            let entry: &mut (u64, u64, u64) = all.entry(words).or_default();
-            entry.0 += sums.records;
-            entry.1 += sums.count;
-            entry.2 += sums.bytes_sent;
-        })
-        .unwrap();
+    type All = BTreeMap<Vec<String>, (u64, u64, u64)>;
+    let add = |all: &mut All, words, (records, count, sent)| {
+        let entry = all.entry(words).or_default();
+        *entry = (entry.0 + records, entry.1 + count, entry.2 + sent);
+    };
+    let parts = history.fold(&asked(keys, span), All::new, |all, group| {
+        let sums = group.sums();
+        add(
+            all,
+            words(group),
+            (sums.records, sums.count, sums.bytes_sent),
+        );
+    });
+    let mut all = All::new();
+    for (words, sums) in parts.unwrap().into_iter().flatten() {
+        add(&mut all, words, sums);
+    }
     all
 }
 
@@ -200,23 +220,56 @@ fn sums_of_many_row_groups_are_those_of_their_records_whichever_thread_read_them
             assert!(sums(&history, keys, span) == expected, "{keys:?} {span:?}");
         }
     }
+    // The words of another column, each once, from a row group or a record.
+    let kinds = Asked {
+        detail: Some("reason"),
+        ..asked(&["source", "kind"], part)
+    };
+    let parts = history.fold(&kinds, BTreeMap::new, |all, group| {
+        let mut told = Vec::new();
+        group.each_detail(|reason| {
+            told.push(reason.to_owned());
+            ControlFlow::Continue(())
+        });
+        let reasons: BTreeSet<String> = told.iter().cloned().collect();
+        assert_eq!(reasons.len(), told.len(), "a word came twice");
+        let known: &mut BTreeSet<String> = all.entry(words(group)).or_default();
+        known.extend(reasons);
+        let mut once = 0;
+        group.each_detail(|_| {
+            once += 1;
+            ControlFlow::Break(())
+        });
+        assert_eq!(once, 1, "it has no end");
+    });
+    let mut found: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
+    for (words, reasons) in parts.unwrap().into_iter().flatten() {
+        found.entry(words).or_default().extend(reasons);
+    }
+    let mut expected: BTreeMap<Vec<String>, BTreeSet<String>> = BTreeMap::new();
+    for flow in (500..259_500).map(wordy) {
+        let kind = ["connection", "operation", "close"][flow.kind as usize - 1].to_owned();
+        let reasons = expected.entry(vec![flow.source, kind]).or_default();
+        reasons.insert(flow.reason);
+    }
+    assert!(found == expected);
     // The same order every time: whoever keeps the first of many keeps the same.
     let order = || {
-        let mut all = Vec::new();
-        history
-            .groups(&["source", "reason"], Span::ALL, |words, sums| {
-                all.push((words.join(" "), sums.first_ns));
-            })
-            .unwrap();
-        all
+        let keys = asked(&["source", "reason"], Span::ALL);
+        let told = history.fold(&keys, Vec::new, |all, group| {
+            all.push((words(group), group.sums().first_ns));
+        });
+        told.unwrap()
     };
     assert_eq!(order(), order());
-    // Damage in the last row group of the first file is no end.
+    // Damage in the last row group of the first file is no end. All of it, as no more is looked at than the columns that are asked for.
     let path = sealed.join(file_name(0));
     let mut bytes = fs::read(&path).unwrap();
     let late = bytes.len() * 19 / 20;
-    bytes[late..late + 20].fill(0xAA);
+    let tail = bytes.len() - 8;
+    let footer = u32::from_le_bytes(bytes[tail..tail + 4].try_into().unwrap()) as usize;
+    bytes[late..tail - footer].fill(0xAA);
     fs::write(&path, bytes).unwrap();
-    let told = history.groups(&["source"], Span::ALL, |_, _| {});
+    let told = history.fold(&asked(&["source"], Span::ALL), || (), |(), _| {});
     assert!(matches!(told, Err(HistoryError::Sealed(_))), "{told:?}");
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use ringfence_history::{History, HistoryError, OWNERS_ONLY, Span, Sums};
+use ringfence_history::{Asked, History, HistoryError, OWNERS_ONLY, Span, Sums};
 use ringfence_model::{Outcome, RecordKind};
 use serde::Serialize;
 
@@ -93,39 +93,58 @@ pub(super) struct Denial {
     pub(super) count: u64,
 }
 
+/// Pairs, each once.
+#[derive(Default)]
+struct Pairs {
+    all: Vec<Pair>,
+    /// By source, then by destination.
+    places: HashMap<String, HashMap<String, usize>>,
+}
+
+impl Pairs {
+    fn of(&mut self, source: &str, destination: &str) -> &mut Pair {
+        let place = self.places.get(source).and_then(|to| to.get(destination));
+        let place = place.copied().unwrap_or_else(|| {
+            let to = self.places.entry(source.to_owned()).or_default();
+            to.insert(destination.to_owned(), self.all.len());
+            self.all.push(Pair::new(source, destination));
+            self.all.len() - 1
+        });
+        &mut self.all[place]
+    }
+}
+
 /// All pairs, in no order.
 pub(super) fn pairs(history: &History, span: Span) -> Result<Vec<Pair>, Failure> {
-    let mut all: HashMap<(String, String), Pair> = HashMap::new();
-    let keys = ["source", "destination", "kind", "outcome", "reason"];
-    let read = history.groups(&keys, span, |words, sums| {
-        let &[source, destination, kind, outcome, reason] = words else {
+    let asked = Asked {
+        keys: &["source", "destination", "kind", "outcome", "reason"],
+        detail: None,
+        span,
+    };
+    let parts = history.fold(&asked, Pairs::default, |pairs, group| {
+        let &[source, destination, kind, outcome, reason] = group.words() else {
             return;
         };
         let kind = RecordKind::from_word(kind);
         if kind == Some(RecordKind::Event) {
             return;
         }
-        let pair = all
-            .entry((source.to_owned(), destination.to_owned()))
-            .or_insert_with(|| Pair::new(source, destination));
-        pair.add(
+        pairs.of(source, destination).add(
             kind == Some(RecordKind::Close),
             Outcome::from_word(outcome),
             reason,
-            sums,
+            group.sums(),
         );
     });
-    read.map_err(failure)?;
-    let mut pairs: Vec<Pair> = all.into_values().collect();
-    for pair in &mut pairs {
-        let reasons = std::mem::take(&mut pair.reasons).into_iter();
-        pair.denials = reasons
-            .map(|(reason, count)| Denial { reason, count })
-            .collect();
-        pair.denials
-            .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    let mut parts = parts.map_err(failure)?.into_iter();
+    let mut pairs = parts.next().unwrap_or_default();
+    for other in parts.flat_map(|part| part.all) {
+        pairs.of(&other.source, &other.destination).join(&other);
     }
-    Ok(pairs)
+    for pair in &mut pairs.all {
+        pair.denials = pair.denials();
+    }
+    Ok(pairs.all)
 }
 
 impl Pair {
@@ -159,19 +178,57 @@ impl Pair {
         match outcome {
             Some(Outcome::Deny) => {
                 add(&mut self.denied);
-                let is_known = self.reasons.contains_key(reason);
-                let is_full = self.reasons.len() >= REASONS_MAX;
-                let name = if is_known || !is_full {
-                    reason
-                } else {
-                    OTHER_REASONS
-                };
-                add(self.reasons.entry(name.to_owned()).or_default());
+                self.deny(reason, sums.count);
             }
             Some(Outcome::WouldDeny) => add(&mut self.would_deny),
             Some(Outcome::Error) => add(&mut self.errors),
             Some(Outcome::Allow | Outcome::Unspecified) | None => {}
         }
+    }
+
+    fn deny(&mut self, reason: &str, count: u64) {
+        let is_full = self.reasons.len() >= REASONS_MAX;
+        let name = if is_full && !self.reasons.contains_key(reason) {
+            OTHER_REASONS
+        } else {
+            reason
+        };
+        match self.reasons.get_mut(name) {
+            Some(known) => *known = known.saturating_add(count),
+            None => {
+                self.reasons.insert(name.to_owned(), count);
+            }
+        }
+    }
+
+    /// Takes on what the same two tried in other records.
+    fn join(&mut self, other: &Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        for (to, more) in [
+            (&mut self.attempts, other.attempts),
+            (&mut self.denied, other.denied),
+            (&mut self.would_deny, other.would_deny),
+            (&mut self.errors, other.errors),
+            (&mut self.bytes_sent, other.bytes_sent),
+            (&mut self.bytes_received, other.bytes_received),
+        ] {
+            *to = to.saturating_add(more);
+        }
+        for denial in other.denials() {
+            self.deny(&denial.reason, denial.count);
+        }
+    }
+
+    /// The most frequent first.
+    fn denials(&self) -> Vec<Denial> {
+        let denial = |(reason, count): (&String, &u64)| Denial {
+            reason: reason.clone(),
+            count: *count,
+        };
+        let mut denials: Vec<Denial> = self.reasons.iter().map(denial).collect();
+        denials.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+        denials
     }
 }
 

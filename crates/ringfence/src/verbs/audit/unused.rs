@@ -1,10 +1,12 @@
 //! `ringfence audit unused`: permissions that nobody has used.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
+use ringfence_history::{Asked, History, Span};
 use ringfence_model::{HostName, Outcome, Position, Protocol, RecordKind};
 use ringfence_node::Configuration;
 use ringfence_policy::{Reach, reach};
@@ -68,39 +70,13 @@ pub(super) fn unused(args: &UnusedArgs) -> Result<ExitCode, Failure> {
         Err(errors) => return Ok(unloadable(&errors, &config)),
     };
     let allowed = reach(&snapshot, Timestamp::now());
-    let (mut first, mut last) = (u64::MAX, 0);
-    let mut open: HashMap<&str, HashMap<&str, Vec<&Reach>>> = HashMap::new();
-    for permission in &allowed {
-        let to = open.entry(permission.from.name.as_str()).or_default();
-        let unused = to.entry(permission.to.name.as_str()).or_default();
-        unused.push(permission);
-    }
-    let keys = ["source", "destination", "kind", "outcome", "operation"];
     let history = args.part.history()?;
-    let read = history.groups(&keys, args.part.span()?, |words, sums| {
-        (first, last) = (first.min(sums.first_ns), last.max(sums.last_ns));
-        let &[source, destination, kind, outcome, operation] = words else {
-            return;
-        };
-        // A connection that was refused, or a request, has shown nothing of what is allowed.
-        let passed = matches!(
-            Outcome::from_word(outcome),
-            Some(Outcome::Allow | Outcome::Error)
-        );
-        let Some(kind) = RecordKind::from_word(kind).filter(|_| passed) else {
-            return;
-        };
-        let to = open.get_mut(source).and_then(|to| to.get_mut(destination));
-        if let Some(unused) = to {
-            let is_request = kind == RecordKind::Operation;
-            unused.retain(|permission| !permission.holds(is_request, operation));
-        }
-    });
-    read.map_err(failure)?;
+    let seen = seen(&history, args.part.span()?, &allowed)?;
     let rows: Vec<Row<'_>> = allowed
         .iter()
-        .filter(|permission| is_open(&open, permission))
-        .map(row)
+        .zip(&seen.used)
+        .filter(|(_, used)| !**used)
+        .map(|(permission, _)| row(permission))
         .collect();
     let columns = ["FROM", "TO", "OPERATION", "WHEN", "RULE"];
     args.rows.print(&rows, &columns, |row| {
@@ -112,7 +88,7 @@ pub(super) fn unused(args: &UnusedArgs) -> Result<ExitCode, Failure> {
             row.rule.to_string(),
         ]
     })?;
-    say(if last == 0 {
+    say(if seen.last == 0 {
         format!(
             "{} permissions, and no record to compare them with",
             allowed.len()
@@ -122,17 +98,80 @@ pub(super) fn unused(args: &UnusedArgs) -> Result<ExitCode, Failure> {
             "{} of {} permissions were not used in the records from {:.0} to {:.0}",
             rows.len(),
             allowed.len(),
-            instant(first),
-            instant(last)
+            instant(seen.first),
+            instant(seen.last)
         )
     });
     Ok(ExitCode::SUCCESS)
 }
 
-fn is_open(open: &HashMap<&str, HashMap<&str, Vec<&Reach>>>, permission: &Reach) -> bool {
-    let to = open.get(permission.from.name.as_str());
-    let unused = to.and_then(|to| to.get(permission.to.name.as_str()));
-    unused.is_some_and(|unused| unused.iter().any(|it| std::ptr::eq(*it, permission)))
+/// What records show.
+struct Seen {
+    /// Of each permission, whether it was used.
+    used: Vec<bool>,
+    first: u64,
+    last: u64,
+}
+
+fn seen(history: &History, span: Span, allowed: &[Reach]) -> Result<Seen, Failure> {
+    let mut between: HashMap<&str, HashMap<&str, Vec<usize>>> = HashMap::new();
+    for (place, permission) in allowed.iter().enumerate() {
+        let to = between.entry(permission.from.name.as_str()).or_default();
+        let places = to.entry(permission.to.name.as_str()).or_default();
+        places.push(place);
+    }
+    let asked = Asked {
+        keys: &["source", "destination", "kind", "outcome"],
+        detail: Some("operation"),
+        span,
+    };
+    let nothing = || Seen {
+        used: vec![false; allowed.len()],
+        first: u64::MAX,
+        last: 0,
+    };
+    let parts = history.fold(&asked, nothing, |seen, group| {
+        seen.first = seen.first.min(group.sums().first_ns);
+        seen.last = seen.last.max(group.sums().last_ns);
+        let &[source, destination, kind, outcome] = group.words() else {
+            return;
+        };
+        // A connection that was refused, or a request, has shown nothing of what is allowed.
+        let passed = matches!(
+            Outcome::from_word(outcome),
+            Some(Outcome::Allow | Outcome::Error)
+        );
+        let Some(kind) = RecordKind::from_word(kind).filter(|_| passed) else {
+            return;
+        };
+        let places = between.get(source).and_then(|to| to.get(destination));
+        let mut open: Vec<usize> = places.into_iter().flatten().copied().collect();
+        open.retain(|place| !seen.used[*place]);
+        if open.is_empty() {
+            return;
+        }
+        let is_request = kind == RecordKind::Operation;
+        group.each_detail(|operation| {
+            open.retain(|place| {
+                let used = allowed[*place].holds(is_request, operation);
+                seen.used[*place] |= used;
+                !used
+            });
+            if open.is_empty() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+    });
+    let mut seen = nothing();
+    for part in parts.map_err(failure)? {
+        seen.first = seen.first.min(part.first);
+        seen.last = seen.last.max(part.last);
+        let both = seen.used.iter_mut().zip(part.used);
+        both.for_each(|(used, more)| *used |= more);
+    }
+    Ok(seen)
 }
 
 fn row(permission: &Reach) -> Row<'_> {
