@@ -143,13 +143,8 @@ fn seal(
     let unchecked = place::unchecked(path);
     let mut reader = Reader::open_file(&segment.path)?;
     let mut sealer = Sealer::create(segment.first.0, &unchecked)?;
+    // Whether a record is the one that was signed is asked of what comes back, once.
     while let Some((seq, leaf)) = reader.leaf()? {
-        if !known.holds(seq, leaf)? {
-            return Err(SealError::Unsigned {
-                path: segment.path.clone(),
-                seq: seq.0,
-            });
-        }
         sealer.push(leaf)?;
         if seq.0.is_multiple_of(LOOK_EVERY) && !go_on() {
             return Err(SealError::Stopped);
@@ -165,7 +160,13 @@ fn seal(
     if let Err(error) = checked {
         // Of no use to anybody; the segment is still there.
         let _left = fs::remove_file(&unchecked);
-        return Err(error);
+        return Err(match error {
+            SealError::Unsigned { seq, .. } if !is_signed(segment, Seq(seq), known)? => {
+                let path = segment.path.clone();
+                SealError::Unsigned { path, seq }
+            }
+            other => other,
+        });
     }
     let sha256 = digest(&unchecked).map_err(at(&unchecked))?;
     let said = SealedStatement { records, sha256 };
@@ -174,6 +175,16 @@ fn seal(
         .and_then(|()| File::open(directory)?.sync_all())
         .map_err(at(path))?;
     Ok(records)
+}
+
+/// Whether the segment has the record that was signed: if so, it was lost on its way into the file.
+fn is_signed(segment: &ClosedSegment, seq: Seq, known: &mut Known) -> Result<bool, SealError> {
+    let mut reader = Reader::open_file(&segment.path)?;
+    reader.skip_to(seq)?;
+    Ok(match reader.leaf()? {
+        Some((found, leaf)) => found == seq && known.holds(seq, leaf)?,
+        None => false,
+    })
 }
 
 /// Reads a sealed file back: what it gives must be what was signed.

@@ -197,7 +197,7 @@ fn a_segment_that_is_not_what_was_signed_is_not_sealed() {
     let mut sealing = Sealing::new(log);
     let refused = sealing.turn(&|| true);
     assert!(
-        matches!(refused, Err(SealError::Unsigned { seq: 7, .. })),
+        matches!(&refused, Err(SealError::Unsigned { seq: 7, path }) if *path == segment.path),
         "{refused:?}"
     );
     assert_eq!(sealing.to_release().unwrap(), None);
