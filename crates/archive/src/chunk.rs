@@ -1,11 +1,16 @@
 //! A column of a row group on its way into the file: encoded by itself, so that it can be hashed before it takes its place.
 
 use parquet::column::writer::{ColumnCloseResult, ColumnWriterImpl};
-use parquet::data_type::DataType;
+use parquet::data_type::{ByteArrayType, DataType};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterPropertiesPtr;
 use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
+use zstd::bulk::Compressor;
+
+use crate::dictionary::Dictionary;
+use crate::pages;
+use crate::seal::DICTIONARY_BYTES;
 
 /// Where the pages of a column go.
 pub(crate) struct Chunk<'a> {
@@ -37,5 +42,20 @@ impl<'a> Chunk<'a> {
         let mut writer = ColumnWriterImpl::<T>::new(self.described, self.properties, pages);
         writer.write_batch(values, levels, None)?;
         writer.close()
+    }
+
+    /// Writes a column of texts; `always`: all rows have one.
+    pub(crate) fn write_texts(
+        self,
+        texts: &Dictionary,
+        always: bool,
+        zstd: &mut Compressor<'_>,
+    ) -> Result<ColumnCloseResult, ParquetError> {
+        if texts.size() > DICTIONARY_BYTES {
+            let levels = (!always).then(|| texts.levels());
+            return self.write::<ByteArrayType>(&texts.values(), levels.as_deref());
+        }
+        let mut pages = SerializedPageWriter::new(self.to);
+        pages::write(texts, always, &self.described, zstd, &mut pages)
     }
 }

@@ -1,7 +1,7 @@
 //! Rows on their way to a row group, column by column.
 
 use std::fs::File;
-use std::mem;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,101 +12,90 @@ use parquet::file::writer::{SerializedFileWriter, TrackedWrite};
 use prost::Message;
 use ringfence_model::flow::Flow;
 use sha2::{Digest as _, Sha256};
+use zstd::bulk::Compressor;
 
 use crate::chunk::Chunk;
-use crate::columns::{BY_TAG, COLUMNS, Column, Shape, TAGS, WordOf, Words};
+use crate::columns::{BY_TAG, COLUMNS, Column, Shape, TAGS, WordOf};
+use crate::dictionary::Dictionary;
 use crate::footer::Digest;
 use crate::leaf::Row;
-use crate::{GROUP_BYTES, GROUP_ROWS};
+use crate::{GROUP_BYTES, GROUP_ROWS, ZSTD_LEVEL};
 
-/// Where a text is in the bytes of its group; nothing: an empty one.
-#[derive(Clone, Copy)]
-struct Span {
-    start: u32,
-    length: u32,
-}
-
-/// The rows.
+/// The rows. Each is taken apart as it comes, while its leaf is in the cache: a text that was there before costs a number.
 pub(crate) struct Group {
-    /// Leaves, one after the other, and of those that say things in an odd way, also how the log would have said them.
-    bytes: Vec<u8>,
     seqs: Vec<i64>,
     numbers: [Vec<i64>; TAGS],
-    words: [Vec<u64>; TAGS],
-    texts: [Vec<Span>; TAGS],
+    /// Of words as well.
+    texts: [Dictionary; TAGS],
     /// Rows that keep their leaf, and it.
-    whole: Vec<(usize, Span)>,
+    whole: Vec<(usize, ByteArray)>,
+    /// Of all leaves, and of those that say things in an odd way, also of how the log would have said them.
+    bytes: usize,
     scratch: Vec<u8>,
+    zstd: Compressor<'static>,
 }
 
 impl Group {
-    pub(crate) fn new() -> Self {
-        Self {
-            bytes: Vec::new(),
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
             seqs: Vec::new(),
             numbers: [const { Vec::new() }; TAGS],
-            words: [const { Vec::new() }; TAGS],
-            texts: [const { Vec::new() }; TAGS],
+            texts: std::array::from_fn(|_| Dictionary::new()),
             whole: Vec::new(),
+            bytes: 0,
             scratch: Vec::new(),
-        }
+            zstd: Compressor::new(ZSTD_LEVEL)?,
+        })
     }
 
     pub(crate) fn is_full(&self, more: usize) -> bool {
-        self.seqs.len() == GROUP_ROWS
-            || (!self.seqs.is_empty() && self.bytes.len() + more > GROUP_BYTES)
+        self.seqs.len() == GROUP_ROWS || (!self.seqs.is_empty() && self.bytes + more > GROUP_BYTES)
     }
 
     /// Whether the columns make the leaf. If not, it is kept as well.
     pub(crate) fn push(&mut self, seq: i64, leaf: &[u8]) -> bool {
-        let start = self.add(leaf);
+        self.bytes += leaf.len();
         self.seqs.push(seq);
-        if let Some(row) = Row::parse(leaf) {
-            let row = row.clamped();
+        if let Some(mut row) = Row::parse(leaf) {
+            row.clamp();
             self.scratch.clear();
             row.encode(&mut self.scratch);
             let exact = self.scratch == leaf;
             if !exact {
-                self.keep(start, leaf.len());
+                self.keep(leaf);
             }
-            self.push_row(&row, leaf, start);
+            self.push_row(&row);
             return exact;
         }
-        self.keep(start, leaf.len());
+        self.keep(leaf);
         // What can be understood of it can be asked for all the same.
         let plain = Flow::decode(leaf)
             .map(|flow| flow.encode_to_vec())
             .unwrap_or_default();
-        let start = self.add(&plain);
-        let row = Row::parse(&plain).unwrap_or(Row::EMPTY).clamped();
-        self.push_row(&row, &plain, start);
+        self.bytes += plain.len();
+        let mut row = Row::parse(&plain).unwrap_or(Row::EMPTY);
+        row.clamp();
+        self.push_row(&row);
         false
     }
 
-    fn add(&mut self, bytes: &[u8]) -> usize {
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(bytes);
-        start
+    fn keep(&mut self, leaf: &[u8]) {
+        let leaf = ByteArray::from(leaf.to_vec());
+        self.whole.push((self.seqs.len() - 1, leaf));
     }
 
-    fn keep(&mut self, start: usize, length: usize) {
-        self.whole.push((self.seqs.len() - 1, span(start, length)));
-    }
-
-    /// `row` borrows from `leaf`, which lies at `start`.
-    fn push_row(&mut self, row: &Row<'_>, leaf: &[u8], start: usize) {
+    fn push_row(&mut self, row: &Row<'_>) {
         for (tag, column) in BY_TAG.iter().enumerate() {
             let Some(column) = column else { continue };
             match column.shape {
-                Shape::Word(_) => self.words[tag].push(row.numbers[tag]),
-                Shape::Text => {
-                    let text = row.texts[tag];
-                    let offset = match text.len() {
-                        0 => 0,
-                        _ => text.as_ptr().addr() - leaf.as_ptr().addr(),
-                    };
-                    self.texts[tag].push(span(start + offset, text.len()));
+                Shape::Word(words) => match words.word(row.numbers[tag]) {
+                    WordOf::Known(word) => self.texts[tag].push(word.as_bytes()),
+                    WordOf::Digits(digits) => self.texts[tag].push(digits.as_bytes()),
+                },
+                Shape::Text if row.texts[tag].is_empty() && !column.always => {
+                    self.texts[tag].push_nothing();
                 }
+                Shape::Text => self.texts[tag].push(row.texts[tag]),
                 _ => self.numbers[tag].push(row.numbers[tag].cast_signed()),
             }
         }
@@ -117,7 +106,6 @@ impl Group {
         &mut self,
         writer: &mut SerializedFileWriter<File>,
     ) -> Result<Vec<Digest>, ParquetError> {
-        let bytes = Bytes::from(mem::take(&mut self.bytes));
         let properties = Arc::clone(writer.properties());
         let described = writer.schema_descr().columns().to_vec();
         let mut digests = Vec::with_capacity(COLUMNS.len());
@@ -125,120 +113,54 @@ impl Group {
         for (column, described) in COLUMNS.iter().zip(described) {
             let mut chunk = TrackedWrite::new(Vec::new());
             let to = Chunk::new(described, Arc::clone(&properties), &mut chunk);
-            let closed = self.encode(column, &bytes, to)?;
+            let closed = self.encode(column, to)?;
             let chunk = Bytes::from(chunk.into_inner()?);
             digests.push(Sha256::digest(&chunk).into());
             group.append_column(&chunk, closed)?;
         }
         group.close()?;
-        self.clear(bytes);
+        self.clear();
         Ok(digests)
     }
 
     fn encode(
-        &self,
+        &mut self,
         column: &Column,
-        bytes: &Bytes,
         to: Chunk<'_>,
     ) -> Result<ColumnCloseResult, ParquetError> {
         match column.shape {
             Shape::Seq => to.write::<Int64Type>(&self.seqs, None),
             Shape::Time | Shape::Number => {
                 let numbers = &self.numbers[column.tag];
-                let (values, levels) = present(column, numbers, &0, |number| {
-                    (*number != 0).then_some(*number)
-                });
-                to.write::<Int64Type>(&values, levels.as_deref())
+                if column.always {
+                    return to.write::<Int64Type>(numbers, None);
+                }
+                let values: Vec<i64> = numbers
+                    .iter()
+                    .copied()
+                    .filter(|value| *value != 0)
+                    .collect();
+                let levels: Vec<i16> = numbers.iter().map(|value| i16::from(*value != 0)).collect();
+                to.write::<Int64Type>(&values, Some(&levels))
             }
-            Shape::Text => {
-                let text = |span: &Span| (span.length > 0).then(|| slice(bytes, *span));
-                let (values, levels) = present(
-                    column,
-                    &self.texts[column.tag],
-                    &ByteArray::from(Bytes::new()),
-                    text,
-                );
-                to.write::<ByteArrayType>(&values, levels.as_deref())
-            }
-            Shape::Word(words) => {
-                let values = in_words(words, &self.words[column.tag]);
-                to.write::<ByteArrayType>(&values, None)
+            Shape::Text | Shape::Word(_) => {
+                to.write_texts(&self.texts[column.tag], column.always, &mut self.zstd)
             }
             Shape::Leaf => {
                 let mut levels = vec![0; self.seqs.len()];
                 self.whole.iter().for_each(|(row, _)| levels[*row] = 1);
-                let values: Vec<ByteArray> = self
-                    .whole
-                    .iter()
-                    .map(|(_, span)| slice(bytes, *span))
-                    .collect();
+                let leaves = self.whole.iter();
+                let values: Vec<ByteArray> = leaves.map(|(_, leaf)| leaf.clone()).collect();
                 to.write::<ByteArrayType>(&values, Some(&levels))
             }
         }
     }
 
-    fn clear(&mut self, bytes: Bytes) {
+    fn clear(&mut self) {
         self.seqs.clear();
         self.numbers.iter_mut().for_each(Vec::clear);
-        self.words.iter_mut().for_each(Vec::clear);
-        self.texts.iter_mut().for_each(Vec::clear);
+        self.texts.iter_mut().for_each(Dictionary::clear);
         self.whole.clear();
-        // The same memory again, unless the writer still holds a part of it.
-        self.bytes = bytes.try_into_mut().map(Vec::from).unwrap_or_default();
-        self.bytes.clear();
+        self.bytes = 0;
     }
-}
-
-/// The values that are there, and for a column where some are not, which rows have one.
-fn present<T, V: Clone>(
-    column: &Column,
-    all: &[T],
-    nothing: &V,
-    value: impl Fn(&T) -> Option<V>,
-) -> (Vec<V>, Option<Vec<i16>>) {
-    if column.always {
-        let values = all
-            .iter()
-            .map(|one| value(one).unwrap_or_else(|| nothing.clone()));
-        return (values.collect(), None);
-    }
-    let mut values = Vec::with_capacity(all.len());
-    let mut levels = Vec::with_capacity(all.len());
-    for one in all {
-        let value = value(one);
-        levels.push(i16::from(value.is_some()));
-        values.extend(value);
-    }
-    (values, Some(levels))
-}
-
-fn in_words(words: Words, numbers: &[u64]) -> Vec<ByteArray> {
-    let mut last: Option<(u64, ByteArray)> = None;
-    let mut values = Vec::with_capacity(numbers.len());
-    for number in numbers {
-        let known = last.take().filter(|(of, _)| of == number);
-        let value = known.map_or_else(
-            || match words.word(*number) {
-                WordOf::Known(word) => ByteArray::from(Bytes::from_static(word.as_bytes())),
-                WordOf::Digits(digits) => ByteArray::from(digits.into_bytes()),
-            },
-            |(_, value)| value,
-        );
-        values.push(value.clone());
-        last = Some((*number, value));
-    }
-    values
-}
-
-/// Within [`GROUP_BYTES`] and two leaves, so four bytes are enough.
-fn span(start: usize, length: usize) -> Span {
-    Span {
-        start: start as u32,
-        length: length as u32,
-    }
-}
-
-fn slice(bytes: &Bytes, span: Span) -> ByteArray {
-    let start = span.start as usize;
-    ByteArray::from(bytes.slice(start..start + span.length as usize))
 }

@@ -75,14 +75,13 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The values as columns hold them, whose numbers are signed.
-    pub(crate) fn clamped(mut self) -> Self {
+    /// Makes the values such as columns hold, whose numbers are signed.
+    pub(crate) fn clamp(&mut self) {
         for (tag, column) in BY_TAG.iter().enumerate() {
             if column.is_some_and(Column::is_number) {
                 self.numbers[tag] = self.numbers[tag].min(i64::MAX.cast_unsigned());
             }
         }
-        self
     }
 }
 

@@ -9,16 +9,19 @@
 //! A record's columns are the keys of its JSON. A row whose columns do not make exactly its leaf keeps the leaf beside them.
 //! docs/sealed.md describes the file.
 //!
-//! Start reading at [`COLUMNS`], then `leaf.rs`, `seal.rs` and `group.rs` for the way in, `read/mod.rs` for the way out.
+//! Start reading at [`COLUMNS`], then `leaf.rs`, `seal.rs`, `group.rs` and `pages.rs` for the way in, `read/mod.rs` for the way out.
 #![forbid(unsafe_code)]
 
 mod chunk;
 mod columns;
+mod dictionary;
 mod error;
 mod file;
 mod footer;
 mod group;
 mod leaf;
+mod packing;
+mod pages;
 mod read;
 mod seal;
 mod value;

@@ -328,6 +328,13 @@ impl Iterator for SealedReader {
     }
 }
 
+/// Numbers that were packed.
+#[cfg(test)]
+pub(crate) fn unpacked(bytes: &[u8], width: u32, count: usize) -> Option<Vec<u32>> {
+    let mut values = Vec::new();
+    packed::hybrid(bytes, width, count, &mut values).map(|()| values)
+}
+
 /// Makes the leaf of a row.
 fn make(columns: &[Values], at: usize, seq: u64, leaf: &mut Vec<u8>) -> Result<(), String> {
     let mut row = Row::EMPTY;
