@@ -1,9 +1,9 @@
 """Asking: ten million sealed records, the questions of every day; a million beside SQLite; and a node that is asked under load
 
-The records of `seal`. Ten million are asked by the verbs of every day and by `ringfence-query`, each a process of its own from
-start to end, on all cores. The first million are asked by both and by SQLite (write-ahead log, `synchronous = NORMAL`, a transaction for
-every thousand rows; an index on nothing: its rows are read as ours are), in a process that has its database open. Both have their
-files in the page cache. The answers of both are compared.
+The records of `seal`. Ten million are asked by the verbs of every day and by `ringfence-query`, each a process of its own from start to
+end, on all cores; `audit unused` against policies that allow what the agents do, and for each pair what none does. The first million are
+asked by both and by SQLite (write-ahead log, `synchronous = NORMAL`, a transaction for every thousand rows; an index on nothing: its rows
+are read as ours are), in a process that has its database open. Both have their files in the page cache. The answers of both are compared.
 """
 
 import json
@@ -31,6 +31,43 @@ QUESTIONS = {
     "WHERE kind = 'close' GROUP BY destination ORDER BY sent DESC, destination",
     "last 1,000 records": "SELECT max(seq) AS last, count(*) AS n FROM flows WHERE seq >= {late}",
 }
+
+# What the services of `traffic.rs` are asked for, by their number, and what nobody asks.
+OPERATIONS = [
+    ["GET /customers/*", "PATCH /customers/*/notes", "GET /customers/*/orders", "GET /search"],
+    ["POST /v1/chat/completions", "POST /v1/embeddings", "GET /v1/models"],
+    ["GET /orders/*", "POST /orders", "GET /orders/*/lines", "DELETE /orders/*"],
+    ["POST /tickets", "GET /tickets/*", "PUT /tickets/*/state"],
+    ["GET /articles/*", "GET /health", "POST /events"],
+]
+NEVER = "GET /never/*"
+
+
+def permissions(bench):
+    """A directory with the policies of fifty agents, each of which may ask all of twenty services."""
+
+    def document(kind, name, spec):
+        head = {"apiVersion": "ringfence.dev/v1alpha1", "kind": kind, "metadata": {"name": name}}
+        return json.dumps({**head, "spec": {"owner": "bench", **spec}})
+
+    services = [f"service-{number:02}" for number in range(20)]
+    documents = [
+        document("Service", name, {"protocol": "http", "port": 8000 + number}) for number, name in enumerate(services)
+    ]
+    entries = [
+        {"service": name, "operations": [*OPERATIONS[number % len(OPERATIONS)], NEVER]}
+        for number, name in enumerate(services)
+    ]
+    for number in range(50):
+        name = f"agent-{number:02}"
+        attest = {"uid": 2000 + number, "exe": "/bin/true"}
+        documents.append(document("Agent", name, {"purpose": "is measured", "attest": attest}))
+        policy = {"agent": name, "mode": "enforce", "reviewBy": "2099-01-01", "initiate": entries}
+        documents.append(document("Policy", name, policy))
+    directory = bench.folder("ask", "permissions")
+    with open(os.path.join(directory, "estate.yaml"), "w", encoding="utf-8") as out:
+        out.write("\n---\n".join(documents) + "\n")
+    return directory
 
 
 def asked(command):
@@ -132,7 +169,7 @@ def measure(bench):
         seconds = [of_ours(bench, os.path.join(many, "log"), question.format(late=MANY - 1000))[1] for _ in range(count)]
         bench.figure(f"ten million records: {name}", "ms", {"ringfence": [each * 1e3 for each in seconds]},
                      goals={None: SECONDS_GOAL * 1e3})
-    for verb in (["top"], ["services"], ["agents"], ["unused", "--config", bench.folder("ask", "nothing")]):
+    for verb in (["top"], ["services"], ["agents"], ["unused", "--config", permissions(bench)]):
         command = [bench.args.binary, "audit", *verb, "--state", many, "-o", "json"]
         seconds = [asked(command)[1] for _ in range(count)]
         bench.figure(f"ten million records: audit {verb[0]}", "ms", {"ringfence": [each * 1e3 for each in seconds]},
