@@ -204,6 +204,15 @@ fn services_and_agents_say_who_and_why() {
         sources,
         ["assistant", "assistant", "reporting", "reporting"]
     );
+    for (verb, as_what) in [("services", "called"), ("agents", "a caller")] {
+        let output = audit(state.path(), verb, &["asistant"]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(
+            said.contains(&format!("has `asistant` as {as_what}")),
+            "{said}"
+        );
+    }
 }
 
 #[test]

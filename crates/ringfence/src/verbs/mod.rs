@@ -16,6 +16,7 @@ pub(crate) mod observe;
 pub(crate) mod policy;
 pub(crate) mod porter;
 pub(crate) mod quarantine;
+pub(crate) mod reason;
 pub(crate) mod run;
 pub(crate) mod status;
 pub(crate) mod up;

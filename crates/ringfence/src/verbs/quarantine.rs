@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::output::{Colour, Failure, Form, Paint, finish, json, safe};
 use crate::verbs::configuration::state_dir;
+use crate::verbs::reason::reason;
 
 /// It is in force, and something about it is not as it should be.
 const EXIT_DEGRADED: u8 = 5;
@@ -47,7 +48,7 @@ pub(crate) struct QuarantineArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// Why, for the record and for who comes next: one line
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
     /// End by itself after this time (90s, 10m, 2h, 3d)
     #[arg(long, value_name = "DURATION", value_parser = seconds)]
@@ -64,7 +65,7 @@ pub(crate) struct ReleaseArgs {
     #[arg(value_name = "NAME")]
     name: String,
     /// Why, for the record and for who comes next: one line
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
     #[command(flatten)]
     common: Common,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::pairs::{Pair, Part, instant, pairs};
 use super::rows::Rows;
-use crate::output::Failure;
+use crate::output::{Failure, safe, say};
 
 const TOP_EXAMPLES: &str = "\
 Examples:
@@ -118,6 +118,7 @@ pub(super) fn services(args: &ServicesArgs) -> Result<ExitCode, Failure> {
         Some(name) => pair.destination == *name,
         None => !pair.destination.is_empty(),
     });
+    note_absence(&pairs, args.name.as_deref(), "called");
     pairs.sort_by(|a, b| by(&a.destination, a).cmp(&by(&b.destination, b)));
     let columns = ["DESTINATION", "SOURCE", "ATTEMPTS", "DENIED", "LAST", "WHY"];
     args.rows.print(&pairs, &columns, |pair| {
@@ -133,12 +134,23 @@ pub(super) fn agents(args: &AgentsArgs) -> Result<ExitCode, Failure> {
         Some(name) => pair.source == *name,
         None => !pair.source.is_empty(),
     });
+    note_absence(&pairs, args.name.as_deref(), "a caller");
     pairs.sort_by(|a, b| by(&a.source, a).cmp(&by(&b.source, b)));
     let columns = ["SOURCE", "DESTINATION", "ATTEMPTS", "DENIED", "LAST", "WHY"];
     args.rows.print(&pairs, &columns, |pair| {
         row(&pair.source, &pair.destination, pair)
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// An empty table looks the same for a name that nobody has.
+fn note_absence(pairs: &[Pair], name: Option<&str>, as_what: &str) {
+    if let (true, Some(name)) = (pairs.is_empty(), name) {
+        say(format!(
+            "no record of that time has `{}` as {as_what}; `ringfence audit top` shows who is there",
+            safe(name)
+        ));
+    }
 }
 
 impl Pair {

@@ -10,6 +10,7 @@ use crate::output::{EXIT_ERROR, Failure, Form, json, safe, say};
 use crate::verbs::configuration::state_dir;
 use crate::verbs::flows::moment;
 use crate::verbs::quarantine::unmet_words;
+use crate::verbs::reason::reason;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -42,7 +43,7 @@ pub(super) struct RedactArgs {
     #[arg(long, value_name = "N..M", value_parser = numbers, group = "which")]
     keys: Option<(u64, u64)>,
     /// Why, for the record: one line
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
     /// Change nothing: tell which keys would go
     #[arg(long)]
