@@ -747,21 +747,15 @@ fn what_is_wrong_between_segments_is_found() {
     }
     let end = slots.pop().unwrap();
     assert!(end + 8 < bytes.len(), "there is something behind the end");
-    let changes: [(&dyn Fn(&mut Vec<u8>), &str); 3] = [
-        (
-            &|bytes| *bytes.last_mut().unwrap() = 1,
-            "bytes behind the end",
-        ),
-        (&|bytes| bytes[slots[5] + 2] = 0x0f, "never completed"),
-        (
-            &|bytes| bytes[slots[5] + 2] = 0x55,
-            "checksum does not hold",
-        ),
-    ];
-    for (change, words) in changes {
+    let state = slots[5] + 2;
+    for (at, byte, words) in [
+        (bytes.len() - 1, 1, "bytes behind the end"),
+        (state, 0x0f, "never completed"),
+        (state, 0x55, "checksum does not hold"),
+    ] {
         let copied = copy(directory.path());
         let mut changed = bytes.clone();
-        change(&mut changed);
+        changed[at] = byte;
         fs::write(hot_directory(copied.path()).join(&name), changed).unwrap();
         let doubts = said(&tree::verify(copied.path()));
         assert!(doubts.contains(words), "{words}: {doubts}");

@@ -29,7 +29,7 @@ pub struct Mark {
 
 /// Where the next record comes from.
 enum Source {
-    Sealed(SealedReader),
+    Sealed(Box<SealedReader>),
     Hot(Reader),
 }
 
@@ -46,7 +46,7 @@ impl Records {
     /// Opens the log in `directory`, at the oldest record that is there.
     pub fn open(directory: &Path) -> Result<Self, HistoryError> {
         let source = match files(&place::sealed(directory))?.first() {
-            Some(file) => Source::Sealed(SealedReader::open(&file.path)?),
+            Some(file) => Source::Sealed(Box::new(SealedReader::open(&file.path)?)),
             None => Source::Hot(match Reader::open(directory) {
                 Err(LogError::Missing(_)) => {
                     return Err(HistoryError::NoLog(directory.to_owned()));
@@ -64,7 +64,7 @@ impl Records {
             .and_then(|file| file.read_exact_at(&mut head, 0))
             .is_ok_and(|()| head == SEALED_MAGIC);
         let source = if is_sealed {
-            Source::Sealed(SealedReader::open(path)?)
+            Source::Sealed(Box::new(SealedReader::open(path)?))
         } else {
             Source::Hot(Reader::open_file(path)?)
         };
@@ -329,7 +329,7 @@ impl Records {
                     Ok(mut reader) => {
                         end = Some(reader.last_seq() + 1);
                         if reader.skip_to(seq.0) {
-                            (self.source, self.next) = (Source::Sealed(reader), seq);
+                            (self.source, self.next) = (Source::Sealed(Box::new(reader)), seq);
                             return Ok(true);
                         }
                     }
