@@ -69,7 +69,7 @@ impl Direct {
 }
 
 /// Reads until `into` is full or the file ends. What comes directly comes in multiples of a block, but at the end.
-fn fill(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn fill(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < into.len() {
         match file.read_at(&mut into[filled..], offset + filled as u64) {

@@ -2,11 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::direct::Direct;
+use crate::direct::{Direct, fill};
 use crate::open::open_plain;
 use crate::segment::{HEADER_LEN, Header, SLOT_LEN, SPAN_MAX, Word, span, void, void_leaf};
 use crate::{LogError, Seq};
@@ -62,7 +61,7 @@ impl Scanner {
     /// Stands at the first slot of `file`. `path` is for messages.
     pub(crate) fn new(file: File, path: &Path) -> Result<Self, LogError> {
         let mut bytes = [0; HEADER_LEN];
-        let read = fill_from(&file, &mut bytes, 0).map_err(LogError::at(path))?;
+        let read = fill(&file, &mut bytes, 0).map_err(LogError::at(path))?;
         let header = Header::decode(&bytes[..read]).map_err(|what| LogError::Corrupt {
             path: path.to_owned(),
             seq: 0,
@@ -270,7 +269,7 @@ impl Scanner {
     fn fill(&self, into: &mut [u8], offset: u64) -> io::Result<usize> {
         match &self.direct {
             Some(direct) => direct.read(into, offset),
-            None => fill_from(&self.file, into, offset),
+            None => fill(&self.file, into, offset),
         }
     }
 
@@ -292,18 +291,4 @@ impl Scanner {
             what: what.to_owned(),
         }
     }
-}
-
-/// Reads until `into` is full or the file ends.
-fn fill_from(file: &File, into: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while filled < into.len() {
-        match file.read_at(&mut into[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(filled)
 }

@@ -245,6 +245,20 @@ fn fails_and_recovers(place: &Place, durability: Durability) {
     sign_and_verify(place);
 }
 
+/// A log of twenty records that the disk has, and that fails from then on.
+fn broken_behind_twenty(place: &Place, durability: Durability, attended: bool) -> Log {
+    let log = place.open(durability);
+    if attended {
+        log.attend().unwrap();
+    }
+    for number in 0..20 {
+        log.record(&flow(number, LARGE)).unwrap();
+    }
+    place.sync();
+    place.break_it();
+    log
+}
+
 /// Runs `inside` on a disk that can fail.
 fn on(name: &str, inside: impl FnOnce(&Place)) {
     match std::env::var_os(INSIDE) {
@@ -275,12 +289,7 @@ fn with_disk_it_recovers_in_the_record_that_needs_it() {
     on(
         "with_disk_it_recovers_in_the_record_that_needs_it",
         |place| {
-            let log = place.open(Durability::Disk);
-            for number in 0..20 {
-                log.record(&flow(number, LARGE)).unwrap();
-            }
-            place.sync();
-            place.break_it();
+            let log = broken_behind_twenty(place, Durability::Disk, false);
             log.record(&flow(20, LARGE)).unwrap_err();
             takes_nothing(&log, Duration::from_millis(500));
             place.mend();
@@ -332,13 +341,7 @@ fn segments_that_were_full_by_then_are_written_again_as_well() {
 
 /// The enforcer ends while the disk fails, and then the power fails.
 fn ends_before_it_recovers(place: &Place, durability: Durability) {
-    let log = place.open(durability);
-    log.attend().unwrap();
-    for number in 0..20 {
-        log.record(&flow(number, LARGE)).unwrap();
-    }
-    place.sync();
-    place.break_it();
+    let log = broken_behind_twenty(place, durability, true);
     until_refused(&log, 20);
     takes_nothing(&log, Duration::from_millis(300));
     drop(log);
@@ -373,13 +376,7 @@ fn with_disk_numbers_have_no_gap_where_the_power_fails_as_well() {
 #[test]
 fn what_memory_has_no_more_is_named_by_its_numbers() {
     on("what_memory_has_no_more_is_named_by_its_numbers", |place| {
-        let log = place.open(Durability::Memory);
-        log.attend().unwrap();
-        for number in 0..20 {
-            log.record(&flow(number, LARGE)).unwrap();
-        }
-        place.sync();
-        place.break_it();
+        let log = broken_behind_twenty(place, Durability::Memory, true);
         let (taken, _) = until_refused(&log, 20);
         assert!(taken > 20);
         place.reclaim();
@@ -503,12 +500,7 @@ fn a_new_start_says_that_what_waited_for_the_disk_was_denied() {
     on(
         "a_new_start_says_that_what_waited_for_the_disk_was_denied",
         |place| {
-            let log = place.open(Durability::Disk);
-            for number in 0..20 {
-                log.record(&flow(number, LARGE)).unwrap();
-            }
-            place.sync();
-            place.break_it();
+            let log = broken_behind_twenty(place, Durability::Disk, false);
             log.record(&flow(20, LARGE)).unwrap_err();
             // One that cannot write it again either.
             drop(log);

@@ -556,6 +556,17 @@ fn the_end_of_a_segment_that_never_came_to_the_disk_is_said_record_by_record() {
     }
 }
 
+/// Puts a segment into `hot` that begins with `first` and has no record. Gives its name.
+fn empty_segment(hot: &Path, first: u64) -> String {
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("checkpoint"), format!("x\n{first}\n")).unwrap();
+    drop(Log::open(other.path()).unwrap());
+    let name = format!("{first:020}.seg");
+    let from = ringfence_audit::hot_directory(other.path()).join(&name);
+    fs::copy(from, hot.join(&name)).unwrap();
+    name
+}
+
 /// More than a disk can have lost: somebody took a segment away, and the log does not explain that.
 #[test]
 fn a_segment_whose_name_claims_too_much_is_not_explained_by_the_disk() {
@@ -563,15 +574,10 @@ fn a_segment_whose_name_claims_too_much_is_not_explained_by_the_disk() {
     written(directory.path(), 5);
     for (first, explained) in [(5 + 1_000_001, false), (5 + 3, true)] {
         let hot = ringfence_audit::hot_directory(directory.path());
-        let other = tempfile::tempdir().unwrap();
-        fs::write(other.path().join("checkpoint"), format!("x\n{first}\n")).unwrap();
-        drop(Log::open(other.path()).unwrap());
-        let name = format!("{first:020}.seg");
-        let from = ringfence_audit::hot_directory(other.path()).join(&name);
-        fs::copy(from, hot.join(&name)).unwrap();
+        let name = empty_segment(&hot, first);
         let log = Log::open(directory.path()).unwrap();
         assert_eq!(!log.repairs().is_empty(), explained, "{:?}", log.repairs());
-        fs::remove_file(hot.join(&name)).unwrap();
+        fs::remove_file(hot.join(name)).unwrap();
     }
 }
 
@@ -582,12 +588,7 @@ fn only_the_end_of_a_log_is_looked_at() {
     let hot = ringfence_audit::hot_directory(directory.path());
     fs::create_dir_all(&hot).unwrap();
     for first in [10, 20, 30, 40, 50, 60] {
-        let other = tempfile::tempdir().unwrap();
-        fs::write(other.path().join("checkpoint"), format!("x\n{first}\n")).unwrap();
-        drop(Log::open(other.path()).unwrap());
-        let name = format!("{first:020}.seg");
-        let from = ringfence_audit::hot_directory(other.path()).join(&name);
-        fs::copy(from, hot.join(&name)).unwrap();
+        empty_segment(&hot, first);
     }
     let log = Log::open(directory.path()).unwrap();
     let lost = [30, 40, 50].map(|from| Repair::NeverKept {
