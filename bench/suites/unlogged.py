@@ -2,7 +2,8 @@
 
 The other one is built here, from a copy of the source in which the log takes no record of what workloads do (`CHANGE`), and is left in
 `target/bench/unlogged`: nothing in the product can be told to do that. Node, enforcer and what seals and signs are on one core in both,
-so the cost of the tree is in it too.
+so the cost of the tree is in it too. The tree makes a file for every 256 records; on ext4 that costs several times as much for some minutes
+after many files were removed (it passes over their inodes one by one), so this comes before the suites that do that.
 """
 
 import os
