@@ -241,13 +241,13 @@ pub(crate) struct Walked {
     pub(crate) end: usize,
     pub(crate) next: Seq,
     /// It says that the next record is elsewhere.
-    pub(crate) closed: bool,
+    closed: bool,
     /// Slots that were never completed: where, their number, the bytes they were for.
     pub(crate) reserved: Vec<(usize, Seq, usize)>,
     /// Why it cannot be read further.
     pub(crate) damage: Option<LogError>,
     /// Its last record that has a time.
-    pub(crate) last: Vec<u8>,
+    last: Vec<u8>,
 }
 
 pub(crate) fn walk(scanner: &mut Scanner) -> Result<Walked, LogError> {
@@ -305,7 +305,7 @@ pub(crate) fn make_void(map: &Map, at: usize, length: usize) {
 }
 
 /// Keeps a damaged segment under another name, and writes what can be read of it again.
-pub(crate) fn put_aside(
+fn put_aside(
     hot: &Hot,
     first: Seq,
     walked: Option<&Walked>,

@@ -9,6 +9,7 @@ use ringfence_compartment::link::{FromNode, ToNode};
 use ringfence_model::{Generation, InstanceId};
 use tokio::time::Instant;
 
+use super::report::records_lost;
 use super::{Input, Supervisor};
 use crate::enforcer::{Enforcer, EnforcerNews, Epoch};
 use crate::limits::{
@@ -211,9 +212,7 @@ impl Supervisor {
                 if log_lost != self.child.told.log_lost
                     && let Some(lost) = &log_lost
                 {
-                    crate::say::warn(&format!(
-                        "records {lost} of the flow log are lost: its disk failed, and memory had them no more"
-                    ));
+                    crate::say::warn(&records_lost(lost));
                 }
                 self.child.told = Told {
                     connections,

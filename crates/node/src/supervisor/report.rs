@@ -344,22 +344,25 @@ impl Supervisor {
         notes
     }
 
+    /// What to do where something is not written down.
+    fn make_room(&self) -> String {
+        format!(
+            "make room in {}, or look after its disk",
+            self.fixed.state.display()
+        )
+    }
+
     fn degraded(&self) -> Vec<Degraded> {
         let mut reasons = Vec::new();
         if let Some(trouble) = &self.log_trouble {
             reasons.push(Degraded::new(
                 format!("the flow log takes nothing: {trouble}; every new attempt is denied"),
-                format!(
-                    "make room in {}, or look after its disk",
-                    self.fixed.state.display()
-                ),
+                self.make_room(),
             ));
         }
         if let Some(lost) = &self.child.told.log_lost {
             reasons.push(Degraded::new(
-                format!(
-                    "records {lost} of the flow log are lost: its disk failed, and memory had them no more"
-                ),
+                records_lost(lost),
                 format!(
                     "look after the disk of {}; the log says so in their places, and a restart of the node ends this notice",
                     self.fixed.log.display()
@@ -449,19 +452,13 @@ impl Supervisor {
                     "generation {} is not kept for a later start: {trouble}",
                     self.serving.generation
                 ),
-                format!(
-                    "make room in {}, or look after its disk",
-                    self.fixed.state.display()
-                ),
+                self.make_room(),
             ));
         }
         if let Some(trouble) = &self.quarantines.unkept {
             reasons.push(Degraded::new(
                 format!("who is in quarantine is not written down: {trouble}; it is in force, and a restart would go by what was written before"),
-                format!(
-                    "make room in {}, or look after its disk",
-                    self.fixed.state.display()
-                ),
+                self.make_room(),
             ));
         }
         if let Some(unsettled) = &self.unsettled
@@ -492,6 +489,11 @@ impl Supervisor {
 fn free(dir: &std::path::Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(dir).ok()?;
     Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// What is said of lost records, `lost` by their numbers.
+pub(super) fn records_lost(lost: &str) -> String {
+    format!("records {lost} of the flow log are lost: its disk failed, and memory had them no more")
 }
 
 fn hung() -> Degraded {

@@ -14,11 +14,12 @@ mod unused;
 mod verify;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use ringfence_audit::plain::whole_text;
 use ringfence_audit::tree::STATEMENT_MAX;
 
 use crate::output::{Failure, finish};
@@ -114,15 +115,7 @@ impl Key {
 
 /// A text that somebody kept, from a file or a pipe. One longer than `at_most` bytes is not read to its end.
 fn kept_text(path: &Path, at_most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(at_most + 1)
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > at_most {
-        let what = format!("it is longer than {at_most} bytes, which none of its kind is");
-        return Err(io::Error::other(what));
-    }
-    Ok(text)
+    whole_text(File::open(path)?, at_most)
 }
 
 /// Runs the verb.
