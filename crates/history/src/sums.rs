@@ -52,23 +52,6 @@ impl Sums {
         self.bytes_sent = self.bytes_sent.saturating_add(sent);
         self.bytes_received = self.bytes_received.saturating_add(received);
     }
-
-    /// Takes on those of others.
-    pub fn join(&mut self, other: &Self) {
-        if other.records == 0 {
-            return;
-        }
-        self.first_ns = if self.records == 0 {
-            other.first_ns
-        } else {
-            self.first_ns.min(other.first_ns)
-        };
-        self.last_ns = self.last_ns.max(other.last_ns);
-        self.records += other.records;
-        self.count = self.count.saturating_add(other.count);
-        self.bytes_sent = self.bytes_sent.saturating_add(other.bytes_sent);
-        self.bytes_received = self.bytes_received.saturating_add(other.bytes_received);
-    }
 }
 
 /// What is added up, by name.
